@@ -1,0 +1,21 @@
+"""GANs with dual contrastive loss, attention and reference attention, as a PyTorch Lightning application."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from dualgan.version import __version__
+
+if TYPE_CHECKING:
+    from dualgan.checkpoints import load_generator
+    from dualgan.gan import GAN
+
+__all__ = ["GAN", "__version__", "load_generator"]
+
+_LAZY = {"GAN": "dualgan.gan", "load_generator": "dualgan.checkpoints"}
+
+
+def __getattr__(name: str) -> Any:
+    # Lightning takes seconds to import; whoever only needs a network or a loss should not wait for it.
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'dualgan' has no attribute {name!r}")

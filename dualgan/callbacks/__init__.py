@@ -1,0 +1,10 @@
+"""Callbacks: when things happen."""
+
+from dualgan.callbacks.checkpoint import RunCheckpoint
+from dualgan.callbacks.contrast import MarginWarning
+from dualgan.callbacks.predictions import Predictions
+from dualgan.callbacks.progress import KimgProgressBar
+from dualgan.callbacks.quality import Quality
+from dualgan.callbacks.samples import SampleGrid
+
+__all__ = ["KimgProgressBar", "MarginWarning", "Predictions", "Quality", "RunCheckpoint", "SampleGrid"]

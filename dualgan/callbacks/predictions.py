@@ -1,0 +1,72 @@
+"""`dualgan predict`: N generated images in a folder or zip, shared out over all ranks."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from lightning_utilities.core.rank_zero import rank_zero_info
+
+from dualgan.gan import GAN
+from dualgan.pictures import ImageWriter, merge_zips
+
+
+class Predictions(Callback):
+    """Writes one PNG per seed; used by `predict` only.
+
+    Args:
+        num: Number of images, from the seeds 0, 1, 2, ...
+        out: Folder, or file that ends in .zip; null is the folder "predictions" of the run.
+        truncation_psi: Truncation of the latents, 1 for none.
+        noise_mode: "const" repeats the same noise, "random" draws it, "none" leaves it out.
+        batch_size: Images per batch and device.
+    """
+
+    def __init__(
+        self,
+        num: int = 1000,
+        out: str | None = None,
+        truncation_psi: float = 1.0,
+        noise_mode: Literal["const", "random", "none"] = "const",
+        batch_size: int = 64,
+    ) -> None:
+        if num < 1:
+            raise ValueError(f"predict.num {num} is not a number of images: give 1 or more")
+        self.num, self.out, self.batch_size = num, out, batch_size
+        self.truncation_psi, self.noise_mode = truncation_psi, noise_mode
+        self.writer: ImageWriter | None = None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Tell the module which seeds to generate."""
+        if stage == "predict":
+            assert isinstance(pl_module, GAN)
+            pl_module.prediction = (range(self.num), self.batch_size, self.truncation_psi, self.noise_mode)
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Open this rank's part."""
+        path = self._path(trainer)
+        self.writer = ImageWriter(self._part(path, trainer.global_rank) if path.suffix == ".zip" else path)
+
+    def on_predict_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
+    ) -> None:
+        """Write a batch."""
+        assert self.writer is not None
+        for seed, image in zip(batch, outputs, strict=True):
+            self.writer.write(image, f"seed{int(seed):06d}.png")
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Join the ranks' parts and say where the images are."""
+        assert self.writer is not None
+        self.writer.close()
+        trainer.strategy.barrier()
+        path = self._path(trainer)
+        if path.suffix == ".zip" and trainer.is_global_zero:
+            merge_zips([self._part(path, r) for r in range(trainer.world_size)], path)
+        rank_zero_info(f"Wrote {self.num} images to {path}")
+
+    def _path(self, trainer: Trainer) -> Path:
+        return Path(self.out) if self.out else Path(trainer.default_root_dir) / "predictions"
+
+    @staticmethod
+    def _part(path: Path, rank: int) -> Path:
+        return path.with_name(f"{path.stem}.rank{rank}.zip")

@@ -1,0 +1,127 @@
+"""Quality during training: distances between the averaged generator's images and real ones."""
+
+import json
+from typing import Any, Literal
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from lightning_utilities.core.rank_zero import rank_zero_info
+from tqdm import tqdm
+
+from dualgan.callbacks.clock import check_interval, crossed
+from dualgan.callbacks.run import log_scores, run_folder
+from dualgan.evaluation import Evaluation, evaluate
+from dualgan.gan import GAN
+from dualgan.metrics.extractors import FeatureExtractor, find_extractor
+
+
+class Quality(Callback):
+    """Logs the Frechet and the kernel distance of the averaged generator, before, during and after training.
+
+    Args:
+        every_kimg: Thousands of images between evaluations.
+        num_fake: Images to generate for an evaluation.
+        num_real: Real images to compare with; null takes all.
+        extractor: Feature extractor. "auto" is Inception-v3 where its weights are found, which gives FID and KID;
+            EfficientNet-Lite0 otherwise, whose distances have names of their own.
+        weights: File with the extractor's weights; null looks in the usual places.
+        batch_size: Images per batch and device.
+        cache_dir: Folder for the features of real images; null is $DUALGAN_CACHE or ~/.cache/dualgan.
+    """
+
+    def __init__(
+        self,
+        every_kimg: float = 200.0,
+        num_fake: int = 50_000,
+        num_real: int | None = None,
+        extractor: Literal["auto", "inception_v3", "efficientnet_lite0"] = "auto",
+        weights: str | None = None,
+        batch_size: int = 64,
+        cache_dir: str | None = None,
+    ) -> None:
+        self.every_kimg = check_interval(every_kimg, "quality")
+        if num_fake < 2:
+            raise ValueError(f"quality.num_fake {num_fake} is too small: distances need at least 2 images")
+        self.num_fake, self.num_real, self.batch_size, self.cache_dir = num_fake, num_real, batch_size, cache_dir
+        self.extractor_name, self.weights = extractor, weights
+        self.extractor: FeatureExtractor | None = None
+        self.history: list[tuple[float, dict[str, float]]] = []
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Find the extractor before any training starts, so that a missing file costs no work."""
+        if stage != "predict" and self.extractor is None:
+            self.extractor = find_extractor(self.extractor_name, self.weights)
+
+    @property
+    def main_metric(self) -> str:
+        """Name of the Frechet distance as logged."""
+        assert self.extractor is not None
+        return "metrics/" + self.extractor.metric_name("frechet")
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Score the untrained generator."""
+        assert isinstance(pl_module, GAN)
+        if pl_module.clock == 0:
+            self._log(trainer, pl_module)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Score where it is due, and at the end."""
+        assert isinstance(pl_module, GAN)
+        if crossed(pl_module, batch, self.every_kimg) or pl_module.clock >= pl_module.total_images:
+            self._log(trainer, pl_module)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Score for `dualgan validate`."""
+        self._score_stage(trainer, pl_module)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Score for `dualgan test`."""
+        self._score_stage(trainer, pl_module)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The scores so far."""
+        return {"history": [[kimg, values] for kimg, values in self.history]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the scores of a resumed run back."""
+        self.history = [(kimg, values) for kimg, values in state_dict["history"]]
+
+    def _score_stage(self, trainer: Trainer, gan: LightningModule) -> None:
+        assert isinstance(gan, GAN)
+        if trainer.state.fn == "fit":
+            return  # a validation loop inside of fit: training has its own schedule
+        scores = self._evaluate(trainer, gan)
+        gan.log_dict({f"metrics/{name}": value for name, value in scores.values.items()})
+
+    def _log(self, trainer: Trainer, gan: GAN) -> None:
+        kimg = gan.clock / 1000
+        scores = self._evaluate(trainer, gan)
+        values = {f"metrics/{name}": value for name, value in scores.values.items()}
+        self.history.append((kimg, values))
+        log_scores(trainer, values, kimg)
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in scores.values.items())
+        rank_zero_info(f"{kimg:.1f} kimg: {shown}")
+        if trainer.is_global_zero:
+            record = {"kimg": kimg, **scores.values, "provenance": scores.provenance}
+            with (run_folder(trainer) / "metrics.jsonl").open("a") as file:
+                file.write(json.dumps(record) + "\n")
+
+    def _evaluate(self, trainer: Trainer, gan: GAN) -> Evaluation:
+        assert self.extractor is not None
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        num_real = self.num_real and min(self.num_real, data.dataset_size)
+        share = self.num_fake // trainer.world_size
+        with tqdm(total=share, desc="Evaluating", unit="img", leave=False, disable=not trainer.is_global_zero) as bar:
+            return evaluate(
+                gan.generator_ema,
+                data,
+                self.extractor,
+                num_fake=self.num_fake,
+                num_real=num_real,
+                batch_size=self.batch_size,
+                ema=True,
+                device=gan.device,
+                cache_dir=self.cache_dir,
+                progress=bar.update,
+            )

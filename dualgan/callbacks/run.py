@@ -1,0 +1,130 @@
+"""Where a run's files go: one folder with config.yaml, metrics.csv, samples/ and checkpoints/."""
+
+import csv
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pytorch_lightning import Trainer
+from pytorch_lightning.loggers import CSVLogger, WandbLogger
+from pytorch_lightning.loggers.csv_logs import ExperimentWriter
+from pytorch_lightning.loggers.logger import rank_zero_experiment
+from lightning_utilities.core.rank_zero import rank_zero_only
+
+from dualgan.pictures import to_pil
+
+
+def run_folder(trainer: Trainer) -> Path:
+    """The run's folder."""
+    return Path(trainer.default_root_dir)
+
+
+def log_scores(trainer: Trainer, values: dict[str, float], kimg: float) -> None:
+    """Send values to every logger at once, whatever the logging interval."""
+    for logger in trainer.loggers:
+        logger.log_metrics({**values, "kimg": kimg}, step=trainer.global_step)
+        logger.save()
+
+
+def log_picture(trainer: Trainer, key: str, picture: np.ndarray, kimg: float) -> None:
+    """Show a picture [H, W, C] in W&B, where it is on."""
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_image(key, [to_pil(picture)], step=trainer.global_step, caption=[f"{kimg:.1f} kimg"])
+
+
+class RunCSVLogger(CSVLogger):
+    """metrics.csv in the run's folder, without Lightning's habit of deleting the file when a run is resumed.
+
+    Args:
+        run_dir: The run's folder.
+    """
+
+    def __init__(self, run_dir: str | Path) -> None:
+        super().__init__(save_dir=str(run_dir), name="", version="")
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> ExperimentWriter:
+        """The writer; the rows of an earlier part of this run are already in it."""
+        if self._experiment is None:
+            rows = self._rows_on_disk()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that the folder is not empty, and will be emptied
+                writer = ExperimentWriter(log_dir=self.log_dir)
+            writer.metrics.extend(rows)
+            self._experiment = writer
+        return self._experiment
+
+    @rank_zero_only
+    def drop_after(self, step: int) -> None:
+        """Forget rows later than `step`: a resumed run writes them again."""
+        writer = self.experiment
+        writer.metrics = [row for row in writer.metrics if float(row["step"]) <= step]
+
+    def _rows_on_disk(self) -> list[dict[str, Any]]:
+        path = Path(self.log_dir) / ExperimentWriter.NAME_METRICS_FILE
+        if not path.is_file():
+            return []
+        with path.open(newline="") as file:
+            return [{key: value for key, value in row.items() if value != ""} for row in csv.DictReader(file)]
+
+
+@dataclass
+class WandbOptions:
+    """Weights & Biases.
+
+    Args:
+        mode: "auto" is online with a login and offline without one; "disabled" writes nothing.
+        project: Project of the run.
+        name: Name of the run; null is the name of the run's folder.
+        group: Group of the run, for instance all seeds of one setting.
+        tags: Tags of the run.
+    """
+
+    mode: Literal["auto", "online", "offline", "disabled"] = "auto"
+    project: str = "dualgan"
+    name: str | None = None
+    group: str | None = None
+    tags: list[str] | None = None
+
+
+def wandb_logger(run_dir: Path, options: WandbOptions) -> WandbLogger | None:
+    """W&B's logger with kimg as the axis of everything, or None where it is disabled."""
+    if options.mode == "disabled" or os.environ.get("WANDB_MODE") == "disabled":
+        return None
+    import wandb
+
+    online = options.mode == "online" or (options.mode == "auto" and wandb.login(prompt=False))
+    if not online and rank_zero_only.rank == 0:
+        print(f"W&B: no login found or wanted, logging offline. Later: wandb sync {run_dir}/wandb/offline-run-*")
+    run_dir.mkdir(parents=True, exist_ok=True)
+    return KimgWandbLogger(
+        name=options.name or run_dir.name,
+        project=options.project,
+        save_dir=str(run_dir),
+        offline=not online,
+        group=options.group,
+        tags=options.tags,
+        settings=wandb.Settings(silent=True),
+    )
+
+
+class KimgWandbLogger(WandbLogger):
+    """Lightning's W&B logger with kimg instead of steps on every x axis."""
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """The W&B run."""
+        fresh = self._experiment is None
+        run = super().experiment
+        if fresh:
+            run.define_metric("kimg")
+            run.define_metric("*", step_metric="kimg", step_sync=True)
+            for name in ("fid", "kid", "fd_*", "kd_*"):
+                run.define_metric(f"metrics/{name}", step_metric="kimg", summary="min,last")
+        return run

@@ -1,0 +1,103 @@
+"""What a checkpoint of ours holds beside Lightning's own entries, and how to read a generator back from it."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dualgan.networks import Discriminator, Generator, build_network
+from dualgan.version import __version__
+
+FORMAT_VERSION = 1
+
+
+def header(generator: Generator, discriminator: Discriminator) -> dict[str, Any]:
+    """Plain data that rebuilds both networks without a configuration."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "version": __version__,
+        "generator": generator.describe(),
+        "discriminator": discriminator.describe(),
+    }
+
+
+def check_header(checkpoint: Any, source: str = "the checkpoint") -> dict[str, Any]:
+    """The header of a checkpoint of ours.
+
+    Raises:
+        ValueError: It has none, or one of a newer format.
+    """
+    found = checkpoint.get("dualgan") if isinstance(checkpoint, dict) else None
+    if found is None:
+        raise ValueError(f"{source} was not written by dualgan: expected a .ckpt file from a run's checkpoints folder")
+    if found["format_version"] > FORMAT_VERSION:
+        raise ValueError(
+            f"{source} has format version {found['format_version']} (written by dualgan {found['version']}), "
+            f"this is dualgan {__version__} with format version {FORMAT_VERSION}: update dualgan"
+        )
+    header: dict[str, Any] = found
+    return header
+
+
+def check_shapes(checkpoint: dict[str, Any], expected: dict[str, Tensor]) -> None:
+    """Refuse a checkpoint whose tensors do not fit the networks of the configuration.
+
+    Raises:
+        ValueError: Names or shapes differ; the message names the first ones.
+    """
+    built = check_header(checkpoint)
+    state: dict[str, Tensor] = checkpoint["state_dict"]
+    problems = [f"{name} is missing" for name in expected.keys() - state.keys()]
+    problems += [f"{name} is superfluous" for name in state.keys() - expected.keys()]
+    problems += [
+        f"{name} is {tuple(state[name].shape)} in the file and {tuple(expected[name].shape)} in the configuration"
+        for name in expected.keys() & state.keys()
+        if state[name].shape != expected[name].shape
+    ]
+    if problems:
+        raise ValueError(
+            f"the checkpoint does not fit the configured networks ({len(problems)} differences, for instance: "
+            f"{'; '.join(sorted(problems)[:3])}). It was made with {built['generator']} and {built['discriminator']}: "
+            f"use the config.yaml of its run"
+        )
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a checkpoint without running any code in it.
+
+    Raises:
+        ValueError: No such file, not a checkpoint of ours, or unreadable.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"no checkpoint at {path}: expected a .ckpt file, for instance RUN/checkpoints/last.ckpt")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = str(error).strip().split("\n")[0][:200]
+        raise ValueError(
+            f"cannot read {path} as a checkpoint ({reason}): it may be cut off or no .ckpt file"
+        ) from error
+    check_header(checkpoint, str(path))
+    result: dict[str, Any] = checkpoint
+    return result
+
+
+def load_generator(path: str | os.PathLike[str]) -> Generator:
+    """The averaged (EMA) generator of a checkpoint, in eval mode on the CPU.
+
+    Args:
+        path: A .ckpt file of a run. Nothing in it is executed.
+
+    Raises:
+        ValueError: No such file, not a checkpoint of ours, or unreadable.
+    """
+    checkpoint = read_checkpoint(path)
+    generator = build_network(checkpoint["dualgan"]["generator"])
+    prefix = "generator_ema."
+    state = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+    generator.load_state_dict(state)
+    assert isinstance(generator, Generator)
+    return generator.eval().requires_grad_(False)

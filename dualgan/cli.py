@@ -1,0 +1,118 @@
+"""The command line: `dualgan fit | validate | test | predict | generate`."""
+
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from dualgan.version import __version__
+
+TRAINER_VERBS = {
+    "fit": "train a GAN",
+    "validate": "score a checkpoint: Frechet and kernel distance, losses",
+    "test": "the same on the data's test images",
+    "predict": "write N generated images to a folder or zip, on any number of devices",
+}
+COMMANDS = {"generate": "write images of chosen seeds from a checkpoint; needs neither data nor configuration"}
+
+OVERVIEW = f"""\
+dualgan {__version__}: GANs with dual contrastive loss and attention
+
+usage: dualgan VERB [options]      dualgan VERB --help explains each
+
+""" + "\n".join(f"  {verb:<10} {text}" for verb, text in (TRAINER_VERBS | COMMANDS).items())
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run one verb in this process.
+
+    Args:
+        args: Words of the command line; None takes those of the process.
+
+    Returns:
+        The exit code: 0, 1 where the training failed, 2 for a mistake in the input, 130 after Ctrl-C.
+    """
+    words = list(sys.argv[1:] if args is None else args)
+    if words[:1] == ["--version"]:
+        print(f"dualgan {__version__}")
+        return 0
+    if not words or words[0] in ("-h", "--help"):
+        print(OVERVIEW)
+        return 0
+    if words[0] not in TRAINER_VERBS | COMMANDS:
+        return _complain(f"unknown verb {words[0]!r}: expected one of {', '.join(TRAINER_VERBS | COMMANDS)}")
+    try:
+        return _run(words)
+    except ValueError as error:
+        return _complain(str(error))
+    except KeyboardInterrupt:
+        return 130
+    except SystemExit as stop:  # argument parsing has printed its message, or --help its text
+        return stop.code if isinstance(stop.code, int) else 1
+
+
+def _complain(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 2
+
+
+def _run(words: list[str]) -> int:
+    from dualgan.ops import flush_denormals
+
+    flush_denormals()
+    if words[0] in COMMANDS:
+        run: Callable[[list[str]], None] = import_module(f"dualgan.commands.{words[0]}").main
+        run(words[1:])
+        return 0
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # small sets load fastest without
+    warnings.filterwarnings("ignore", message=".*`max_epochs` was not set.*")
+    from dualgan.lightning_cli import run_trainer
+
+    return run_trainer(resolve_configs(words))
+
+
+def config_folders() -> list[Path]:
+    """Where shipped configurations lie: in the wheel, or beside the package in a checkout."""
+    package = Path(__file__).parent
+    return [package / "configs", package.parent / "configs"]
+
+
+def resolve_configs(words: list[str]) -> list[str]:
+    """Let `--config NAME.yaml` find a shipped configuration from any folder.
+
+    Raises:
+        ValueError: A named file is neither here nor shipped.
+    """
+    resolved = list(words)
+    for i, word in enumerate(words):
+        if word in ("--config", "-c") and i + 1 < len(words):
+            resolved[i + 1] = _find_config(words[i + 1])
+        elif word.startswith("--config="):
+            resolved[i] = "--config=" + _find_config(word.removeprefix("--config="))
+    return resolved
+
+
+def _find_config(name: str) -> str:
+    if Path(name).is_file() or "\n" in name:
+        return name
+    for folder in config_folders():
+        shipped = folder / Path(name).name
+        if shipped.is_file() and Path(name).parent.name in ("", "configs"):
+            return os.fspath(shipped)
+    known = sorted({path.name for folder in config_folders() for path in folder.glob("*.yaml")})
+    raise ValueError(f"no configuration {name!r}: it is neither a file nor one of the shipped {', '.join(known)}")
+
+
+def stem_of_config(words: Sequence[str]) -> str | None:
+    """Name of the last configuration file without its ending."""
+    names = [word.removeprefix("--config=") for word in words if word.startswith("--config=")]
+    names += [words[i + 1] for i, word in enumerate(words[:-1]) if word in ("--config", "-c")]
+    return Path(names[-1]).stem if names else None
+
+
+def entry_point() -> Any:
+    """What the console script runs."""
+    sys.exit(main())

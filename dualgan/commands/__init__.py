@@ -1,0 +1,1 @@
+"""Commands: what else a user does with a checkpoint."""

@@ -1,0 +1,420 @@
+"""GAN: the two-player training step. No formula, no network and no metric lives here."""
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, cast
+
+import torch
+from pytorch_lightning import LightningModule
+from pytorch_lightning.core.optimizer import LightningOptimizer
+from torch import Tensor
+from torch.optim import Adam
+from torch.utils.data import DataLoader
+
+from dualgan.checkpoints import check_shapes, header
+from dualgan.data.base import Batch
+from dualgan.losses import R1, R2, AdversarialLoss, DiscriminatorPenalty, GradientPenalty, NonSaturating, PathLength
+from dualgan.microbatch import backward_in_parts
+from dualgan.networks import Discriminator, Generator, StyleGAN2Discriminator, StyleGAN2Generator
+from dualgan.ops import flush_denormals, mean_over_ranks, rank, world_size
+from dualgan.randomness import reseed
+from dualgan.sampling import generate
+from dualgan.schedule import check_batch, check_precision, default_warmup_kimg, ema_decay, is_due, lazy_adam
+
+PLAYERS = ("generator", "discriminator")
+
+
+class DivergenceError(RuntimeError):
+    """Training met non-finite gradients too many times in a row."""
+
+
+class GAN(LightningModule):
+    """Trains a generator against a discriminator; the defaults are the paper's StyleGAN2 config E protocol.
+
+    Order in a step: G, G's path length, D, D's penalties, EMA. `images_seen` counts real images over all devices
+    and is the only clock.
+
+    Args:
+        resolution: Width and height of the images in pixels; taken from the data on the command line.
+        num_channels: 3 for colour, 1 for gray; taken from the data on the command line.
+        num_classes: Number of classes, 0 is unconditional; taken from the data on the command line.
+        generator: Class of the generator with its settings.
+        discriminator: Class of the discriminator with its settings.
+        loss: Adversarial loss; NonSaturating by default.
+        total_kimg: Length of the training in thousands of real images shown.
+        learning_rate: Adam's learning rate for both players.
+        betas: Adam's decay rates for both players.
+        eps: Adam's epsilon for both players.
+        r1_gamma: Strength of the R1 penalty on real images; 0 turns it off.
+        r2_gamma: Strength of the R2 penalty on generated images; 0 turns it off.
+        gradient_penalty: Strength of the WGAN-GP penalty, 10 in its paper; 0 turns it off.
+        d_reg_interval: Minibatches between D's penalties, which are scaled up accordingly.
+        path_length_weight: Strength of G's path length penalty; 0 turns it off.
+        g_reg_interval: Minibatches between G's path length penalties, which are scaled up accordingly.
+        style_mixing: Probability that a sample's later layers get the w of another z.
+        ema_kimg: Half-life of the generator's moving average in thousands of images.
+        ema_rampup: Bound the half-life by this fraction of the images seen so far; null for none.
+        warmup_kimg: Start with the non-saturating loss for this long; null is about 20 epochs, at most 6 % of the
+            training, for losses that need it and 0 for the others.
+        micro_batch: Images per device and backward pass; null is the whole batch of the device.
+        max_non_finite: Stop the run after this many minibatches in a row with a non-finite loss or gradient.
+        seed: Seed of everything random in the training; taken from seed_everything on the command line.
+
+    Raises:
+        ValueError: A setting is out of range or has no effect.
+    """
+
+    images_seen: Tensor
+    path_length_mean: Tensor
+    non_finite: Tensor
+    non_finite_run: Tensor
+
+    def __init__(
+        self,
+        resolution: int,
+        num_channels: int = 3,
+        num_classes: int = 0,
+        generator: Callable[[int, int, int], Generator] = StyleGAN2Generator,
+        discriminator: Callable[[int, int, int], Discriminator] = StyleGAN2Discriminator,
+        loss: AdversarialLoss | None = None,
+        total_kimg: float = 25_000,
+        learning_rate: float = 0.002,
+        betas: tuple[float, float] = (0.0, 0.99),
+        eps: float = 1e-8,
+        r1_gamma: float = 100.0,
+        r2_gamma: float = 0.0,
+        gradient_penalty: float = 0.0,
+        d_reg_interval: int = 16,
+        path_length_weight: float = 2.0,
+        g_reg_interval: int = 4,
+        style_mixing: float = 0.9,
+        ema_kimg: float = 10.0,
+        ema_rampup: float | None = None,
+        warmup_kimg: float | None = None,
+        micro_batch: int | None = None,
+        max_non_finite: int = 10,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.loss = loss or NonSaturating()
+        self.warmup_loss = NonSaturating()
+        self.total_images = round(total_kimg * 1000)
+        self.warmup_kimg = self._checked_warmup(warmup_kimg)
+        self.learning_rate, self.betas, self.eps = learning_rate, betas, eps
+        self.d_reg_interval, self.g_reg_interval = d_reg_interval, g_reg_interval
+        self.style_mixing, self.ema_kimg, self.ema_rampup = style_mixing, ema_kimg, ema_rampup
+        self.micro_batch, self.max_non_finite, self.seed = micro_batch, max_non_finite, seed
+
+        penalties: list[DiscriminatorPenalty] = [R1(r1_gamma), R2(r2_gamma), GradientPenalty(gradient_penalty)]
+        self.penalties = [penalty for penalty in penalties if penalty.weight]
+        self.path_length = PathLength(path_length_weight) if path_length_weight else None
+
+        # Two runs with one seed start from the same weights, whatever was drawn before.
+        reseed(seed, "weights")
+        self.generator = generator(resolution, num_channels, num_classes)
+        self.discriminator = discriminator(resolution, num_channels, num_classes)
+        self.to(memory_format=torch.channels_last)
+        self.generator_ema = copy.deepcopy(self.generator).eval().requires_grad_(False)
+
+        self.register_buffer("images_seen", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("path_length_mean", torch.zeros(()))
+        self.register_buffer("non_finite", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("non_finite_run", torch.zeros((), dtype=torch.int64))
+        self.latest: dict[str, Tensor] = {}
+        self.prediction: tuple[range, int, float, str] = (range(0), 64, 1.0, "const")  # seeds, batch, psi, noise
+        self.clock = 0  # images_seen on the host: reading the buffer at every step would stall the device
+
+    # ---- before training -----------------------------------------------------------------------------------------
+
+    def _checked_warmup(self, warmup_kimg: float | None) -> float | None:
+        if warmup_kimg and not self.loss.needs_warmup:
+            name = type(self.loss).__name__
+            raise ValueError(
+                f"warmup_kimg {warmup_kimg:g} has no effect with the {name} loss, which needs no warm-up: "
+                f"leave it out or choose DualContrastive"
+            )
+        return warmup_kimg if self.loss.needs_warmup else 0.0
+
+    def setup(self, stage: str) -> None:
+        """Check what only the trainer and the data know together, before anything is trained."""
+        flush_denormals()
+        check_precision(self.trainer.precision)
+        data = getattr(self.trainer, "datamodule", None)
+        if stage == "fit" and data is not None:
+            check_batch(data.batch_size, self.trainer.world_size, self.micro_batch)
+        if self.warmup_kimg is None:
+            size = data.dataset_size if data is not None else self.total_images
+            self.warmup_kimg = default_warmup_kimg(size, self.total_images)
+
+    def configure_optimizers(self) -> list[Adam]:
+        """Adam for each player, corrected for the extra steps of its lazy regularization."""
+        return [
+            Adam(self.generator.parameters(), fused=True, **self._adam_settings(0)),
+            Adam(self.discriminator.parameters(), fused=True, **self._adam_settings(1)),
+        ]
+
+    def _adam_settings(self, player: int) -> dict[str, Any]:
+        intervals = [self.g_reg_interval if self.path_length else None, self.d_reg_interval if self.penalties else None]
+        return lazy_adam(self.learning_rate, self.betas, intervals[player]) | {"eps": self.eps}
+
+    def on_fit_start(self) -> None:
+        """Take the clock from the restored buffer and the optimizer settings from this run's configuration."""
+        self.clock = int(self.images_seen)
+        for player, optimizer in enumerate(self.trainer.optimizers):
+            for group in optimizer.param_groups:
+                group.update(self._adam_settings(player))
+
+    # ---- the training step ---------------------------------------------------------------------------------------
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """One minibatch of real images, float [N, C, R, R] in [-1, 1] per device, for both players."""
+        real, labels = batch
+        minibatch = self.clock // (len(real) * world_size())
+        self.step_is_finite = torch.ones((), dtype=torch.bool, device=self.device)
+        self.generator_step(real, labels)
+        if self.path_length and is_due(minibatch, self.g_reg_interval):
+            self.path_length_step(self.path_length, len(real), labels)
+        self.discriminator_step(real, labels)
+        if self.penalties and is_due(minibatch, self.d_reg_interval):
+            self.penalty_step(real, labels)
+        self.update_ema(len(real) * world_size())
+        self.advance(len(real) * world_size())
+
+    def generator_step(self, real: Tensor, labels: Tensor | None) -> None:
+        """G's adversarial step."""
+        loss = self.active_loss
+        parts = self._parts(len(real))
+
+        def logits(k: int) -> tuple[Tensor, ...]:
+            own_labels = self._part(labels, k, parts)
+            ws = self.draw_ws(len(real) // parts, own_labels, "generator", k)
+            fake_logits = self.discriminator(self.generator.synthesis(ws), own_labels)
+            if not loss.generator_needs_real:
+                return (fake_logits,)
+            with torch.no_grad():
+                return fake_logits, self.discriminator(self._part(real, k, parts), own_labels)
+
+        with self._player(0):
+            value, _ = backward_in_parts(loss.generator, self._calls(logits, parts), self.manual_backward)
+            self._step(0, value)
+        self.latest["loss/generator"] = value
+
+    def discriminator_step(self, real: Tensor, labels: Tensor | None) -> None:
+        """D's adversarial step."""
+        parts = self._parts(len(real))
+        fakes, w_means = zip(
+            *(self.draw_fakes(len(real) // parts, self._part(labels, k, parts), "fakes", k) for k in range(parts)),
+            strict=True,
+        )
+        self.generator.mapping.track(mean_over_ranks(torch.stack(w_means).mean(dim=0)))  # type: ignore[operator]
+
+        def logits(k: int) -> tuple[Tensor, ...]:
+            own_labels = self._part(labels, k, parts)
+            # Two passes: minibatch-std groups are purely real or purely generated.
+            real_logits = self.discriminator(self._part(real, k, parts), own_labels)
+            return real_logits, self.discriminator(fakes[k], own_labels)
+
+        with self._player(1):
+            loss = self.active_loss.discriminator
+            value, (real_logits, fake_logits) = backward_in_parts(
+                loss, self._calls(logits, parts), self.manual_backward
+            )
+            self._step(1, value)
+        self.latest |= {"loss/discriminator": value, "logits/real": real_logits.mean()}
+        self.latest |= {"logits/fake": fake_logits.mean()}
+        self.latest |= {f"contrast/{k}": v for k, v in self.loss.diagnostics(real_logits, fake_logits).items()}
+
+    def path_length_step(self, penalty: PathLength, count: int, labels: Tensor | None) -> None:
+        """G's lazy regularization, in float32 and on a smaller batch."""
+        count = max(count // penalty.batch_shrink, 1)
+        parts = self._parts(count)
+        means = []
+        with self._player(0), self._float32():
+            for k in range(parts):
+                own_labels = self._part(labels if labels is None else labels[:count], k, parts)
+                ws = self.draw_ws(count // parts, own_labels, "path_length", k)
+                lengths = penalty.path_lengths(self.generator.synthesis(ws), ws)
+                value = penalty.penalty(lengths, self.path_length_mean)
+                self.manual_backward(value * (self.g_reg_interval / parts))
+                means.append(lengths.detach().mean())
+            mean_length = mean_over_ranks(torch.stack(means).mean())
+            self._step(0, mean_length, lightning=False)
+        finite_mean = torch.where(mean_length.isfinite(), mean_length, self.path_length_mean)
+        self.path_length_mean.lerp_(finite_mean, penalty.decay)
+        self.latest |= {"loss/path_length": value.detach(), "path_length/mean": self.path_length_mean.clone()}
+
+    def penalty_step(self, real: Tensor, labels: Tensor | None) -> None:
+        """D's lazy regularization, in float32."""
+        parts = self._parts(len(real))
+        total = torch.zeros((), device=self.device)
+        with self._player(1), self._float32():
+            for k in range(parts):
+                own_labels, own_real = self._part(labels, k, parts), self._part(real, k, parts)
+                fake = None
+                if any(penalty.needs_fake for penalty in self.penalties):
+                    fake, _ = self.draw_fakes(len(own_real), own_labels, "penalty", k)
+                values = {
+                    p.name: p(lambda images: self.discriminator(images, own_labels), own_real, fake)  # noqa: B023
+                    for p in self.penalties
+                }
+                penalty = torch.stack(list(values.values())).sum()
+                self.manual_backward(penalty * (self.d_reg_interval / parts))
+                total = total + penalty.detach() / parts
+                self.latest |= {f"loss/{name}": value.detach() for name, value in values.items()}
+            self._step(1, total, lightning=False)
+
+    @torch.no_grad()
+    def update_ema(self, batch: int) -> None:
+        """Move the averaged generator towards the trained one; buffers are copied."""
+        decay = ema_decay(batch, self.clock, self.ema_kimg, self.ema_rampup)
+        averaged: list[Tensor] = list(self.generator_ema.parameters())
+        current: list[Tensor] = list(self.generator.parameters())
+        torch._foreach_lerp_(averaged, current, 1 - decay)
+        for target, source in zip(self.generator_ema.buffers(), self.generator.buffers(), strict=True):
+            target.copy_(source)
+
+    def advance(self, batch: int) -> None:
+        """Move the clock, count non-finite steps, log at the trainer's interval and stop where it is time."""
+        self.clock += batch
+        self.images_seen.fill_(self.clock)
+        self.non_finite_run.add_(1).mul_(~self.step_is_finite)
+        self.non_finite.add_(~self.step_is_finite)
+        if is_due(self.trainer.global_step, self.trainer.log_every_n_steps):  # type: ignore[attr-defined]
+            self.log_dict({"kimg": self.clock / 1000, **self.latest, "train/non_finite": self.non_finite.float()})
+            if int(self.non_finite_run) >= self.max_non_finite:
+                raise DivergenceError(
+                    f"the last {int(self.non_finite_run)} minibatches had a non-finite loss or gradient "
+                    f"(max_non_finite {self.max_non_finite}) at {self.clock / 1000:.1f} kimg. None of them changed "
+                    f"the weights. Resume from the last checkpoint with a lower learning rate or a larger r1_gamma"
+                )
+        if self.clock >= self.total_images:
+            self.trainer.should_stop = True
+
+    # ---- random draws --------------------------------------------------------------------------------------------
+
+    def draw_ws(self, count: int, labels: Tensor | None, purpose: str, part: int) -> Tensor:
+        """Styles of fresh latents, mixed: [count, num_ws, w_dim]; the same at every call of one step."""
+        reseed(self.seed, rank(), self.clock, purpose, part)
+        generator = self.generator
+        z, other = torch.randn(2, count, generator.z_dim, device=self.device).unbind()
+        ws: Tensor = generator.mapping(z, labels)
+        if not self.style_mixing:
+            return ws
+        # StyleGAN, section 3.1: layers from a random crossover on take the w of another z
+        crossover = torch.randint(1, generator.num_ws, (count, 1, 1), device=self.device)
+        mixed = torch.rand(count, 1, 1, device=self.device) < self.style_mixing
+        layer = torch.arange(generator.num_ws, device=self.device)[None, :, None]
+        return torch.where(mixed & (layer >= crossover), generator.mapping(other, labels), ws)
+
+    @torch.no_grad()
+    def draw_fakes(self, count: int, labels: Tensor | None, purpose: str, part: int) -> tuple[Tensor, Tensor]:
+        """Generated images [count, C, R, R] without gradient, and the mean of their unmixed w [w_dim]."""
+        ws = self.draw_ws(count, labels, purpose, part)
+        return self.generator.synthesis(ws), ws[:, 0].mean(dim=0)
+
+    # ---- small parts of a step -----------------------------------------------------------------------------------
+
+    @property
+    def active_loss(self) -> AdversarialLoss:
+        """The warm-up's loss until its end, then the configured one."""
+        assert self.warmup_kimg is not None
+        return self.warmup_loss if self.clock < self.warmup_kimg * 1000 else self.loss
+
+    def _parts(self, count: int) -> int:
+        """Backward passes for `count` images on this device."""
+        if self.micro_batch is None or count <= self.micro_batch:
+            return 1
+        return count // self.micro_batch
+
+    @staticmethod
+    def _part(values: Tensor | None, k: int, parts: int) -> Any:
+        """Every parts-th value from the k-th on: keeps minibatch-std groups whole."""
+        return None if values is None else values[k::parts]
+
+    @staticmethod
+    def _calls(logits: Callable[[int], tuple[Tensor, ...]], parts: int) -> list[Callable[[], tuple[Tensor, ...]]]:
+        return [partial(logits, k) for k in range(parts)]
+
+    @contextmanager
+    def _player(self, player: int) -> Iterator[None]:
+        """Let gradients reach the parameters of one player (0 is G, 1 is D) only."""
+        optimizer = cast(list[LightningOptimizer], self.optimizers())[player]
+        self.toggle_optimizer(optimizer)
+        yield
+        self.untoggle_optimizer(optimizer)
+
+    def _float32(self) -> torch.autocast:
+        return torch.autocast(self.device.type, enabled=False)
+
+    def _step(self, player: int, value: Tensor, lightning: bool = True) -> None:
+        """Apply and clear one player's gradients, unless they or the loss `value` are not finite on some rank.
+
+        Lightning counts the calls of its own optimizers' steps as `global_step`: only G's main step goes through it,
+        so that one minibatch is one step. Adam skips the update by itself, without waiting for the device.
+        """
+        optimizer = cast(list[LightningOptimizer], self.optimizers())[player]
+        raw = cast(Adam, optimizer.optimizer)
+        gradients = [p.grad for group in raw.param_groups for p in group["params"] if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        finite = norm.isfinite() & mean_over_ranks(value).isfinite()
+        raw.found_inf = (~finite).float()  # type: ignore[attr-defined]
+        if player == 0 and lightning:
+            optimizer.step()
+        else:
+            raw.step()
+        raw.zero_grad()
+        self.step_is_finite &= finite
+        if lightning:
+            self.latest[f"gradient_norm/{PLAYERS[player]}"] = norm.detach()
+
+    # ---- outside of training -------------------------------------------------------------------------------------
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Log both players' losses on held-out real images."""
+        self._score_losses(batch, "val")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Log both players' losses on held-out real images."""
+        self._score_losses(batch, "test")
+
+    def _score_losses(self, batch: Batch, stage: str) -> None:
+        whole = len(batch.images) // 4 * 4  # minibatch-std groups
+        if not whole:
+            return
+        real, labels = batch.images[:whole], None if batch.labels is None else batch.labels[:whole]
+        fake, _ = self.draw_fakes(whole, labels, stage, 0)
+        real_logits, fake_logits = self.discriminator(real, labels), self.discriminator(fake, labels)
+        values = {
+            f"{stage}/loss/discriminator": self.loss.discriminator(real_logits, fake_logits),
+            f"{stage}/loss/generator": self.loss.generator(fake_logits, real_logits),
+            f"{stage}/logits/real": real_logits.mean(),
+            f"{stage}/logits/fake": fake_logits.mean(),
+        }
+        self.log_dict(values, batch_size=whole, sync_dist=True)
+
+    def predict_dataloader(self) -> DataLoader[int]:
+        """This rank's share of the seeds to generate."""
+        seeds, batch_size, _, _ = self.prediction
+        return DataLoader(seeds[rank() :: world_size()], batch_size=batch_size)  # type: ignore[arg-type]
+
+    def predict_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        """Images of the averaged generator for seeds [N]: uint8 [N, H, W, C]."""
+        _, _, truncation_psi, noise_mode = self.prediction
+        seeds = batch.tolist()
+        images = generate(self.generator_ema, seeds, truncation_psi=truncation_psi, noise_mode=noise_mode)
+        return torch.cat(list(images))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what rebuilds the networks without a configuration."""
+        checkpoint["dualgan"] = header(self.generator, self.discriminator)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse weights of other networks with a message that names what differs.
+
+        Raises:
+            ValueError: The checkpoint is not ours, too new, or its tensors have other shapes.
+        """
+        check_shapes(checkpoint, self.state_dict())

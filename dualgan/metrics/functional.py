@@ -1,0 +1,270 @@
+"""How far generated features are from real ones: four formulas on plain feature matrices, in float64.
+
+Shapes: N real rows, M generated rows, d feature dimensions, S subsets.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_BLOCK_ELEMENTS = 2**23  # 64 MB of float64 distances or kernel values are alive at a time
+
+
+def frechet_distance(real_features: Tensor, fake_features: Tensor) -> Tensor:
+    """Frechet distance between Gaussians fitted to two feature sets: squared feature units, 0 or more, 0 is best.
+
+    Exact for any N, M and d; few rows make it fast, not approximate. Biased upward in N and M, and by much when a set
+    has no more rows than dimensions: compare numbers with equal counts only.
+
+    Source: Heusel et al., "GANs Trained by a Two Time-Scale Update Rule", NeurIPS 2017, Eq. 6.
+
+    Args:
+        real_features: [N, d], any float type, N at least 2.
+        fake_features: [M, d], M at least 2.
+
+    Returns:
+        A float64 scalar.
+
+    Raises:
+        ValueError: fewer than two rows, different d, or features that are not finite.
+    """
+    real, fake = _prepare(real_features, fake_features)
+    real_root, fake_root = _covariance_root(real), _covariance_root(fake)
+    # tr (Sigma_1 Sigma_2)^(1/2) = ||A_1 A_2^T||_* for any A_k with A_k^T A_k = Sigma_k
+    cross = torch.linalg.svdvals(fake_root @ real_root.T).sum()
+    # Eq. 6: |m_1 - m_2|^2 + tr(Sigma_1 + Sigma_2 - 2 (Sigma_1 Sigma_2)^(1/2))
+    means = (real.mean(0) - fake.mean(0)).square().sum()
+    distance: Tensor = means + real_root.square().sum() + fake_root.square().sum() - 2 * cross
+    return distance.clamp(min=0)  # rounding can leave -1e-13
+
+
+def kernel_distance(
+    real_features: Tensor,
+    fake_features: Tensor,
+    subset_size: int | None = None,
+    num_subsets: int = 100,
+    seed: int = 0,
+) -> Tensor:
+    """Squared maximum mean discrepancy under the kernel (x.y / d + 1)^3, unbiased: it may fall below 0; 0 is best.
+
+    Subsets are drawn as torch-fidelity draws them when its input1 is the generated set, so equal seeds give equal
+    numbers (its default seed is 2020).
+
+    Source: Binkowski et al., "Demystifying MMD GANs", ICLR 2018, Eq. 4 and section 4.
+
+    Args:
+        real_features: [N, d], any float type, N at least 2.
+        fake_features: [M, d], M at least 2.
+        subset_size: rows per subset and side, 2 to min(N, M); None takes all rows once.
+        num_subsets: number of random subsets whose estimates are averaged; ignored without `subset_size`.
+        seed: of the subsets, 0 to 2**32 - 1.
+
+    Returns:
+        A float64 scalar.
+
+    Raises:
+        ValueError: fewer than two rows, different d, features that are not finite, or a subset that does not fit.
+    """
+    real, fake = _prepare(real_features, fake_features)
+    if subset_size is None:
+        return _mmd(real, fake, real.new_ones(len(real), 1), fake.new_ones(len(fake), 1)).mean()
+    _check_subsets(subset_size, num_subsets, len(real), len(fake))
+    subsets = list(_draw_subsets(len(real), len(fake), subset_size, num_subsets, seed))
+    # one product over all rows serves every subset, unless the sets are much larger than the subsets together
+    if max(len(real), len(fake)) ** 2 <= num_subsets * subset_size**2:
+        real_members = _membership([rows for rows, _ in subsets], real)
+        fake_members = _membership([rows for _, rows in subsets], fake)
+        return _mmd(real, fake, real_members, fake_members).mean()
+    ones = real.new_ones(subset_size, 1)
+    return torch.cat([_mmd(real[i], fake[j], ones, ones) for i, j in subsets]).mean()
+
+
+def precision_recall(real_features: Tensor, fake_features: Tensor, k: int = 3) -> tuple[Tensor, Tensor]:
+    """Share of generated rows inside the real manifold, and of real rows inside the generated one: each in [0, 1].
+
+    A manifold is the union of closed balls around a set's rows that reach each row's k-th nearest neighbour.
+
+    Source: Kynkaanniemi et al., "Improved Precision and Recall Metric", NeurIPS 2019, Eq. 1 and 2.
+
+    Args:
+        real_features: [N, d], N above k.
+        fake_features: [M, d], M above k.
+        k: neighbour that sets a ball's radius, at least 1.
+
+    Returns:
+        Precision and recall, float64 scalars.
+
+    Raises:
+        ValueError: fewer than two rows, different d, features that are not finite, or k not below N and M.
+    """
+    real, fake = _prepare(real_features, fake_features)
+    _check_neighbours(k, real=len(real), generated=len(fake))
+    # Eq. 2: precision = mean_fake f(fake, real), recall = mean_real f(real, fake)
+    return _share_inside(fake, centers=real, k=k), _share_inside(real, centers=fake, k=k)
+
+
+def density_coverage(real_features: Tensor, fake_features: Tensor, k: int = 5) -> tuple[Tensor, Tensor]:
+    """Real balls per generated row over k (0 or more), and share of real balls that hold a generated row ([0, 1]).
+
+    Balls are open, as in the authors' code: the density of a set against itself is then exactly 1, and a ball of
+    radius 0 (more than k identical real rows) holds nothing.
+
+    Source: Naeem et al., "Reliable Fidelity and Diversity Metrics for Generative Models", ICML 2020, Eq. 3 and 4.
+
+    Args:
+        real_features: [N, d], N above k.
+        fake_features: [M, d], M at least 2.
+        k: neighbour that sets a ball's radius, at least 1.
+
+    Returns:
+        Density and coverage, float64 scalars.
+
+    Raises:
+        ValueError: fewer than two rows, different d, features that are not finite, or k not below N.
+    """
+    real, fake = _prepare(real_features, fake_features)
+    _check_neighbours(k, real=len(real))
+    radii = _neighbour_radii(real, k)
+    inside, covered = real.new_zeros(()), real.new_zeros(())
+    for rows, distances in _distance_blocks(real, fake):
+        hits = distances < radii[rows, None]
+        inside += hits.sum()
+        covered += hits.any(dim=1).sum()
+    # Eq. 3: density = 1/(kM) sum_j sum_i 1[y_j in B(x_i)];  Eq. 4: coverage = 1/N sum_i 1[any y_j in B(x_i)]
+    return inside / (k * len(fake)), covered / len(real)
+
+
+def _prepare(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    for name, features in (("real", real), ("generated", fake)):
+        if features.ndim != 2 or len(features) < 2:
+            raise ValueError(
+                f"{name} features have shape {tuple(features.shape)}: a metric needs a matrix [rows, dimensions] with "
+                "at least 2 rows. Evaluate more images."
+            )
+        if not torch.isfinite(features).all():
+            rows = int((~torch.isfinite(features)).any(dim=1).sum())
+            raise ValueError(
+                f"{name} features hold NaN or infinity in {rows} of {len(features)} rows: a metric needs finite "
+                "numbers. Check the images for NaN; the generator may have diverged."
+            )
+    if real.shape[1] != fake.shape[1]:
+        raise ValueError(
+            f"real features have {real.shape[1]} dimensions and generated ones {fake.shape[1]}: they must be equal. "
+            "Extract both with the same feature extractor."
+        )
+    return _float64(real), _float64(fake)
+
+
+def _float64(features: Tensor) -> Tensor:
+    # Apple's GPU has no float64
+    features = features.detach().cpu() if features.device.type == "mps" else features.detach()
+    return features.to(torch.float64)
+
+
+def _covariance_root(features: Tensor) -> Tensor:
+    """Return A [min(N, d), d] with A^T A = the unbiased covariance of features [N, d].
+
+    Triangular factors keep the full precision of the data, which forming the covariance would square away.
+    """
+    count, dims = features.shape
+    centered: Tensor = (features - features.mean(0)) / (count - 1) ** 0.5
+    if count <= dims:
+        return centered
+    root: Tensor = centered[:0]
+    for block in torch.split(centered, 8 * dims):
+        root = torch.linalg.qr(torch.cat([root, block]), mode="r").R
+    return root
+
+
+def _mmd(real: Tensor, fake: Tensor, real_members: Tensor, fake_members: Tensor) -> Tensor:
+    """Unbiased squared MMD [S] of the subsets that the 0/1 columns of real_members [N, S] and fake_members pick."""
+    n, m = real_members.sum(0), fake_members.sum(0)
+    real_sum = _kernel_sums(real, real, real_members, real_members) - _kernel_diagonal(real) @ real_members
+    fake_sum = _kernel_sums(fake, fake, fake_members, fake_members) - _kernel_diagonal(fake) @ fake_members
+    cross_sum = _kernel_sums(real, fake, real_members, fake_members)
+    # Eq. 4: sum_{i != j} k(x_i, x_j) / n(n-1) + sum_{i != j} k(y_i, y_j) / m(m-1) - 2 sum_ij k(x_i, y_j) / nm
+    mmd: Tensor = real_sum / (n * (n - 1)) + fake_sum / (m * (m - 1)) - 2 * cross_sum / (n * m)
+    return mmd
+
+
+def _kernel_sums(x: Tensor, y: Tensor, x_members: Tensor, y_members: Tensor) -> Tensor:
+    """Sum of k over each pair of subsets, [S]; the kernel matrix exists only one block of rows at a time."""
+    total = x.new_zeros(x_members.shape[1])
+    for rows in _row_blocks(len(x), len(y)):
+        # section 4: k(x, y) = (x.y / d + 1)^3
+        kernel: Tensor = (x[rows] @ y.T / x.shape[1] + 1) ** 3
+        total += (x_members[rows] * (kernel @ y_members)).sum(0)
+    return total
+
+
+def _kernel_diagonal(x: Tensor) -> Tensor:
+    diagonal: Tensor = (x.square().sum(1) / x.shape[1] + 1) ** 3
+    return diagonal
+
+
+def _draw_subsets(n: int, m: int, size: int, count: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    # numpy's legacy generator and this order of draws are what makes the numbers torch-fidelity's
+    rng = np.random.RandomState(seed)
+    for _ in range(count):
+        fake, real = rng.choice(m, size, replace=False), rng.choice(n, size, replace=False)
+        yield torch.from_numpy(real), torch.from_numpy(fake)
+
+
+def _membership(subsets: list[Tensor], like: Tensor) -> Tensor:
+    members = torch.zeros(len(like), len(subsets), dtype=like.dtype)
+    for column, rows in enumerate(subsets):
+        members[rows, column] = 1
+    return members.to(like.device)
+
+
+def _share_inside(points: Tensor, centers: Tensor, k: int) -> Tensor:
+    """Share of points that lie in at least one ball around the centers."""
+    radii = _neighbour_radii(centers, k)
+    # Eq. 1: f(p, C) = 1 if |p - c| <= |c - NN_k(c, C)| for at least one c
+    inside = [(distances <= radii).any(dim=1) for _, distances in _distance_blocks(points, centers)]
+    return torch.cat(inside).double().mean()
+
+
+def _neighbour_radii(features: Tensor, k: int) -> Tensor:
+    """Distance of every row [N] to its k-th nearest other row: rank k + 1, for rank 1 is the row itself."""
+    blocks = _distance_blocks(features, features)
+    return torch.cat([distances.kthvalue(k + 1, dim=1).values for _, distances in blocks])
+
+
+def _distance_blocks(x: Tensor, y: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Euclidean distances of x to all of y, a block of x's rows at a time."""
+    x_squares, y_squares = x.square().sum(1), y.square().sum(1)
+    for rows in _row_blocks(len(x), len(y)):
+        scale = x_squares[rows, None] + y_squares
+        squares = scale - 2 * x[rows] @ y.T
+        # the product's rounding must not part identical rows: a ball of radius 0 holds its own center
+        yield rows, squares.masked_fill_(squares <= 1e-13 * scale, 0).sqrt_()
+
+
+def _row_blocks(rows: int, columns: int) -> Iterator[slice]:
+    step = max(1, _BLOCK_ELEMENTS // columns)
+    for start in range(0, rows, step):
+        yield slice(start, min(start + step, rows))
+
+
+def _check_subsets(subset_size: int, num_subsets: int, n: int, m: int) -> None:
+    if not 2 <= subset_size <= min(n, m):
+        raise ValueError(
+            f"subset_size {subset_size} does not fit {n} real and {m} generated rows: it must lie between 2 and "
+            f"{min(n, m)}. Lower it or evaluate more images."
+        )
+    if num_subsets < 1:
+        raise ValueError(
+            f"num_subsets {num_subsets} leaves nothing to average: it must be 1 or more. The field uses 100."
+        )
+
+
+def _check_neighbours(k: int, **counts: int) -> None:
+    for name, count in counts.items():
+        if not 1 <= k < count:
+            raise ValueError(
+                f"k {k} does not fit {count} {name} rows: it must lie between 1 and {count - 1}, because a row is not "
+                "its own neighbour. Lower k or evaluate more images."
+            )

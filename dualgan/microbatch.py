@@ -1,0 +1,41 @@
+"""Backward passes in parts: the gradient of a whole batch in the memory of a part of it."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+Part = Callable[[], tuple[Tensor, ...]]  # recomputes this part's logits, the same ones at every call
+
+
+def interleave(parts: Sequence[Tensor]) -> Tensor:
+    """Undo the strided split x[k::K]: K tensors [n] -> [K * n]."""
+    return torch.stack(list(parts), dim=1).flatten()
+
+
+def backward_in_parts(
+    loss: Callable[..., Tensor], parts: Sequence[Part], backward: Callable[[Tensor], None]
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Backpropagate `loss(*logits)`, where part k yields every K-th logit of each kind.
+
+    A loss may couple all logits of the batch, so with several parts a pass without gradient collects them first;
+    the loss's gradient with respect to each logit then weights that part's own backward pass. Exact, at the price
+    of one more forward pass.
+
+    Returns:
+        The detached loss and logits of the whole batch.
+    """
+    if len(parts) == 1:
+        logits = parts[0]()
+        value = loss(*logits)
+        backward(value)
+        return value.detach(), tuple(kind.detach() for kind in logits)
+    with torch.no_grad():
+        outputs = [part() for part in parts]
+    leaves = tuple(interleave(kind).requires_grad_() for kind in zip(*outputs, strict=True))
+    value = loss(*leaves)
+    weights = torch.autograd.grad(value, leaves, allow_unused=True)
+    for k, part in enumerate(parts):
+        pairs = [(kind, weight) for kind, weight in zip(part(), weights, strict=True) if weight is not None]
+        backward(torch.stack([(kind * weight[k :: len(parts)]).sum() for kind, weight in pairs]).sum())
+    return value.detach(), tuple(leaf.detach() for leaf in leaves)

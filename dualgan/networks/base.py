@@ -1,0 +1,114 @@
+"""What every generator and discriminator answers, whatever its architecture."""
+
+import inspect
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+NoiseMode = str  # "random" | "const" | "none"
+
+
+class Network(nn.Module):
+    """A network that remembers the arguments it was built with, so that a checkpoint can rebuild it."""
+
+    init_args: dict[str, Any]
+    registry: ClassVar[dict[str, type["Network"]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        Network.registry[cls.__name__] = cls
+
+    def remember(self, arguments: dict[str, Any]) -> None:
+        """Keep the constructor's arguments; call it first thing with `locals()`."""
+        names = list(inspect.signature(type(self).__init__).parameters)[1:]
+        self.init_args = {name: arguments[name] for name in names}
+
+    def describe(self) -> dict[str, Any]:
+        """Class name and arguments as plain data that `build_network` takes back."""
+        return {"class_name": type(self).__name__, "init_args": self.init_args}
+
+
+class Generator(Network):
+    """Maps latents to images in two stages, mapping and synthesis."""
+
+    z_dim: int
+    w_dim: int
+    num_ws: int
+    num_classes: int
+    num_channels: int
+    resolution: int
+    mapping: nn.Module
+    synthesis: nn.Module
+
+    def forward(
+        self,
+        z: Tensor,
+        labels: Tensor | None = None,
+        truncation_psi: float = 1.0,
+        noise_mode: NoiseMode = "random",
+    ) -> Tensor:
+        """Latents [N, z_dim] and class indices [N] -> images [N, C, R, R] around [-1, 1]."""
+        ws = self.mapping(z, labels, truncation_psi=truncation_psi)
+        images: Tensor = self.synthesis(ws, noise_mode=noise_mode)
+        return images
+
+
+class Discriminator(Network):
+    """Scores images: high logits mean real."""
+
+    num_classes: int
+    num_channels: int
+    resolution: int
+
+    def features(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images [N, C, R, R] in [-1, 1] -> last hidden layer [N, d] (FDDF, t-SNE)."""
+        raise NotImplementedError
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images [N, C, R, R] in [-1, 1] and class indices [N] -> logits [N]."""
+        raise NotImplementedError
+
+
+def build_network(description: dict[str, Any]) -> Network:
+    """Rebuild a network from `Network.describe()`, which may come from an untrusted file.
+
+    Raises:
+        ValueError: The class is not one of this package's networks.
+    """
+    name = description["class_name"]
+    if name not in Network.registry:
+        raise ValueError(f"unknown network {name!r}: expected one of {', '.join(sorted(Network.registry))}")
+    return Network.registry[name](**description["init_args"])
+
+
+def check_resolution(resolution: int) -> None:
+    """Refuse what StyleGAN2 cannot double its way up to from 4x4.
+
+    Raises:
+        ValueError: The resolution is no power of two from 8 to 1024.
+    """
+    if resolution not in [2**k for k in range(3, 11)]:
+        raise ValueError(
+            f"resolution {resolution} is not a power of two: StyleGAN2 needs one of 8, 16, ..., 1024. "
+            f"Set 'resolution' of the data to one of these; images are resized to it"
+        )
+
+
+def check_labels(labels: Tensor | None, num_classes: int, count: int) -> None:
+    """Match labels with the number of classes a network was built for.
+
+    Raises:
+        ValueError: Labels are missing, superfluous or of another shape.
+    """
+    if num_classes == 0 and labels is not None:
+        raise ValueError("labels were given to an unconditional network: build it with num_classes > 0 or pass None")
+    if num_classes > 0 and labels is None:
+        raise ValueError(f"a network with {num_classes} classes needs labels: pass class indices [N]")
+    if labels is not None and labels.shape != (count,):
+        raise ValueError(f"labels of shape {tuple(labels.shape)} for {count} samples: expected class indices [{count}]")
+
+
+def one_hot(labels: Tensor, num_classes: int) -> Tensor:
+    """Class indices [N] -> float32 [N, num_classes]."""
+    return torch.nn.functional.one_hot(labels.long(), num_classes).float()

@@ -1,0 +1,79 @@
+"""Grids of images as PNG files."""
+
+import io
+import math
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+
+def grid(images: Tensor, columns: int | None = None) -> np.ndarray:
+    """Arrange uint8 images [N, H, W, C] in rows; [rows * H, columns * W, C]. Empty places stay black.
+
+    Args:
+        images: The images, in reading order.
+        columns: Images per row; about square by default.
+    """
+    array = images.cpu().numpy()
+    n, h, w, c = array.shape
+    columns = columns or math.ceil(math.sqrt(n))
+    rows = math.ceil(n / columns)
+    padded = np.zeros((rows * columns, h, w, c), dtype=np.uint8)
+    padded[:n] = array
+    return padded.reshape(rows, columns, h, w, c).transpose(0, 2, 1, 3, 4).reshape(rows * h, columns * w, c)
+
+
+def to_pil(image: np.ndarray) -> Image.Image:
+    """A uint8 image [H, W, 1 or 3] as Pillow's."""
+    return Image.fromarray(image.squeeze(2) if image.shape[2] == 1 else image)
+
+
+def save_png(image: np.ndarray, path: Path) -> None:
+    """Write a uint8 image [H, W, 1 or 3], making its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    to_pil(image).save(path)
+
+
+class ImageWriter:
+    """Writes images as PNG into a folder or a zip file.
+
+    Args:
+        path: Folder, or file that ends in .zip. Existing files of the same name are replaced.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.archive: zipfile.ZipFile | None = None
+        if path.suffix == ".zip":
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.archive = zipfile.ZipFile(path, "w", zipfile.ZIP_STORED)
+        else:
+            path.mkdir(parents=True, exist_ok=True)
+
+    def write(self, image: Tensor, name: str) -> None:
+        """Write one uint8 image [H, W, C] under `name`."""
+        if self.archive is None:
+            save_png(image.cpu().numpy(), self.path / name)
+            return
+        buffer = io.BytesIO()
+        to_pil(image.cpu().numpy()).save(buffer, "PNG")
+        self.archive.writestr(name, buffer.getvalue())
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self.archive is not None:
+            self.archive.close()
+
+
+def merge_zips(parts: list[Path], path: Path) -> None:
+    """Join zip files into one, in order, and remove them."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as whole:
+        for part in parts:
+            with zipfile.ZipFile(part) as archive:
+                for name in archive.namelist():
+                    whole.writestr(name, archive.read(name))
+    for part in parts:
+        part.unlink()

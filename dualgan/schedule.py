@@ -1,0 +1,57 @@
+"""When things happen and how fast: lazy regularization, EMA, warm-up, and the arithmetic that must fit."""
+
+
+def is_due(minibatch: int, interval: int) -> bool:
+    """Lazy regularization happens at minibatches 0, interval, 2 interval, ..."""
+    return minibatch % interval == 0
+
+
+# StyleGAN2, appendix B: c = k / (k + 1), lr' = c lr, beta' = beta^c
+def lazy_adam(
+    learning_rate: float, betas: tuple[float, float], interval: int | None
+) -> dict[str, float | tuple[float, float]]:
+    """Adam settings that make up for one extra step every `interval` minibatches; None means no extra steps."""
+    c = 1.0 if interval is None else interval / (interval + 1)
+    return {"lr": learning_rate * c, "betas": (betas[0] ** c, betas[1] ** c)}
+
+
+# beta = 0.5^(batch / half-life), half-life = min(ema_kimg, rampup * images seen)
+def ema_decay(batch: int, images_seen: int, ema_kimg: float, rampup: float | None) -> float:
+    """Decay of the generator's moving average over one minibatch of `batch` images."""
+    half_life = ema_kimg * 1000
+    if rampup is not None:
+        half_life = min(half_life, images_seen * rampup)
+    return float(0.5 ** (batch / max(half_life, 1e-8)))
+
+
+def default_warmup_kimg(dataset_size: int, total_images: int) -> float:
+    """About 20 epochs as in the paper, but at most 6 % of the training: large sets would never leave the warm-up."""
+    return min(20 * dataset_size, 0.06 * total_images) / 1000
+
+
+def check_precision(precision: str | int | None) -> None:
+    """Allow the precisions in which the penalties are trustworthy.
+
+    Raises:
+        ValueError: Any other precision.
+    """
+    if precision not in ("32-true", "32", 32, "bf16-mixed", "bf16", None):
+        raise ValueError(
+            f"precision {precision!r} is not supported: gradient penalties overflow in half precision. "
+            f"Use --trainer.precision bf16-mixed, which has the range of float32, or 32-true"
+        )
+
+
+def check_batch(batch_size: int, world_size: int, micro_batch: int | None) -> None:
+    """Match the global batch with the devices and the micro-batch.
+
+    Raises:
+        ValueError: They do not divide.
+    """
+    unit = world_size * (micro_batch or 1)
+    if batch_size % unit:
+        per_device = f" x micro_batch {micro_batch}" if micro_batch else ""
+        raise ValueError(
+            f"batch_size {batch_size} is not divisible by {world_size} devices{per_device} = {unit}: "
+            f"choose a multiple of {unit} for the data's batch_size"
+        )

