@@ -1,0 +1,294 @@
+"""What all sets of real images share: loaders, order, mirroring, subsets, fingerprint."""
+
+import os
+import warnings
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from dualgan.data.cache import digest
+from dualgan.data.sampler import InfiniteBatchSampler, epoch_permutation
+from dualgan.ops import flush_denormals, to_float
+
+RESOLUTIONS = tuple(2**power for power in range(3, 11))
+
+
+class Batch(NamedTuple):
+    """Real images and their labels.
+
+    Loaders give uint8 images [N, H, W, C]; on the device they are float [N, C, H, W] in [-1, 1], channels_last.
+    Labels are int64 [N], or None for sets without labels.
+    """
+
+    images: Tensor
+    labels: Tensor | None
+
+
+class ImageSource(Protocol):
+    """Random access to the images of a set, also from worker processes."""
+
+    num_channels: int
+    fingerprint: str
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        ...
+
+    def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return the images [N, H, W, C] of some indices [N], in that order, as an array of its own."""
+        ...
+
+
+class RealImages(Dataset[Batch]):
+    """Dataset of whole batches over a source: the chosen images, then (with `mirror`) the same ones flipped."""
+
+    def __init__(self, source: ImageSource, chosen: NDArray[np.int64], mirror: bool) -> None:
+        self.source = source
+        self.chosen = chosen
+        self.mirror = mirror
+
+    def __len__(self) -> int:
+        """Return the length of the index range, mirrored images included."""
+        return len(self.chosen) * (2 if self.mirror else 1)
+
+    def __getitem__(self, index: int) -> Batch:
+        """Return the batch of one image."""
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """Return a batch at once: for images in memory this is one indexing operation."""
+        positions = np.asarray(indices, np.int64)
+        flipped, positions = np.divmod(positions, len(self.chosen))
+        images = self.source.read(self.chosen[positions])
+        flip = flipped == 1
+        images[flip] = images[flip][:, :, ::-1]
+        return Batch(torch.from_numpy(images), None)
+
+
+class ImageDataModule(LightningDataModule):
+    """Real images of one resolution. Subclasses say where they come from: `_prepare` and `_open`.
+
+    The order of training images is a pure function of `seed` and the module's `images_seen`, see
+    `InfiniteBatchSampler`. Pass `Trainer(use_distributed_sampler=False)`: the sampler itself splits batches over ranks.
+
+    Args:
+        resolution: Height and width of the images, a power of two from 8 to 1024.
+        batch_size: Images per training step over all devices together.
+        num_workers: Processes that load batches; 0 loads in the main process.
+        mirror: Also train on every image flipped left to right.
+        subset: Use only this many images, drawn at random; all by default.
+        subset_seed: Seed of the draw of the subset.
+        seed: Seed of the order of training images.
+        num_val: Number of images, the first ones, in the validation and test loaders.
+
+    Raises:
+        ValueError: For a resolution, batch size, seed or subset that cannot work.
+    """
+
+    def __init__(
+        self,
+        resolution: int,
+        batch_size: int = 32,
+        num_workers: int = 0,
+        mirror: bool = False,
+        subset: int | None = None,
+        subset_seed: int = 0,
+        seed: int = 0,
+        num_val: int = 512,
+    ) -> None:
+        super().__init__()
+        _check_resolution(resolution)
+        check_least("batch_size", batch_size, 1)
+        check_least("num_val", num_val, 1)
+        check_least("num_workers", num_workers, 0)
+        check_least("seed", seed, 0)
+        check_least("subset_seed", subset_seed, 0)
+        if subset is not None:
+            check_least("subset", subset, 1)
+        self.resolution = resolution
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.mirror = mirror
+        self.subset = subset
+        self.subset_seed = subset_seed
+        self.seed = seed
+        self.num_val = num_val
+        self._source: ImageSource | None = None
+        self._chosen: NDArray[np.int64] | None = None
+
+    @abstractmethod
+    def _prepare(self) -> None:
+        """Make or check the files of the set, once per machine."""
+
+    @abstractmethod
+    def _open(self) -> ImageSource:
+        """Open the set that `_prepare` left on disk."""
+
+    def prepare_data(self) -> None:
+        """Render or check the images once; Lightning calls this in one process per node."""
+        self._prepare()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Open the set in this process.
+
+        Raises:
+            ValueError: When the subset is larger than the set, or (stage "fit") the batch is.
+        """
+        if self._source is None:
+            source = self._open()
+            self._chosen = self._choose(len(source))
+            self._source = source
+        if stage == "fit":
+            self._check_batch()
+        if self.num_workers == 0:
+            # Lightning asks for more workers whenever there are none, but none was asked for here.
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+
+    def _choose(self, size: int) -> NDArray[np.int64]:
+        if self.subset is None:
+            return np.arange(size)
+        if self.subset > size:
+            raise ValueError(
+                f"subset {self.subset} is larger than the data set of {size} images. Pass a subset of at most {size}, "
+                f"or leave it out."
+            )
+        # One permutation for all sizes: smaller subsets are parts of larger ones.
+        return np.sort(epoch_permutation(self.subset_seed, 0, size)[: self.subset])
+
+    def _ready(self) -> tuple[ImageSource, NDArray[np.int64]]:
+        if self._source is None:
+            self.prepare_data()
+            self.setup()
+        assert self._source is not None
+        assert self._chosen is not None
+        return self._source, self._chosen
+
+    @property
+    def num_channels(self) -> int:
+        """3 for colour, 1 for gray."""
+        return self._ready()[0].num_channels
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes, 0 for sets without labels."""
+        return 0
+
+    @property
+    def dataset_size(self) -> int:
+        """Number of images in use, before mirroring."""
+        return len(self._ready()[1])
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of what the images are: content, resolution, resize filter, crop, channels and subset."""
+        source, chosen = self._ready()
+        if self.subset is None or self.subset == len(source):
+            return source.fingerprint
+        return digest({"set": source.fingerprint, "subset": len(chosen), "subset_seed": self.subset_seed})
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Endless loader of this rank's part of every global batch, from the module's `images_seen` on.
+
+        Raises:
+            ValueError: When batch_size cannot be split over the ranks, or is larger than the set.
+        """
+        rank, world_size = self._place()
+        self._check_batch()
+        source, chosen = self._ready()
+        images = RealImages(source, chosen, self.mirror)
+        sampler = InfiniteBatchSampler(
+            len(images), self.batch_size // world_size, self.seed, self._images_seen(), rank, world_size
+        )
+        return self._loader(images, batch_sampler=sampler, persistent_workers=self.num_workers > 0)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Finite, ordered loader of the first `num_val` images."""
+        return self.reference_dataloader(self.num_val, self.batch_size)
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Finite, ordered loader of the first `num_val` images."""
+        return self.val_dataloader()
+
+    def reference_dataloader(self, num: int | None = None, batch_size: int = 64) -> DataLoader[Batch]:
+        """Finite, ordered loader of the first `num` images (all by default), never mirrored; needs no trainer."""
+        source, chosen = self._ready()
+        return self._loader(RealImages(source, chosen[:num], mirror=False), batch_size=batch_size)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Turn the images of a `Batch` into floats [N, C, H, W] in [-1, 1]; other batches (predict) pass through."""
+        return Batch(to_float(batch.images), batch.labels) if isinstance(batch, Batch) else batch
+
+    def _place(self) -> tuple[int, int]:
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+
+    def _check_batch(self) -> None:
+        _, world_size = self._place()
+        if self.batch_size % world_size:
+            raise ValueError(
+                f"batch_size {self.batch_size} cannot be split over {world_size} devices: it counts the images of all "
+                f"devices together. Pass a multiple of {world_size}."
+            )
+        if self.batch_size > self.dataset_size:
+            raise ValueError(
+                f"batch_size {self.batch_size} is larger than the data set of {self.dataset_size} images. Pass a "
+                f"batch_size of at most {self.dataset_size}, or more images."
+            )
+
+    def _images_seen(self) -> int:
+        module = None if self.trainer is None else self.trainer.lightning_module
+        return int(getattr(module, "images_seen", 0))
+
+    def _loader(self, images: RealImages, **order: Any) -> DataLoader[Batch]:
+        return DataLoader(
+            images,
+            num_workers=self.num_workers,
+            collate_fn=_as_it_is,
+            worker_init_fn=_start_worker,
+            pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator(),  # the loader draws a number per pass: not from the training's generator
+            **order,
+        )
+
+
+def default_workers() -> int:
+    """Loader processes for sets that must be decoded: one per CPU of this process, at most 4."""
+    return min(4, usable_cpus())
+
+
+def usable_cpus() -> int:
+    """Number of CPUs that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def _start_worker(worker: int) -> None:
+    torch.set_num_threads(1)
+    flush_denormals()
+
+
+def _check_resolution(resolution: int) -> None:
+    if resolution not in RESOLUTIONS:
+        raise ValueError(
+            f"resolution {resolution} is not a power of two: StyleGAN2 needs one of 8, 16, ..., 1024. "
+            f"Pass a supported resolution; images are cropped and resized to it."
+            if resolution & (resolution - 1) or resolution < 1
+            else f"resolution {resolution} is out of range: StyleGAN2 needs one of 8, 16, ..., 1024."
+        )
+
+
+def check_least(name: str, value: int, least: int) -> None:
+    """Raise a ValueError that names the argument when `value` is below `least`."""
+    if value < least:
+        raise ValueError(f"{name} {value} is too small: expected {least} or more.")

@@ -1,0 +1,61 @@
+"""Files that are made once and kept: the cache folder, atomic writes, content hashes."""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+_STALE_SECONDS = 24 * 3600
+
+
+def cache_root(cache_dir: str | None) -> Path:
+    """Folder for cached files: `cache_dir`, else $DUALGAN_CACHE, else ~/.cache/dualgan."""
+    return Path(cache_dir or os.environ.get("DUALGAN_CACHE") or "~/.cache/dualgan").expanduser()
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`, and move it there when the block ends well.
+
+    Readers see the old file or the whole new one. Leftovers of killed runs are removed after a day.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in path.parent.glob(f".{path.name}.*.partial"):
+        # Younger ones may belong to another process that writes right now.
+        if time.time() - leftover.stat().st_mtime > _STALE_SECONDS:
+            leftover.unlink(missing_ok=True)
+    partial = path.with_name(f".{path.name}.{os.urandom(6).hex()}.partial")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as JSON, atomically."""
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Return the content of a JSON file, or None when it is missing or not JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def digest(content: Any) -> str:
+    """Short hash (16 hexadecimal digits) of JSON-like content."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,59 @@
+"""The order of training images: a pure function of (seed, images seen, rank), so any run can be continued exactly."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import Sampler
+
+
+def epoch_permutation(seed: int, epoch: int, size: int) -> NDArray[np.int64]:
+    """Order [size] of all images in one epoch."""
+    # Raw Philox words and not Generator.permutation: NumPy may change the latter's streams between versions.
+    words = np.random.Philox(np.random.SeedSequence([seed, epoch])).random_raw(size)
+    return np.argsort(words, kind="stable")
+
+
+class InfiniteBatchSampler(Sampler[list[int]]):
+    """Endless batches of indices: position p of the run is image permutation(seed, p // size)[p % size].
+
+    The global batch that starts at `images_seen` = S covers positions S .. S + R*b - 1 and rank r of R gets
+    S + r, S + r + R, ..., so together the ranks see what one process would. It has no length: Lightning treats the
+    loader as infinite. Use it with `Trainer(use_distributed_sampler=False)`: otherwise Lightning tries to rebuild it
+    with a distributed sampler of its own, which has another order.
+
+    Args:
+        size: Number of indices in an epoch.
+        batch_size: Images per batch of this rank.
+        seed: Seed of the order, not negative.
+        images_seen: Position at which to start.
+        rank: Rank of this process.
+        world_size: Number of processes.
+    """
+
+    def __init__(
+        self, size: int, batch_size: int, seed: int = 0, images_seen: int = 0, rank: int = 0, world_size: int = 1
+    ) -> None:
+        assert size > 0
+        assert batch_size > 0
+        assert 0 <= rank < world_size
+        self.size = size
+        self.batch_size = batch_size
+        self.seed = seed
+        self.images_seen = images_seen
+        self.rank = rank
+        self.world_size = world_size
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Yield lists of `batch_size` indices for ever, from `images_seen` on."""
+        epoch, order = -1, np.empty(0, np.int64)
+        start = self.images_seen
+        while True:
+            batch = []
+            for position in range(start + self.rank, start + self.world_size * self.batch_size, self.world_size):
+                if position // self.size != epoch:
+                    epoch = position // self.size
+                    order = epoch_permutation(self.seed, epoch, self.size)
+                batch.append(int(order[position % self.size]))
+            yield batch
+            start += self.world_size * self.batch_size

@@ -1,0 +1,136 @@
+"""SyntheticCLEVR: the embedded data set, rendered on first use and kept in the cache folder."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from dualgan.data.base import ImageDataModule, ImageSource, check_least, usable_cpus
+from dualgan.data.cache import cache_root, digest, file_sha256, read_json, replacing, write_json
+from dualgan.data.render import RENDERER_VERSION
+from dualgan.data.render_worker import render_to_file
+from dualgan.data.scene import Scene, sample_scene
+
+
+class SyntheticCLEVR(ImageDataModule):
+    """Ray-traced images like CLEVR's: 3 to 10 spheres, cubes and cylinders of rubber or metal on a gray ground.
+
+    Image i is a pure function of (scene_seed, i). The images are rendered by the first `prepare_data` and cached; a
+    smaller `num_images` is the beginning of a larger one.
+
+    Args:
+        num_images: Number of images.
+        scene_seed: Seed of the scenes.
+        resolution: Height and width of the images, a power of two from 8 to 1024.
+        batch_size: Images per training step over all devices together.
+        num_workers: Processes that load batches; 0, loading in the main process, is fastest for small images.
+        mirror: Also train on every image flipped left to right.
+        subset: Use only this many images, drawn at random; all by default.
+        subset_seed: Seed of the draw of the subset.
+        seed: Seed of the order of training images.
+        num_val: Number of images, the first ones, in the validation and test loaders.
+        cache_dir: Folder for the rendered images; $DUALGAN_CACHE or ~/.cache/dualgan by default.
+        num_renderers: Processes that render, one per CPU by default; 1 renders in the main process.
+
+    Raises:
+        ValueError: For arguments that cannot work.
+    """
+
+    def __init__(
+        self,
+        num_images: int = 10_000,
+        scene_seed: int = 0,
+        resolution: int = 32,
+        batch_size: int = 32,
+        num_workers: int = 0,
+        mirror: bool = False,
+        subset: int | None = None,
+        subset_seed: int = 0,
+        seed: int = 0,
+        num_val: int = 512,
+        cache_dir: str | None = None,
+        num_renderers: int | None = None,
+    ) -> None:
+        super().__init__(resolution, batch_size, num_workers, mirror, subset, subset_seed, seed, num_val)
+        check_least("num_images", num_images, 1)
+        check_least("scene_seed", scene_seed, 0)
+        if num_renderers is not None:
+            check_least("num_renderers", num_renderers, 1)
+        self.num_images = num_images
+        self.scene_seed = scene_seed
+        self.num_renderers = num_renderers
+        name = f"v{RENDERER_VERSION}-seed{scene_seed}-{num_images}x{resolution}.npy"
+        self.path = cache_root(cache_dir) / "synthetic_clevr" / name
+
+    def scene(self, index: int) -> Scene:
+        """Return what image `index` (of the whole set, before `subset`) shows."""
+        return sample_scene(self.scene_seed, index)
+
+    def _prepare(self) -> None:
+        if not self._is_whole():
+            self._render()
+
+    def _open(self) -> ImageSource:
+        return _RenderedImages(self.path, self._identity()["fingerprint"])
+
+    def _identity(self) -> dict[str, Any]:
+        # The definition stands for the content: other machines may round some pixel differently.
+        identity = {
+            "set": "synthetic_clevr",
+            "renderer_version": RENDERER_VERSION,
+            "scene_seed": self.scene_seed,
+            "resolution": self.resolution,
+            "num_images": self.num_images,
+        }
+        return identity | {"fingerprint": digest(identity)}
+
+    @property
+    def _manifest(self) -> Path:
+        return self.path.with_suffix(".json")
+
+    def _is_whole(self) -> bool:
+        manifest = read_json(self._manifest)
+        if not isinstance(manifest, dict) or not self.path.is_file():
+            return False
+        sha256 = manifest.pop("sha256", None)
+        return manifest == self._identity() and file_sha256(self.path) == sha256
+
+    def _render(self) -> None:
+        shape = (self.num_images, self.resolution, self.resolution, 3)
+        with replacing(self.path) as partial:
+            with partial.open("wb") as file:
+                np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+                offset = file.tell()
+                file.truncate(offset + int(np.prod(shape)))
+            workers = self.num_renderers or usable_cpus()
+            with tqdm(total=self.num_images, desc="Rendering SyntheticCLEVR", unit="image") as progress:
+                for done in render_to_file(partial, offset, self.scene_seed, self.num_images, self.resolution, workers):
+                    progress.update(done)
+            sha256 = file_sha256(partial)
+        # The manifest comes last: images without it are rendered again.
+        write_json(self._manifest, self._identity() | {"sha256": sha256})
+
+
+class _RenderedImages:
+    """Images of one .npy file, mapped into memory anew by every process."""
+
+    num_channels = 3
+
+    def __init__(self, path: Path, fingerprint: str) -> None:
+        self.path = path
+        self.fingerprint = fingerprint
+        self._images: NDArray[np.uint8] = np.load(path, mmap_mode="r")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "fingerprint": self.fingerprint}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return np.array(self._images[indices])

@@ -1,0 +1,154 @@
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning import LightningModule, Trainer
+from torch import Tensor
+
+from dualgan.data import Batch, SyntheticCLEVR
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tmp_path_factory.mktemp("cache"))
+
+
+def make(cache: str, **changes: Any) -> SyntheticCLEVR:
+    settings = {"num_images": 12, "resolution": 8, "batch_size": 4, "num_renderers": 1, "cache_dir": cache}
+    return SyntheticCLEVR(**{**settings, **changes})
+
+
+def real(data: SyntheticCLEVR, **kwargs: int) -> Tensor:
+    return torch.cat([batch.images for batch in data.reference_dataloader(**kwargs)])
+
+
+class Recorder(LightningModule):
+    """Remembers what a training step sees."""
+
+    images_seen: Tensor
+
+    def __init__(self, images_seen: int = 0) -> None:
+        super().__init__()
+        self.register_buffer("images_seen", torch.tensor(images_seen))
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.batches: list[Batch] = []
+        self.validated = 0
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        self.batches.append(batch)
+        return self.weight * 1.0
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self.validated += len(batch.images)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def fit(data: SyntheticCLEVR, module: Recorder, steps: int) -> list[Batch]:
+    trainer = Trainer(
+        accelerator="cpu", max_steps=steps, use_distributed_sampler=False, logger=False, val_check_interval=steps,
+        check_val_every_n_epoch=None, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    trainer.fit(module, datamodule=data)
+    return module.batches
+
+
+# Lightning 2.6 asks torch's pytree in a way that torch 2.9 calls old.
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")
+def test_training_sees_floats_and_continues_at_images_seen(cache: str) -> None:
+    module = Recorder()
+    whole = fit(make(cache, num_val=5), module, steps=5)
+    resumed = fit(make(cache), Recorder(images_seen=8), steps=3)
+    assert module.validated % 5 == 0
+    assert module.validated > 0
+    for batch in whole:
+        assert batch.images.shape == (4, 3, 8, 8)
+        assert batch.images.dtype == torch.float32
+        assert batch.images.is_contiguous(memory_format=torch.channels_last)
+        assert -1 <= batch.images.min() < batch.images.max() <= 1
+        assert batch.labels is None
+    assert all(torch.equal(a.images, b.images) for a, b in zip(whole[2:], resumed, strict=True))
+
+
+def test_workers_load_the_same_batches(cache: str) -> None:
+    def first(workers: int) -> Iterator[Batch]:
+        return islice(make(cache, num_workers=workers).train_dataloader(), 4)
+
+    assert all(torch.equal(a.images, b.images) for a, b in zip(first(0), first(1), strict=True))
+
+
+def test_mirroring_adds_each_image_flipped_once(cache: str) -> None:
+    data = make(cache, mirror=True)
+    epoch = torch.cat([batch.images for batch in islice(data.train_dataloader(), 6)])
+    images = real(data)
+    assert data.dataset_size == len(images) == 12
+    expected = torch.cat([images, images.flip(2)])
+    assert sorted(image.numpy().tobytes() for image in epoch) == sorted(x.numpy().tobytes() for x in expected)
+
+
+def test_subsets_are_seeded_and_nested(cache: str) -> None:
+    small, large, other = (real(make(cache, subset=n, subset_seed=s)) for n, s in ((4, 0), (8, 0), (4, 1)))
+    assert len(small) == 4
+    assert {x.numpy().tobytes() for x in small} < {x.numpy().tobytes() for x in large}
+    assert not torch.equal(small, other)
+
+
+def test_validation_is_the_ordered_beginning(cache: str) -> None:
+    data = make(cache, num_val=7)
+    sizes = [len(batch.images) for batch in data.val_dataloader()]
+    assert sizes == [4, 3]
+    assert torch.equal(torch.cat([batch.images for batch in data.test_dataloader()]), real(data)[:7])
+    assert torch.equal(real(data, num=5, batch_size=2), real(data)[:5])
+
+
+def test_loading_leaves_the_global_generator_alone(cache: str) -> None:
+    state = torch.get_rng_state()
+    next(iter(make(cache).train_dataloader()))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_other_batches_pass_through(cache: str) -> None:
+    assert make(cache).on_after_batch_transfer("seeds", 0) == "seeds"
+
+
+@pytest.mark.parametrize("resolution", [200, 0, 24])
+def test_resolution_must_be_a_power_of_two(cache: str, resolution: int) -> None:
+    with pytest.raises(ValueError, match=rf"resolution {resolution} is not a power of two.*8, 16, \.\.\., 1024"):
+        make(cache, resolution=resolution)
+
+
+@pytest.mark.parametrize("resolution", [4, 2048])
+def test_resolution_must_be_in_range(cache: str, resolution: int) -> None:
+    with pytest.raises(ValueError, match=rf"resolution {resolution} is out of range.*8, 16, \.\.\., 1024"):
+        make(cache, resolution=resolution)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("batch_size", 0), ("num_val", 0), ("num_workers", -1), ("seed", -1), ("subset_seed", -1), ("subset", 0)],
+)
+def test_impossible_numbers_are_named(cache: str, name: str, value: int) -> None:
+    with pytest.raises(ValueError, match=f"{name} {value} is too small: expected"):
+        make(cache, **{name: value})
+
+
+def test_batch_larger_than_the_set_is_refused(cache: str) -> None:
+    data = make(cache, batch_size=16)
+    data.prepare_data()
+    with pytest.raises(ValueError, match="batch_size 16 is larger than the data set of 12 images"):
+        data.setup("fit")
+
+
+def test_batch_must_split_over_the_ranks(cache: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = make(cache)
+    monkeypatch.setattr(data, "_place", lambda: (0, 3))
+    with pytest.raises(ValueError, match=r"batch_size 4 cannot be split over 3 devices.*multiple of 3"):
+        data.train_dataloader()
+
+
+def test_subset_larger_than_the_set_is_refused(cache: str) -> None:
+    with pytest.raises(ValueError, match="subset 13 is larger than the data set of 12 images"):
+        make(cache, subset=13).setup()
