@@ -1,26 +1,22 @@
 """GAN: the two-player training step. No formula, no network and no metric lives here."""
 
-import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, cast
 
 import torch
-from pytorch_lightning import LightningModule
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor
 from torch.optim import Adam
-from torch.utils.data import DataLoader
 
-from dualgan.checkpoints import check_shapes, header
 from dualgan.data.base import Batch
 from dualgan.losses import R1, R2, AdversarialLoss, DiscriminatorPenalty, GradientPenalty, NonSaturating, PathLength
 from dualgan.microbatch import backward_in_parts
 from dualgan.networks import Discriminator, Generator, StyleGAN2Discriminator, StyleGAN2Generator
-from dualgan.ops import flush_denormals, mean_over_ranks, rank, world_size
+from dualgan.ops import flush_denormals, mean_over_ranks, world_size
+from dualgan.players import Players
 from dualgan.randomness import reseed
-from dualgan.sampling import generate
 from dualgan.schedule import check_batch, check_precision, default_warmup_kimg, ema_decay, is_due, lazy_adam
 
 PLAYERS = ("generator", "discriminator")
@@ -30,7 +26,7 @@ class DivergenceError(RuntimeError):
     """Training met non-finite gradients too many times in a row."""
 
 
-class GAN(LightningModule):
+class GAN(Players):
     """Trains a generator against a discriminator; the defaults are the paper's StyleGAN2 config E protocol.
 
     Order in a step: G, G's path length, D, D's penalties, EMA. `images_seen` counts real images over all devices
@@ -66,7 +62,6 @@ class GAN(LightningModule):
         ValueError: A setting is out of range or has no effect.
     """
 
-    images_seen: Tensor
     path_length_mean: Tensor
     non_finite: Tensor
     non_finite_run: Tensor
@@ -97,35 +92,27 @@ class GAN(LightningModule):
         max_non_finite: int = 10,
         seed: int = 0,
     ) -> None:
-        super().__init__()
+        # Two runs with one seed start from the same weights, whatever was drawn before.
+        reseed(seed, "weights")
+        shape = (resolution, num_channels, num_classes)
+        super().__init__(generator(*shape), discriminator(*shape), loss or NonSaturating(), style_mixing, seed)
         self.automatic_optimization = False
-        self.loss = loss or NonSaturating()
         self.warmup_loss = NonSaturating()
         self.total_images = round(total_kimg * 1000)
         self.warmup_kimg = self._checked_warmup(warmup_kimg)
         self.learning_rate, self.betas, self.eps = learning_rate, betas, eps
         self.d_reg_interval, self.g_reg_interval = d_reg_interval, g_reg_interval
-        self.style_mixing, self.ema_kimg, self.ema_rampup = style_mixing, ema_kimg, ema_rampup
-        self.micro_batch, self.max_non_finite, self.seed = micro_batch, max_non_finite, seed
+        self.ema_kimg, self.ema_rampup = ema_kimg, ema_rampup
+        self.micro_batch, self.max_non_finite = micro_batch, max_non_finite
 
         penalties: list[DiscriminatorPenalty] = [R1(r1_gamma), R2(r2_gamma), GradientPenalty(gradient_penalty)]
         self.penalties = [penalty for penalty in penalties if penalty.weight]
         self.path_length = PathLength(path_length_weight) if path_length_weight else None
 
-        # Two runs with one seed start from the same weights, whatever was drawn before.
-        reseed(seed, "weights")
-        self.generator = generator(resolution, num_channels, num_classes)
-        self.discriminator = discriminator(resolution, num_channels, num_classes)
-        self.to(memory_format=torch.channels_last)
-        self.generator_ema = copy.deepcopy(self.generator).eval().requires_grad_(False)
-
-        self.register_buffer("images_seen", torch.zeros((), dtype=torch.int64))
         self.register_buffer("path_length_mean", torch.zeros(()))
         self.register_buffer("non_finite", torch.zeros((), dtype=torch.int64))
         self.register_buffer("non_finite_run", torch.zeros((), dtype=torch.int64))
         self.latest: dict[str, Tensor] = {}
-        self.prediction: tuple[range, int, float, str] = (range(0), 64, 1.0, "const")  # seeds, batch, psi, noise
-        self.clock = 0  # images_seen on the host: reading the buffer at every step would stall the device
 
     # ---- before training -----------------------------------------------------------------------------------------
 
@@ -293,28 +280,6 @@ class GAN(LightningModule):
         if self.clock >= self.total_images:
             self.trainer.should_stop = True
 
-    # ---- random draws --------------------------------------------------------------------------------------------
-
-    def draw_ws(self, count: int, labels: Tensor | None, purpose: str, part: int) -> Tensor:
-        """Styles of fresh latents, mixed: [count, num_ws, w_dim]; the same at every call of one step."""
-        reseed(self.seed, rank(), self.clock, purpose, part)
-        generator = self.generator
-        z, other = torch.randn(2, count, generator.z_dim, device=self.device).unbind()
-        ws: Tensor = generator.mapping(z, labels)
-        if not self.style_mixing:
-            return ws
-        # StyleGAN, section 3.1: layers from a random crossover on take the w of another z
-        crossover = torch.randint(1, generator.num_ws, (count, 1, 1), device=self.device)
-        mixed = torch.rand(count, 1, 1, device=self.device) < self.style_mixing
-        layer = torch.arange(generator.num_ws, device=self.device)[None, :, None]
-        return torch.where(mixed & (layer >= crossover), generator.mapping(other, labels), ws)
-
-    @torch.no_grad()
-    def draw_fakes(self, count: int, labels: Tensor | None, purpose: str, part: int) -> tuple[Tensor, Tensor]:
-        """Generated images [count, C, R, R] without gradient, and the mean of their unmixed w [w_dim]."""
-        ws = self.draw_ws(count, labels, purpose, part)
-        return self.generator.synthesis(ws), ws[:, 0].mean(dim=0)
-
     # ---- small parts of a step -----------------------------------------------------------------------------------
 
     @property
@@ -369,52 +334,3 @@ class GAN(LightningModule):
         self.step_is_finite &= finite
         if lightning:
             self.latest[f"gradient_norm/{PLAYERS[player]}"] = norm.detach()
-
-    # ---- outside of training -------------------------------------------------------------------------------------
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Log both players' losses on held-out real images."""
-        self._score_losses(batch, "val")
-
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Log both players' losses on held-out real images."""
-        self._score_losses(batch, "test")
-
-    def _score_losses(self, batch: Batch, stage: str) -> None:
-        whole = len(batch.images) // 4 * 4  # minibatch-std groups
-        if not whole:
-            return
-        real, labels = batch.images[:whole], None if batch.labels is None else batch.labels[:whole]
-        fake, _ = self.draw_fakes(whole, labels, stage, 0)
-        real_logits, fake_logits = self.discriminator(real, labels), self.discriminator(fake, labels)
-        values = {
-            f"{stage}/loss/discriminator": self.loss.discriminator(real_logits, fake_logits),
-            f"{stage}/loss/generator": self.loss.generator(fake_logits, real_logits),
-            f"{stage}/logits/real": real_logits.mean(),
-            f"{stage}/logits/fake": fake_logits.mean(),
-        }
-        self.log_dict(values, batch_size=whole, sync_dist=True)
-
-    def predict_dataloader(self) -> DataLoader[int]:
-        """This rank's share of the seeds to generate."""
-        seeds, batch_size, _, _ = self.prediction
-        return DataLoader(seeds[rank() :: world_size()], batch_size=batch_size)  # type: ignore[arg-type]
-
-    def predict_step(self, batch: Tensor, batch_idx: int) -> Tensor:
-        """Images of the averaged generator for seeds [N]: uint8 [N, H, W, C]."""
-        _, _, truncation_psi, noise_mode = self.prediction
-        seeds = batch.tolist()
-        images = generate(self.generator_ema, seeds, truncation_psi=truncation_psi, noise_mode=noise_mode)
-        return torch.cat(list(images))
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what rebuilds the networks without a configuration."""
-        checkpoint["dualgan"] = header(self.generator, self.discriminator)
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse weights of other networks with a message that names what differs.
-
-        Raises:
-            ValueError: The checkpoint is not ours, too new, or its tensors have other shapes.
-        """
-        check_shapes(checkpoint, self.state_dict())
