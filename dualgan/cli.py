@@ -18,6 +18,13 @@ TRAINER_VERBS = {
 }
 COMMANDS = {"generate": "write images of chosen seeds from a checkpoint; needs neither data nor configuration"}
 
+HARMLESS_WARNINGS = (
+    ".*args parameter is intended to run from within Python.*",  # we pass the command line with configs found
+    ".*does not have many workers.*",  # small sets load fastest without any
+    ".*isinstance\\(treespec, LeafSpec\\).*",  # Lightning with a newer torch
+    ".*in eval mode at the start of training.*",  # the averaged generator is never trained
+)
+
 OVERVIEW = f"""\
 dualgan {__version__}: GANs with dual contrastive loss and attention
 
@@ -67,8 +74,8 @@ def _run(words: list[str]) -> int:
         run: Callable[[list[str]], None] = import_module(f"dualgan.commands.{words[0]}").main
         run(words[1:])
         return 0
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # small sets load fastest without
-    warnings.filterwarnings("ignore", message=".*`max_epochs` was not set.*")
+    for harmless in HARMLESS_WARNINGS:
+        warnings.filterwarnings("ignore", message=harmless)
     from dualgan.lightning_cli import run_trainer
 
     return run_trainer(resolve_configs(words))

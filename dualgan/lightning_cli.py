@@ -1,21 +1,24 @@
 """LightningCLI for GANs: the run's folder, loggers, precision, devices and checkpoints by name."""
 
+import inspect
 import os
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import torch
 from jsonargparse import Namespace
+from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import Logger
-from lightning_utilities.core.rank_zero import rank_zero_only
 
 from dualgan.callbacks import KimgProgressBar, MarginWarning, Predictions, Quality, RunCheckpoint, SampleGrid
 from dualgan.callbacks.run import RunCSVLogger, WandbOptions, wandb_logger
 from dualgan.cli import stem_of_config
-from dualgan.data import ImageDataModule
+from dualgan.data import ImageDataModule, ImageFolder, SyntheticCLEVR
 from dualgan.gan import GAN, DivergenceError
+from dualgan.losses import AdversarialLoss
+from dualgan.networks import Discriminator, Generator
 from dualgan.schedule import check_precision
 
 SECTIONS: dict[str, type] = {
@@ -24,6 +27,40 @@ SECTIONS: dict[str, type] = {
     "checkpoints": RunCheckpoint,
     "predictions": Predictions,
 }
+
+
+# What a class name on the command line may be; importing the data sets lets it find them by name.
+CHOICES: dict[str, type] = {
+    "model.generator": Generator,
+    "model.discriminator": Discriminator,
+    "model.loss": AdversarialLoss,
+    "data": ImageDataModule,
+}
+DATASETS = (SyntheticCLEVR, ImageFolder)
+
+
+def class_names(base: type) -> list[str]:
+    """Names of all classes that can be chosen where `base` is expected."""
+    names = {base.__name__} if not inspect.isabstract(base) and base not in (Generator, Discriminator) else set()
+    return sorted(names.union(*(class_names(child) for child in base.__subclasses__())))
+
+
+class Parser(LightningArgumentParser):
+    """Complains in one paragraph instead of pages of usage."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raise what `main` prints.
+
+        Raises:
+            ValueError: Always.
+        """
+        hints = [
+            f"Valid classes for {key}: {', '.join(class_names(base))}."
+            for key, base in CHOICES.items()
+            if f'key "{key}"' in message or f"'{key}'" in message
+        ]
+        text = " ".join([message.strip(), *hints, "See 'dualgan VERB --help' for every option."])
+        raise ValueError(text) from ex
 
 
 def native_bf16() -> bool:
@@ -86,6 +123,8 @@ class DualGANCLI(LightningCLI):
         config.trainer.default_root_dir = config.run_dir
         config.ckpt_path = resolve_checkpoint(config.ckpt_path, Path(config.run_dir))
         if self.subcommand == "fit":
+            if config.trainer.val_check_interval is None:
+                config.trainer.limit_val_batches = 0  # Quality scores on its own schedule
             refuse_to_overwrite(Path(config.run_dir), config.ckpt_path)
         elif config.ckpt_path is None:
             config.ckpt_path = resolve_checkpoint("last", Path(config.run_dir))
@@ -135,7 +174,7 @@ def run_trainer(words: list[str]) -> int:
                 "enable_model_summary": False,
                 "precision": "32-true",
             },
-            parser_kwargs={"fit": {"default_env": False}},
+            parser_class=Parser,
         )
     except DivergenceError as error:
         print(f"error: {error}")

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from pytorch_lightning import Callback, LightningModule, Trainer
 from lightning_utilities.core.rank_zero import rank_zero_info
+from pytorch_lightning import Callback, LightningModule, Trainer
 
 from dualgan.gan import GAN
 from dualgan.pictures import ImageWriter, merge_zips

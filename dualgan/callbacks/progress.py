@@ -18,7 +18,7 @@ class KimgProgressBar(TQDMProgressBar):
     Time spent on evaluation and pictures does not count towards images/s.
     """
 
-    BAR_FORMAT = "{desc} {percentage:3.0f}%|{bar}| {n:.1f}/{total:.0f} kimg [{elapsed}<{remaining}{postfix}]"
+    TRAIN_FORMAT = "{desc} {percentage:3.0f}%|{bar}| {n:.1f}/{total:.0f} kimg [{elapsed}<{remaining}{postfix}]"
 
     def __init__(self) -> None:
         super().__init__(refresh_rate=1)
@@ -36,7 +36,7 @@ class KimgProgressBar(TQDMProgressBar):
             dynamic_ncols=True,
             file=sys.stdout,
             mininterval=0,
-            bar_format=self.BAR_FORMAT,
+            bar_format=self.TRAIN_FORMAT,
         )
 
     def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:

@@ -3,8 +3,8 @@
 import json
 from typing import Any, Literal
 
-from pytorch_lightning import Callback, LightningModule, Trainer
 from lightning_utilities.core.rank_zero import rank_zero_info
+from pytorch_lightning import Callback, LightningModule, Trainer
 from tqdm import tqdm
 
 from dualgan.callbacks.clock import check_interval, crossed

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import CSVLogger, WandbLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from pytorch_lightning.loggers.logger import rank_zero_experiment
-from lightning_utilities.core.rank_zero import rank_zero_only
 
 from dualgan.pictures import to_pil
 
