@@ -54,7 +54,7 @@ def test_r1_default_is_config_es() -> None:
 def test_descending_a_penalty_flattens_the_critic(penalty: DiscriminatorPenalty) -> None:
     scale = torch.tensor(2.0, requires_grad=True)
     slope = torch.full(SHAPE[1:], 1 / 8)  # norm sqrt 3
-    penalty(lambda x: scale * linear(slope, x), torch.randn(SHAPE), torch.randn(SHAPE)).backward()
+    torch.autograd.backward(penalty(lambda x: scale * linear(slope, x), torch.randn(SHAPE), torch.randn(SHAPE)))
     assert scale.grad is not None
     assert scale.grad > 0
 
@@ -63,7 +63,7 @@ def test_descending_a_penalty_flattens_the_critic(penalty: DiscriminatorPenalty)
 def test_penalties_leave_no_gradient_in_the_images(penalty: DiscriminatorPenalty) -> None:
     real, fake = torch.randn(SHAPE, requires_grad=True), torch.randn(SHAPE, requires_grad=True)
     scale = torch.tensor(2.0, requires_grad=True)
-    penalty(lambda x: scale * quadratic(x), real, fake).backward()
+    torch.autograd.backward(penalty(lambda x: scale * quadratic(x), real, fake))
     assert real.grad is None
     assert fake.grad is None
 

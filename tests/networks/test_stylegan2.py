@@ -1,4 +1,5 @@
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,8 +19,13 @@ DESIGNED_RESOLUTIONS = [8, 16, 32, 64, 128, 256, 512, 1024]
 
 
 @pytest.fixture(autouse=True)
-def seed() -> None:
+def seeded_on_one_thread() -> Iterator[None]:
+    """Small tensors: on a busy machine, waiting for a second thread takes longer than the computation."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     torch.manual_seed(0)
+    yield
+    torch.set_num_threads(threads)
 
 
 def small_generator(resolution: int = 16, num_channels: int = 3, num_classes: int = 0) -> StyleGAN2Generator:
@@ -280,7 +286,7 @@ def unused(network: nn.Module) -> set[str]:
 def test_every_parameter_learns(num_classes: int) -> None:
     G, D = small_generator(num_classes=num_classes), small_discriminator(num_classes=num_classes)
     labels = torch.tensor([0, 1, 2, 0]) if num_classes else None
-    D(G(torch.randn(4, 16), labels), labels).sum().backward()
+    torch.autograd.backward(D(G(torch.randn(4, 16), labels), labels).sum())
     assert not unused(G)
     assert not unused(D)
     for name, parameter in [*G.named_parameters(), *D.named_parameters()]:
@@ -290,13 +296,13 @@ def test_every_parameter_learns(num_classes: int) -> None:
 
 def test_without_noise_its_strengths_are_the_only_unused_parameters() -> None:
     G = small_generator()
-    G(torch.randn(4, 16), noise_mode="none").sum().backward()
+    torch.autograd.backward(G(torch.randn(4, 16), noise_mode="none").sum())
     assert unused(G) == {name for name, _ in G.named_parameters() if name.endswith("noise_strength")}
 
 
 def test_penalties_reach_every_weight() -> None:
     G, D = small_generator(), small_discriminator()
-    R1()(D, torch.randn(4, 3, 16, 16), None).backward()
+    torch.autograd.backward(R1()(D, torch.randn(4, 3, 16, 16), None))
     # the last bias shifts all logits alike: no gradient of D's gradient
     for name, parameter in D.named_parameters():
         if name.endswith("weight"):
@@ -304,7 +310,7 @@ def test_penalties_reach_every_weight() -> None:
             assert parameter.grad.any(), name
     ws = G.mapping(torch.randn(4, 16))
     path_length = PathLength()
-    path_length.penalty(path_length.path_lengths(G.synthesis(ws), ws), torch.tensor(0.0)).backward()
+    torch.autograd.backward(path_length.penalty(path_length.path_lengths(G.synthesis(ws), ws), torch.tensor(0.0)))
     for name, parameter in G.named_parameters():
         if name.endswith("weight"):
             assert parameter.grad is not None
@@ -319,7 +325,7 @@ def gradients(network: nn.Module) -> Tensor:
 
 
 def relative_error(approximate: Tensor, exact: Tensor) -> float:
-    return ((approximate.float() - exact).norm() / exact.norm()).item()
+    return float((approximate.detach().float() - exact.detach()).norm() / exact.detach().norm())
 
 
 def test_bfloat16_autocast_stays_close_to_float32() -> None:
@@ -355,11 +361,11 @@ def test_both_players_learn_under_bfloat16_with_penalties_in_float32() -> None:
             fake = G(z, noise_mode="const")
             loss_G = loss.generator(D(fake))
             loss_D = loss.discriminator(D(real), D(fake.detach()))
-        loss_G.backward()
+        torch.autograd.backward(loss_G)
         step_G = gradients(G)
         D.zero_grad()
-        loss_D.backward()
-        R1(gamma=1)(D, real, None).backward()
+        torch.autograd.backward(loss_D)
+        torch.autograd.backward(R1(gamma=1)(D, real, None))
         step_D = gradients(D)
         assert step_G.isfinite().all()
         assert step_D.isfinite().all()
@@ -380,8 +386,8 @@ def test_memory_layout_does_not_change_results() -> None:
                 if parameter.dim() == 4:
                     parameter.data = parameter.data.contiguous(memory_format=layout)
         images = G(torch.randn(4, 16), noise_mode="const")
-        D(images.contiguous(memory_format=layout)).sum().backward()
-        R1()(D, real.contiguous(memory_format=layout), None).backward()
+        torch.autograd.backward(D(images.contiguous(memory_format=layout)).sum())
+        torch.autograd.backward(R1()(D, real.contiguous(memory_format=layout), None))
         results.append((images, gradients(G), gradients(D)))
     for contiguous, channels_last in zip(*results, strict=True):
         assert relative_error(channels_last, contiguous) < 1e-5

@@ -1,0 +1,272 @@
+"""How much faster is our training step than the usual implementation of StyleGAN2?
+
+Compares two forms of the same networks, with the same parameters and the same results (which is checked first):
+
+- `ours`: `dualgan.networks` as they are. The modulated convolution scales its input and output and shares one weight;
+  every derivative of a convolution is one convolution call (`dualgan.networks.convolution`).
+- `usual`: the textbook form. The modulated convolution builds a weight per sample and runs a grouped convolution;
+  derivatives are PyTorch's own. Real images come in PyTorch's default memory layout unless `--channels-last`
+  hands them over as ours get them.
+
+A training step is G's step, D's step, and the lazy penalties by their share: path length (on half of the batch) every
+4th step, R1 every 16th. Adam is left out: it costs both forms the same. Both forms run in one process, in turns, so
+that a change in the machine's load meets both alike; a phase's time is the median over the repeats. Images/s are the
+batch divided by the sum of the phases' times. Each form's peak memory is measured in a process of its own.
+
+    python benchmarks/train_step.py                                     # 32x32 and 64x64
+    python benchmarks/train_step.py --resolution 32 --repeats 20 --bf16
+"""
+
+import argparse
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+from unittest import mock
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import dualgan.networks.layers as layers
+from dualgan.losses import R1, NonSaturating, PathLength
+from dualgan.networks import StyleGAN2Discriminator, StyleGAN2Generator
+from dualgan.networks.convolution import Geometry
+from dualgan.networks.layers import ModulatedConv2d
+from dualgan.ops import flush_denormals
+
+FORMS = ("usual", "ours")
+
+
+class Setting(NamedTuple):
+    """Sizes of one comparison."""
+
+    channel_base: int
+    channel_max: int
+    batch: int
+
+
+SETTINGS = {32: Setting(1024, 96, 16), 64: Setting(4096, 128, 8)}
+
+# How often each phase runs per training step.
+SHARES = {"G": 1.0, "G path length": 1 / 4, "D": 1.0, "D R1": 1 / 16}
+
+
+# --- the usual implementation ----------------------------------------------------------------------------------------
+
+
+def pytorch_convolve(x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
+    """Stand-in for `convolve` with PyTorch's own derivatives."""
+    operator = F.conv_transpose2d if geometry.transposed else F.conv2d
+    return operator(x, weight, stride=geometry.stride, padding=geometry.padding, groups=geometry.groups)
+
+
+def per_sample_forward(self: ModulatedConv2d, x: Tensor, w: Tensor) -> Tensor:
+    """Stand-in for `ModulatedConv2d.forward`: one weight per sample, samples as groups of one convolution."""
+    n, c_in, h, width = x.shape
+    c_out, _, k, _ = self.weight.shape
+    style = self.affine(w)
+    # StyleGAN2, Eq. 1
+    weight = self.weight * style[:, None, :, None, None]
+    if self.demodulate:
+        # StyleGAN2, Eq. 3
+        weight = weight * (weight.square().sum(dim=(2, 3, 4), keepdim=True) + 1e-8).rsqrt() * self.gain
+    else:
+        weight = weight * self.weight_gain
+    x = x.reshape(1, n * c_in, h, width)
+    if self.fir is None:
+        y = F.conv2d(x, weight.reshape(n * c_out, c_in, k, k).to(x.dtype), padding=self.padding, groups=n)
+    else:
+        weight = weight.transpose(1, 2).reshape(n * c_in, c_out, k, k).to(x.dtype)
+        y = F.conv_transpose2d(x, weight, stride=2, groups=n)
+    y = y.reshape(n, c_out, *y.shape[2:])
+    if self.fir is not None:
+        y = self.fir(y)
+    return y + (self.bias * self.gain)[:, None, None].to(y.dtype)
+
+
+@contextmanager
+def form(name: str) -> Iterator[None]:
+    """Run what is inside in one of the two forms."""
+    if name == "ours":
+        yield
+        return
+    with (
+        mock.patch.object(layers, "convolve", pytorch_convolve),
+        mock.patch.object(ModulatedConv2d, "forward", per_sample_forward),
+    ):
+        yield
+
+
+# --- the training step -----------------------------------------------------------------------------------------------
+
+
+class Step:
+    """The phases of a training step, without optimizers."""
+
+    def __init__(self, resolution: int, bf16: bool, channels_last: bool) -> None:
+        torch.manual_seed(0)
+        setting = SETTINGS[resolution]
+        widths = {"channel_base": setting.channel_base, "channel_max": setting.channel_max}
+        self.G = StyleGAN2Generator(resolution, z_dim=128, w_dim=128, mapping_layers=4, **widths)
+        self.D = StyleGAN2Discriminator(resolution, **widths)
+        for name, parameter in self.G.named_parameters():
+            if name.endswith("noise_strength"):
+                parameter.data.fill_(0.1)
+        images = torch.randn(setting.batch, 3, resolution, resolution)
+        channels_last_images = images.clamp(-1, 1).contiguous(memory_format=torch.channels_last)
+        self.images = {
+            "usual": channels_last_images if channels_last else channels_last_images.contiguous(),
+            "ours": channels_last_images,
+        }
+        self.real = channels_last_images
+        self.z = torch.randn(setting.batch, 128)
+        self.bf16 = bf16
+        self.loss, self.r1, self.path_length = NonSaturating(), R1(gamma=1), PathLength()
+        self.phases: dict[str, Callable[[], None]] = {
+            "G": self.generator_step,
+            "G path length": self.generator_penalty,
+            "D": self.discriminator_step,
+            "D R1": self.discriminator_penalty,
+        }
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bf16)
+
+    def generator_step(self) -> None:
+        self.D.requires_grad_(False)
+        with self.autocast():
+            loss = self.loss.generator(self.D(self.G(self.z)))
+        torch.autograd.backward(loss)
+        self.D.requires_grad_(True)
+
+    def generator_penalty(self) -> None:
+        ws = self.G.mapping(self.z[:: self.path_length.batch_shrink])
+        images = self.G.synthesis(ws)
+        # drawn here: `randn_like` follows the memory layout of the images, in which the forms differ
+        lengths = self.path_length.path_lengths(images, ws, torch.randn(images.shape))
+        torch.autograd.backward(self.path_length.penalty(lengths, lengths.detach().mean()))
+
+    def discriminator_step(self) -> None:
+        with torch.no_grad(), self.autocast():
+            fake = self.G(self.z)
+        with self.autocast():
+            loss = self.loss.discriminator(self.D(self.real), self.D(fake))
+        torch.autograd.backward(loss)
+
+    def discriminator_penalty(self) -> None:
+        torch.autograd.backward(self.r1(self.D, self.real, None))
+
+    @contextmanager
+    def prepared(self, name: str) -> Iterator[None]:
+        """No gradients, the form's images, and its code for what runs inside."""
+        self.real = self.images[name]
+        self.G.zero_grad()
+        self.D.zero_grad()
+        with form(name):
+            yield
+
+
+def check_equal(step: Step) -> None:
+    """Both forms give the same images, logits and gradients in every phase, to float32's rounding."""
+    step.bf16, bf16 = False, step.bf16
+    for phase, run in step.phases.items():
+        gradients = []
+        for name in FORMS:
+            torch.manual_seed(1)
+            with step.prepared(name):
+                run()
+            parameters = [*step.G.parameters(), *step.D.parameters()]
+            gradients.append(
+                torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters])
+            )
+        error = (gradients[0] - gradients[1]).norm() / gradients[0].norm()
+        assert error < 1e-4, f"{phase}: the forms' gradients differ by {error:.1e}"
+    images = []
+    for name in FORMS:
+        with torch.no_grad(), form(name):
+            images.append(step.G(step.z, noise_mode="const"))
+    assert torch.allclose(images[0], images[1], rtol=1e-4, atol=1e-5 * images[0].abs().max().item())
+    step.bf16 = bf16
+
+
+def measure_times(step: Step, repeats: int) -> dict[str, dict[str, float]]:
+    """Median seconds of each phase, by form."""
+    seconds: dict[str, dict[str, list[float]]] = {name: {phase: [] for phase in SHARES} for name in FORMS}
+    for repeat in range(repeats + 1):  # the first one warms up
+        for phase, run in step.phases.items():
+            for name in FORMS if repeat % 2 else reversed(FORMS):
+                with step.prepared(name):
+                    start = time.perf_counter()
+                    run()
+                    elapsed = time.perf_counter() - start
+                if repeat:
+                    seconds[name][phase].append(elapsed)
+    return {name: {phase: statistics.median(s) for phase, s in phases.items()} for name, phases in seconds.items()}
+
+
+def peak_megabytes(resolution: int, name: str, flags: list[str]) -> float:
+    """What three steps add to the peak resident memory of a process of their own, which is this script again."""
+    command = [sys.executable, __file__, "--resolution", str(resolution), "--memory-of", name, *flags]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def print_peak(step: Step, name: str) -> None:
+    """Body of the process that `peak_megabytes` starts."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(3):
+        for run in step.phases.values():
+            with step.prepared(name):
+                run()
+    added = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    print(added / 1024 if sys.platform != "darwin" else added / 1024**2)  # kilobytes on Linux, bytes on macOS
+
+
+def compare(resolution: int, step: Step, repeats: int, memory: dict[str, float]) -> None:
+    """Print one table."""
+    check_equal(step)
+    times = measure_times(step, repeats)
+    batch = SETTINGS[resolution].batch
+    totals = {name: sum(SHARES[phase] * seconds for phase, seconds in times[name].items()) for name in FORMS}
+
+    precision = "bfloat16, penalties float32" if step.bf16 else "float32"
+    threads = torch.get_num_threads()
+    print(f"\n{resolution}x{resolution}, {SETTINGS[resolution]}, {precision}, {threads} threads, {repeats} repeats")
+    print(f"{'':24}{'usual':>10}{'ours':>10}{'ratio':>8}")
+    for phase, share in SHARES.items():
+        usual, ours = times["usual"][phase] * 1e3, times["ours"][phase] * 1e3
+        often = f" (every {round(1 / share)})" if share < 1 else ""
+        print(f"{phase + ' ms' + often:24}{usual:10.1f}{ours:10.1f}{usual / ours:8.2f}")
+    print(f"{'images/s':24}{batch / totals['usual']:10.1f}{batch / totals['ours']:10.1f}", end="")
+    print(f"{totals['usual'] / totals['ours']:8.2f}")
+    print(f"{'peak MB':24}{memory['usual']:10.0f}{memory['ours']:10.0f}{memory['usual'] / memory['ours']:8.2f}")
+
+
+def main() -> None:
+    assert __doc__ is not None
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--resolution", type=int, choices=sorted(SETTINGS), help="default: all of them")
+    parser.add_argument("--repeats", type=int, default=10, help="timed runs of each phase in each form")
+    parser.add_argument("--bf16", action="store_true", help="autocast to bfloat16, penalties in float32")
+    parser.add_argument("--channels-last", action="store_true", help="hand the usual form channels_last images too")
+    parser.add_argument("--memory-of", choices=FORMS, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    flush_denormals()
+    resolutions = [arguments.resolution] if arguments.resolution else sorted(SETTINGS)
+    if arguments.memory_of is not None:
+        print_peak(Step(arguments.resolution, arguments.bf16, arguments.channels_last), arguments.memory_of)
+        return
+    # Before this process grows: Linux counts the parent's memory at the fork in a child's peak.
+    flags = ["--bf16"] * arguments.bf16 + ["--channels-last"] * arguments.channels_last
+    memory = {r: {name: peak_megabytes(r, name, flags) for name in FORMS} for r in resolutions}
+    for resolution in resolutions:
+        step = Step(resolution, arguments.bf16, arguments.channels_last)
+        compare(resolution, step, arguments.repeats, memory[resolution])
+
+
+if __name__ == "__main__":
+    main()
