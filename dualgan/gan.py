@@ -148,8 +148,11 @@ class GAN(Players):
         return lazy_adam(self.learning_rate, self.betas, intervals[player]) | {"eps": self.eps}
 
     def on_fit_start(self) -> None:
-        """Take the clock from the restored buffer and the optimizer settings from this run's configuration."""
+        """Take the clock from the restored buffer."""
         self.clock = int(self.images_seen)
+
+    def on_train_start(self) -> None:
+        """Take the optimizer settings from this run's configuration: restored ones bring the old run's back."""
         for player, optimizer in enumerate(self.trainer.optimizers):
             for group in optimizer.param_groups:
                 group.update(self._adam_settings(player))

@@ -1,6 +1,6 @@
 """Networks: what is trained."""
 
-from dualgan.networks.base import Discriminator, Generator, build_network
+from dualgan.networks.base import Discriminator, Generator, Network, build_network
 from dualgan.networks.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
 
-__all__ = ["Discriminator", "Generator", "StyleGAN2Discriminator", "StyleGAN2Generator", "build_network"]
+__all__ = ["Discriminator", "Generator", "Network", "StyleGAN2Discriminator", "StyleGAN2Generator", "build_network"]

@@ -1,0 +1,48 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parent.parent
+
+
+def fit_on(ranks: int, folder: Path) -> dict[str, Any]:
+    result = folder / f"{ranks}.pt"
+    launch = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        f"--nproc_per_node={ranks}",
+    ]
+    program = [*launch, "-m", "tests.fit_on_ranks", str(folder / "cache"), str(result)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    loaded: dict[str, Any] = torch.load(result, weights_only=True)
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("ranks")
+    return fit_on(1, folder), fit_on(2, folder)
+
+
+# Trap: alternating players under DDP, and gathers that lose or double the gradient.
+def test_two_ranks_train_exactly_like_one_with_the_whole_batch(runs: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    one, two = runs
+    assert one["clock"] == two["clock"] == 32
+    assert one["state"].keys() == two["state"].keys()
+    for name, value in one["state"].items():
+        torch.testing.assert_close(two["state"][name], value, rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_ranks_hold_the_same_weights_bit_by_bit(runs: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    assert runs[1]["ranks_agree"]

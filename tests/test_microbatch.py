@@ -1,0 +1,50 @@
+import torch
+from torch import Tensor
+
+from dualgan.losses.dual_contrastive import dual_contrast
+from dualgan.microbatch import backward_in_parts, interleave
+
+
+def run_backward(value: Tensor) -> None:
+    torch.autograd.backward(value)
+
+
+def test_interleave_undoes_the_strided_split() -> None:
+    values = torch.arange(12)
+    assert torch.equal(interleave([values[k::3] for k in range(3)]), values)
+
+
+def test_a_coupled_loss_has_the_gradient_of_the_whole_batch() -> None:
+    inputs = torch.randn(8, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    others = inputs.flip(0) * 2
+
+    def gradient(parts: int) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        weight = torch.linspace(-1, 1, 5, dtype=torch.float64).requires_grad_()
+
+        def part(k: int) -> tuple[Tensor, Tensor]:
+            return (inputs[k::parts] @ weight).square(), others[k::parts] @ weight
+
+        calls = [lambda k=k: part(k) for k in range(parts)]
+        loss, logits = backward_in_parts(dual_contrast, calls, run_backward)
+        assert weight.grad is not None
+        return weight.grad, loss, logits
+
+    whole, loss, logits = gradient(1)
+    for parts in (2, 4):
+        in_parts, loss_in_parts, logits_in_parts = gradient(parts)
+        torch.testing.assert_close(in_parts, whole)
+        torch.testing.assert_close(loss_in_parts, loss)
+        torch.testing.assert_close(logits_in_parts, logits)
+
+
+def test_logits_without_gradient_take_part_in_the_loss_only() -> None:
+    weight = torch.ones((), requires_grad=True)
+    real = torch.tensor([1.0, 2.0, 3.0, 4.0])
+
+    def part(k: int) -> tuple[Tensor, Tensor]:
+        return weight * real[k::2], real[k::2]
+
+    loss, _ = backward_in_parts(dual_contrast, [lambda: part(0), lambda: part(1)], run_backward)
+    (expected,) = torch.autograd.grad(dual_contrast(weight * real, real), weight)
+    torch.testing.assert_close(weight.grad, expected)
+    assert not loss.requires_grad
