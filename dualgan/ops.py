@@ -54,7 +54,7 @@ def gather_with_own_gradient(values: Tensor) -> Tensor:
 def mean_over_ranks(value: Tensor) -> Tensor:
     """Average a tensor without gradient over all ranks."""
     if world_size() == 1:
-        return value
+        return value.detach()
     total = value.detach().clone()
     dist.all_reduce(total)
     return total / world_size()

@@ -95,6 +95,19 @@ def check_resolution(resolution: int) -> None:
         )
 
 
+def check_images(images: Tensor, num_channels: int, resolution: int) -> None:
+    """Match images with the network.
+
+    Raises:
+        ValueError: They have another shape.
+    """
+    if images.shape[1:] != (num_channels, resolution, resolution):
+        raise ValueError(
+            f"images of shape {tuple(images.shape)} for a discriminator of [N, {num_channels}, {resolution}, "
+            f"{resolution}]: set the data's resolution and num_channels to the network's"
+        )
+
+
 def check_labels(labels: Tensor | None, num_classes: int, count: int) -> None:
     """Match labels with the number of classes a network was built for.
 

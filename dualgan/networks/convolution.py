@@ -8,6 +8,7 @@ weight), so any order of derivative costs what it must. All three are bilinear:
     y = conv(x, w),   dx = input_adjoint(dy, w),   dw = weight_adjoint(x, dy)
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,11 +44,16 @@ def convolve(x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
     Under autocast both tensors are cast to its type, as for PyTorch's own convolutions.
     """
     device = x.device.type
-    if torch.is_autocast_enabled(device):
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
         dtype = torch.get_autocast_dtype(device)
         x, weight = x.to(dtype), weight.to(dtype)
     result: Tensor = _Convolution.apply(x, weight, geometry)
     return result
+
+
+def _without_autocast(device: str) -> AbstractContextManager[object]:
+    """Switch autocast off, so that second derivatives keep their type; the meta device has none."""
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
 def _adjoint(dy: Tensor, x: Tensor, weight: Tensor, geometry: Geometry, wanted: int) -> Tensor:
@@ -65,8 +71,7 @@ class _Convolution(Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.geometry = geometry
-        device = x.device.type
-        with torch.autocast(device, enabled=False):
+        with _without_autocast(x.device.type):
             y: Tensor = torch.ops.aten.convolution(x, weight, None, *geometry.arguments())
         return y
 

@@ -8,7 +8,15 @@ import math
 import torch
 from torch import Tensor, nn
 
-from dualgan.networks.base import Discriminator, Generator, NoiseMode, check_labels, check_resolution, one_hot
+from dualgan.networks.base import (
+    Discriminator,
+    Generator,
+    NoiseMode,
+    check_images,
+    check_labels,
+    check_resolution,
+    one_hot,
+)
 from dualgan.networks.layers import (
     LEAKY_GAIN,
     EqualizedConv2d,
@@ -29,7 +37,16 @@ def block_resolutions(resolution: int) -> list[int]:
 
 
 def num_features(resolution: int, channel_base: int, channel_max: int) -> int:
-    """Channels of the block at `resolution`: min(channel_base / resolution, channel_max)."""
+    """Channels of the block at `resolution`: min(channel_base / resolution, channel_max).
+
+    Raises:
+        ValueError: None would be left.
+    """
+    if channel_base < resolution or channel_max < 1:
+        raise ValueError(
+            f"channel_base {channel_base} and channel_max {channel_max} leave no channels at {resolution}x{resolution}, "
+            f"which has channel_base / resolution of them: config E has 16384"
+        )
     return min(channel_base // resolution, channel_max)
 
 
@@ -73,6 +90,7 @@ class MappingNetwork(nn.Module):
         """z [N, z_dim], class indices [N] -> [N, num_ws, w_dim], moved towards the mean w by 1 - truncation_psi."""
         parts = []
         if z is not None:
+            check_labels(labels, self.num_classes, len(z))
             parts.append(normalize_second_moment(z.float()))
         if labels is not None:
             parts.append(normalize_second_moment(self.embed(one_hot(labels, self.num_classes))))
@@ -84,7 +102,7 @@ class MappingNetwork(nn.Module):
             return w
         # StyleGAN, Eq. in appendix B: w' = w_avg + psi (w - w_avg)
         if truncation_psi != 1:
-            w = self.w_avg.lerp(w, truncation_psi)
+            w = self.w_avg.lerp(w.float(), truncation_psi)
         return w.unsqueeze(1).expand(-1, self.num_ws, -1)
 
     @torch.no_grad()
@@ -359,6 +377,7 @@ class StyleGAN2Discriminator(Discriminator):
             ValueError: Labels do not match `num_classes`, or the batch its minibatch-std groups.
         """
         check_labels(labels, self.num_classes, len(images))
+        check_images(images, self.num_channels, self.resolution)
         out: Tensor = self.b4.out(self.features(images, labels)).float()
         if self.mapping is None:
             return out.squeeze(1)
