@@ -6,6 +6,7 @@ VENV       ?= .venv
 PIP_ARGS   ?=
 DEMO       ?= configs/clevr_demo.yaml
 DEMO_ARGS  ?=
+DEMO_RUN   ?= runs/clevr_demo
 PYTEST_ARGS ?=
 BENCH      ?= $(sort $(wildcard benchmarks/[a-z]*.py))
 BENCH_ARGS ?=
@@ -44,8 +45,8 @@ $(STAMP): pyproject.toml
 	@"$(BIN)/python" -m pip install -q --disable-pip-version-check --no-compile $(PIP_ARGS) -e '.[dev]'
 	@touch $@
 
-demo: setup  ## train a small dual contrastive GAN on rendered scenes and show it (about 10 minutes on 2 CPU cores)
-	$(BIN)/dualgan fit --config $(DEMO) $(DEMO_ARGS)
+demo: setup  ## train a small dual contrastive GAN on rendered scenes; goes on with a stopped run (minutes on 2 CPU cores)
+	$(BIN)/dualgan fit --config $(DEMO) $(if $(wildcard $(DEMO_RUN)/checkpoints/last.ckpt),--ckpt_path last) $(DEMO_ARGS)
 
 test: setup lint  ## lint, then run the tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -156,6 +156,8 @@ class GAN(Players):
         for player, optimizer in enumerate(self.trainer.optimizers):
             for group in optimizer.param_groups:
                 group.update(self._adam_settings(player))
+        if self.clock >= self.total_images:
+            self.trainer.should_stop = True  # a finished run was resumed
 
     # ---- the training step ---------------------------------------------------------------------------------------
 

@@ -332,3 +332,11 @@ def test_load_generator_gives_the_average_in_eval_mode_without_running_code(tmp_
 def test_networks_are_channels_last() -> None:
     weight = tiny_gan().discriminator.b8.conv0.weight  # type: ignore[union-attr]
     assert weight.is_contiguous(memory_format=torch.channels_last)  # type: ignore[operator]
+
+
+def test_resuming_a_finished_run_trains_no_further(tmp_path: Path) -> None:
+    train(tiny_gan(total_kimg=0.016), steps=-1, max_epochs=-1).save_checkpoint(tmp_path / "a.ckpt")
+    gan = tiny_gan(total_kimg=0.016)
+    loader = DataLoader(Noise(gan), batch_size=None)
+    tiny_trainer(-1, max_epochs=-1).fit(gan, loader, ckpt_path=tmp_path / "a.ckpt", weights_only=True)
+    assert gan.clock == 16
