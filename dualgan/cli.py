@@ -2,11 +2,10 @@
 
 import os
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 from dualgan.version import __version__
 
@@ -17,13 +16,6 @@ TRAINER_VERBS = {
     "predict": "write N generated images to a folder or zip, on any number of devices",
 }
 COMMANDS = {"generate": "write images of chosen seeds from a checkpoint; needs neither data nor configuration"}
-
-HARMLESS_WARNINGS = (
-    ".*args parameter is intended to run from within Python.*",  # we pass the command line with configs found
-    ".*does not have many workers.*",  # small sets load fastest without any
-    ".*isinstance\\(treespec, LeafSpec\\).*",  # Lightning with a newer torch
-    ".*in eval mode at the start of training.*",  # the averaged generator is never trained
-)
 
 OVERVIEW = f"""\
 dualgan {__version__}: GANs with dual contrastive loss and attention
@@ -56,6 +48,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except ValueError as error:
         return _complain(str(error))
     except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
         return 130
     except SystemExit as stop:  # argument parsing has printed its message, or --help its text
         return stop.code if isinstance(stop.code, int) else 1
@@ -74,8 +67,6 @@ def _run(words: list[str]) -> int:
         run: Callable[[list[str]], None] = import_module(f"dualgan.commands.{words[0]}").main
         run(words[1:])
         return 0
-    for harmless in HARMLESS_WARNINGS:
-        warnings.filterwarnings("ignore", message=harmless)
     from dualgan.lightning_cli import run_trainer
 
     return run_trainer(resolve_configs(words))
@@ -113,13 +104,6 @@ def _find_config(name: str) -> str:
     raise ValueError(f"no configuration {name!r}: it is neither a file nor one of the shipped {', '.join(known)}")
 
 
-def stem_of_config(words: Sequence[str]) -> str | None:
-    """Name of the last configuration file without its ending."""
-    names = [word.removeprefix("--config=") for word in words if word.startswith("--config=")]
-    names += [words[i + 1] for i, word in enumerate(words[:-1]) if word in ("--config", "-c")]
-    return Path(names[-1]).stem if names else None
-
-
-def entry_point() -> Any:
+def entry_point() -> NoReturn:
     """What the console script runs."""
     sys.exit(main())

@@ -1,25 +1,32 @@
 """LightningCLI for GANs: the run's folder, loggers, precision, devices and checkpoints by name."""
 
-import inspect
 import os
+import re
+import secrets
+import sys
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import torch
 from jsonargparse import Namespace
-from lightning_utilities.core.rank_zero import rank_zero_only
-from pytorch_lightning import LightningModule, Trainer
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.strategies import DDPStrategy
 
 from dualgan.callbacks import KimgProgressBar, MarginWarning, Predictions, Quality, RunCheckpoint, SampleGrid
+from dualgan.callbacks.console import is_rank_zero, quiet_libraries, say
 from dualgan.callbacks.run import RunCSVLogger, WandbOptions, wandb_logger
-from dualgan.cli import stem_of_config
+from dualgan.checkpoints import read_checkpoint
 from dualgan.data import ImageDataModule, ImageFolder, SyntheticCLEVR
 from dualgan.gan import GAN, DivergenceError
 from dualgan.losses import AdversarialLoss
 from dualgan.networks import Discriminator, Generator
+from dualgan.parsing import ParagraphParser, explain
 from dualgan.schedule import check_precision
+
+C = TypeVar("C", bound=Callback)
 
 SECTIONS: dict[str, type] = {
     "quality": Quality,
@@ -27,7 +34,6 @@ SECTIONS: dict[str, type] = {
     "checkpoints": RunCheckpoint,
     "predictions": Predictions,
 }
-
 
 # What a class name on the command line may be; importing the data sets lets it find them by name.
 CHOICES: dict[str, type] = {
@@ -39,34 +45,29 @@ CHOICES: dict[str, type] = {
 DATASETS = (SyntheticCLEVR, ImageFolder)
 
 
-def class_names(base: type) -> list[str]:
-    """Names of all classes that can be chosen where `base` is expected."""
-    names = {base.__name__} if not inspect.isabstract(base) and base not in (Generator, Discriminator) else set()
-    return sorted(names.union(*(class_names(child) for child in base.__subclasses__())))
+class Parser(ParagraphParser, LightningArgumentParser):
+    """Lightning's parser with our complaints."""
 
-
-class Parser(LightningArgumentParser):
-    """Complains in one paragraph instead of pages of usage."""
+    classes = CHOICES
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise what `main` prints.
+        """Complain about the words of the command line.
 
         Raises:
             ValueError: Always.
         """
-        hints = [
-            f"Valid classes for {key}: {', '.join(class_names(base))}."
-            for key, base in CHOICES.items()
-            if f'key "{key}"' in message or f"'{key}'" in message
-        ]
-        text = " ".join([message.strip(), *hints, "See 'dualgan VERB --help' for every option."])
-        raise ValueError(text) from ex
+        if re.search(r"required: \w+\.data$", message):
+            raise ValueError(
+                "no data: pass --config with one of the shipped configurations, for instance clevr_demo.yaml, or "
+                "--data ImageFolder --data.root FOLDER_OR_ZIP"
+            )
+        super().error(message, ex)
 
 
 def native_bf16() -> bool:
     """Whether this machine's GPU, or without one its CPU, computes in bfloat16 rather than emulating it."""
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
 
@@ -88,9 +89,11 @@ class RunConfig(SaveConfigCallback):
 
 
 class DualGANCLI(LightningCLI):
-    """The four trainer verbs."""
+    """The four trainer verbs.
 
-    words: ClassVar[list[str]] = []
+    What holds for this call only (the run's folder, the checkpoint, how the verb validates) never enters the
+    configuration: config.yaml of a run works for every verb and wherever the folder is moved.
+    """
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the run's folder, W&B and the callbacks' sections; connect data, seed and model."""
@@ -98,7 +101,8 @@ class DualGANCLI(LightningCLI):
             "--run_dir",
             type=str | None,
             default=None,
-            help="Folder of the run: config.yaml, metrics.csv, samples/, checkpoints/. Default: runs/NAME_OF_CONFIG",
+            help="Folder of the run: config.yaml, metrics.csv, samples/, checkpoints/. By default runs/NAME_OF_CONFIG, "
+            "or with --config RUN/config.yaml of a run the folder RUN",
         )
         parser.add_class_arguments(WandbOptions, "wandb")
         for section, callback in SECTIONS.items():
@@ -109,85 +113,170 @@ class DualGANCLI(LightningCLI):
         parser.link_arguments("seed_everything", "model.seed", compute_fn=int)
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse the words that `main` was given, whatever the process was started with."""
+        self.config = parser.parse_args(args)
+
     def _parse_ckpt_path(self) -> None:
         """Leave the command line alone: Lightning would lay a checkpoint's hyperparameters over it."""
 
+    def _set_seed(self) -> None:
+        """Draw the seed where it was left to chance; the links have passed it on when it still was `true`."""
+        config = self._options
+        config.seed_everything = chosen_seed(config.seed_everything)
+        seed_everything(config.seed_everything, workers=True, verbose=False)
+        config.model.seed = config.seed_everything
+        config.data.init_args.seed = config.seed_everything
+
+    @property
+    def _options(self) -> Namespace:
+        options: Namespace = self.config[self.subcommand]
+        return options
+
     def before_instantiate_classes(self) -> None:
         """Fill in what depends on the machine or on other settings, and refuse what cannot work."""
-        config = self.config[self.subcommand]
+        config = self._options
         check_precision(config.trainer.precision)
+        check_automatic_only(config.trainer)
         if config.trainer.precision is None:
             config.trainer.precision = "bf16-mixed" if native_bf16() else "32-true"
-        if config.run_dir is None:
-            config.run_dir = os.fspath(Path("runs") / (stem_of_config(self.words) or "default"))
-        config.trainer.default_root_dir = config.run_dir
-        config.ckpt_path = resolve_checkpoint(config.ckpt_path, Path(config.run_dir))
+        self.run_dir = Path(config.run_dir or default_run_dir(config.config))
+        wanted = config.ckpt_path or (None if self.subcommand == "fit" else "last")
+        self.ckpt_path = resolve_checkpoint(wanted, self.run_dir)
+        config.run_dir = config.ckpt_path = None
         if self.subcommand == "fit":
-            if config.trainer.val_check_interval is None:
-                config.trainer.limit_val_batches = 0  # Quality scores on its own schedule
-            refuse_to_overwrite(Path(config.run_dir), config.ckpt_path)
-        elif config.ckpt_path is None:
-            config.ckpt_path = resolve_checkpoint("last", Path(config.run_dir))
-        if self.subcommand == "predict":
-            config.return_predictions = False  # they are written, and would fill the memory
+            refuse_to_overwrite(self.run_dir, self.ckpt_path)
+
+    def instantiate_classes(self) -> None:
+        """Build data, model and trainer; say what is wrong with a setting without jsonargparse's frame around it."""
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            raise ValueError(explain(str(error))) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Add the loggers, and the DDP that alternating players need where there is more than one device."""
-        config = self.config[self.subcommand]
-        if config.trainer.logger in (None, True):
-            kwargs["logger"] = self._loggers(config)
+        """Add the run's folder, the loggers and the progress bar."""
+        config = self._options.trainer
+        callbacks: list[Callback] = [MarginWarning()]
+        if config.enable_progress_bar is not False:
+            callbacks.append(KimgProgressBar())
+        self.trainer_defaults["callbacks"] = callbacks
+        kwargs["default_root_dir"] = os.fspath(self.run_dir)
+        if config.logger in (None, True):
+            kwargs["logger"] = self._loggers() if self.subcommand == "fit" else False
+        if self.subcommand == "fit" and config.val_check_interval is None:
+            kwargs["limit_val_batches"] = 0  # Quality scores on its own schedule
         trainer = super().instantiate_trainer(**kwargs)
-        if trainer.world_size > 1 and config.trainer.strategy in ("auto", "ddp"):
-            kwargs["strategy"] = "ddp_find_unused_parameters_true"
-            trainer = super().instantiate_trainer(**kwargs)
+        if isinstance(trainer.strategy, DDPStrategy):
+            # Each player's backward pass leaves the other's parameters without gradients.
+            trainer.strategy._ddp_kwargs["find_unused_parameters"] = True
         return trainer
 
-    def _loggers(self, config: Namespace) -> list[Logger]:
-        loggers: list[Logger | None] = [RunCSVLogger(config.run_dir)]
-        if self.subcommand == "fit":
-            loggers.append(wandb_logger(Path(config.run_dir), WandbOptions(**config.wandb.as_dict())))
+    def _loggers(self) -> list[Logger]:
+        options = WandbOptions(**self._options.wandb.as_dict())
+        loggers: list[Logger | None] = [RunCSVLogger(self.run_dir), wandb_logger(self.run_dir, options)]
         return [logger for logger in loggers if logger is not None]
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        kwargs = super()._prepare_subcommand_kwargs(subcommand)
+        kwargs |= {"ckpt_path": self.ckpt_path, "weights_only": True}
+        if subcommand == "predict":
+            kwargs["return_predictions"] = False  # they are written, and would fill the memory
+            kwargs.pop("datamodule")  # seeds come from the module; Lightning would ask the data instead
+        return kwargs
 
     def after_fit(self) -> None:
         """Say where everything is, what came out and what to do next."""
-        if rank_zero_only.rank == 0:
-            print(summary(self.trainer, self.model))
+        say(summary(self.trainer, self.model))
 
 
 def run_trainer(words: list[str]) -> int:
     """Run `fit`, `validate`, `test` or `predict` with the given words; returns the exit code."""
-    DualGANCLI.words = words
-    try:
-        cli = DualGANCLI(
-            GAN,
-            ImageDataModule,
-            args=words,
-            subclass_mode_data=True,
-            auto_configure_optimizers=False,
-            save_config_callback=RunConfig,
-            seed_everything_default=0,
-            trainer_defaults={
-                "callbacks": [KimgProgressBar(), MarginWarning()],
-                "max_epochs": -1,
-                "num_sanity_val_steps": 0,
-                "use_distributed_sampler": False,  # the sampler is a pure function of seed, clock and rank
-                "enable_model_summary": False,
-                "precision": "32-true",
-            },
-            parser_class=Parser,
+    with quiet_libraries():
+        try:
+            cli = DualGANCLI(
+                GAN,
+                ImageDataModule,
+                args=words,
+                subclass_mode_data=True,
+                auto_configure_optimizers=False,
+                save_config_callback=RunConfig,
+                seed_everything_default=0,
+                trainer_defaults={
+                    "max_epochs": -1,
+                    "num_sanity_val_steps": 0,
+                    "use_distributed_sampler": False,  # the sampler is a pure function of seed, clock and rank
+                    "enable_model_summary": False,
+                    "precision": "32-true",
+                },
+                parser_class=Parser,
+                parser_kwargs={"allow_abbrev": False},
+            )
+        except DivergenceError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        except MisconfigurationException as error:
+            raise ValueError(str(error)) from error
+        except SystemExit as stop:
+            if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning's answer to Ctrl-C
+                raise KeyboardInterrupt from stop
+            raise
+    return 130 if any(c.interrupted for c in callbacks_of(cli.trainer, RunCheckpoint)) else 0
+
+
+def chosen_seed(seed: bool | int) -> int:
+    """The seed of the run; `true` draws one.
+
+    Raises:
+        ValueError: No seed at all was asked for, or several processes would each draw their own.
+    """
+    if seed is False:
+        raise ValueError("seed_everything false has no meaning here: give a number, or true to draw one")
+    if seed is not True:
+        return seed
+    if is_rank_zero():
+        return secrets.randbelow(2**32)
+    if "PL_GLOBAL_SEED" not in os.environ:
+        raise ValueError("seed_everything true would differ between the machines of this run: give a number")
+    return int(os.environ["PL_GLOBAL_SEED"])  # the first process has drawn it and started this one
+
+
+def check_automatic_only(trainer: Namespace) -> None:
+    """Refuse settings of Lightning that work with a single optimizer only.
+
+    Raises:
+        ValueError: One of them is set.
+    """
+    if trainer.accumulate_grad_batches != 1:
+        raise ValueError(
+            f"trainer.accumulate_grad_batches {trainer.accumulate_grad_batches} does not work with two alternating "
+            f"players: choose the data's batch_size, and --model.micro_batch for what fits into memory at once"
         )
-    except DivergenceError as error:
-        print(f"error: {error}")
-        return 1
-    checkpoint = next(c for c in cli.trainer.callbacks if isinstance(c, RunCheckpoint))
-    return 130 if checkpoint.interrupted else 0
+    if trainer.gradient_clip_val is not None:
+        raise ValueError(
+            f"trainer.gradient_clip_val {trainer.gradient_clip_val:g} does not work with two alternating players: "
+            f"leave it out; --model.r1_gamma is what keeps D's gradients small"
+        )
+
+
+def default_run_dir(configs: list[Any] | None) -> Path:
+    """The folder of a run's own config.yaml, or runs/NAME for any other configuration."""
+    if not configs:
+        return Path("runs") / "default"
+    last = Path(str(configs[-1]))
+    return last.parent if last.name == "config.yaml" and holds_run(last.parent) else Path("runs") / last.stem
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether a training has left something to keep in a folder."""
+    return any((folder / name).exists() for name in ("checkpoints", "metrics.csv"))
 
 
 def resolve_checkpoint(name: str | None, run_dir: Path) -> str | None:
     """Turn "last" and "best" into the run's files.
 
     Raises:
-        ValueError: There is no such file.
+        ValueError: There is no such file, or it is damaged.
     """
     if name is None:
         return None
@@ -197,6 +286,7 @@ def resolve_checkpoint(name: str | None, run_dir: Path) -> str | None:
             f"no checkpoint at {path}: pass --ckpt_path FILE, or --run_dir with --ckpt_path last or best, of a run "
             f"that has saved one"
         )
+    read_checkpoint(path)  # a damaged file is found before anything is built
     return os.fspath(path)
 
 
@@ -206,27 +296,33 @@ def refuse_to_overwrite(run_dir: Path, ckpt_path: str | None) -> None:
     Raises:
         ValueError: The folder holds a run and nothing is being resumed.
     """
-    if ckpt_path is None and rank_zero_only.rank == 0 and (run_dir / "config.yaml").exists():
+    if ckpt_path is None and is_rank_zero() and holds_run(run_dir):
         raise ValueError(
             f"{run_dir} already holds a run: choose another --run_dir, continue it with --ckpt_path last, "
             f"or delete the folder"
         )
 
 
+def callbacks_of(trainer: Trainer, kind: type[C]) -> list[C]:
+    """The trainer's callbacks of one class."""
+    return [callback for callback in trainer.callbacks if isinstance(callback, kind)]  # type: ignore[attr-defined]
+
+
 def summary(trainer: Trainer, gan: GAN) -> str:
     """The last lines of a run."""
     run_dir = Path(trainer.default_root_dir)
     lines = ["", f"Run folder: {run_dir}  (samples/ has the pictures, metrics.csv the numbers)"]
-    quality = next((c for c in trainer.callbacks if isinstance(c, Quality)), None)  # type: ignore[attr-defined]
-    if quality and quality.history:
+    for quality in callbacks_of(trainer, Quality):
+        if len(quality.history) < 2:
+            continue
         first, last = quality.history[0], quality.history[-1]
         before, after = first[1][quality.main_metric], last[1][quality.main_metric]
         lines.append(
-            f"{quality.main_metric.removeprefix('metrics/')}: {before:.1f} at {first[0]:.0f} kimg, {after:.1f} at "
-            f"{last[0]:.1f} kimg, {before / max(after, 1e-9):.1f} times lower"
+            f"{quality.main_metric.removeprefix('metrics/')}: {before:.1f} at {first[0]:g} kimg, {after:.1f} at "
+            f"{last[0]:g} kimg, {before / max(after, 1e-9):.1f} times lower"
         )
     if gan.clock < gan.total_images:
-        lines.append(f"Stopped at {gan.clock / 1000:.1f} of {gan.total_images / 1000:g} kimg. Go on with:")
+        lines.append(f"Stopped at {gan.clock / 1000:g} of {gan.total_images / 1000:g} kimg. Go on with:")
         lines.append(f"  dualgan fit --config {run_dir}/config.yaml --ckpt_path last")
     lines.append("Try next:")
     checkpoint = run_dir / "checkpoints" / "last.ckpt"

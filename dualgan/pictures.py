@@ -4,6 +4,7 @@ import io
 import math
 import zipfile
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from PIL import Image
@@ -38,7 +39,9 @@ def save_png(image: np.ndarray, path: Path) -> None:
 
 
 class ImageWriter:
-    """Writes images as PNG into a folder or a zip file.
+    """Writes images as PNG into a folder or a zip file. A context manager: without an error, leaving it finishes.
+
+    A zip file appears under its name when it is whole.
 
     Args:
         path: Folder, or file that ends in .zip. Existing files of the same name are replaced.
@@ -47,11 +50,18 @@ class ImageWriter:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.archive: zipfile.ZipFile | None = None
+        self.partial = path.with_name(path.name + ".partial")
         if path.suffix == ".zip":
             path.parent.mkdir(parents=True, exist_ok=True)
-            self.archive = zipfile.ZipFile(path, "w", zipfile.ZIP_STORED)
+            self.archive = zipfile.ZipFile(self.partial, "w", zipfile.ZIP_STORED)
         else:
             path.mkdir(parents=True, exist_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        self.close() if error is None else self.discard()
 
     def write(self, image: Tensor, name: str) -> None:
         """Write one uint8 image [H, W, C] under `name`."""
@@ -66,14 +76,25 @@ class ImageWriter:
         """Finish the file."""
         if self.archive is not None:
             self.archive.close()
+            self.archive = None
+            self.partial.replace(self.path)
+
+    def discard(self) -> None:
+        """Remove an unfinished zip file."""
+        if self.archive is not None:
+            self.archive.close()
+            self.archive = None
+            self.partial.unlink()
 
 
 def merge_zips(parts: list[Path], path: Path) -> None:
     """Join zip files into one, in order, and remove them."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as whole:
+    partial = path.with_name(path.name + ".partial")
+    with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as whole:
         for part in parts:
             with zipfile.ZipFile(part) as archive:
                 for name in archive.namelist():
                     whole.writestr(name, archive.read(name))
+    partial.replace(path)
     for part in parts:
         part.unlink()

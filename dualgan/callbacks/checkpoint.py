@@ -4,16 +4,19 @@ import os
 import signal
 import threading
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
+import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
 from dualgan.callbacks.clock import check_interval, crossed
+from dualgan.callbacks.console import say
 from dualgan.callbacks.quality import Quality
 from dualgan.callbacks.run import RunCSVLogger, run_folder
 from dualgan.gan import GAN
+
+STEPS_TO_AGREE = 16  # between looks at whether another rank was interrupted
 
 
 class RunCheckpoint(Checkpoint):
@@ -29,7 +32,8 @@ class RunCheckpoint(Checkpoint):
         self.every_kimg = check_interval(every_kimg, "checkpoints")
         self.best: float | None = None
         self.interrupted = False
-        self._clock_at_start = 0
+        self._due: list[str] = []
+        self._clock_at_start: int | None = None
         self._old_handler: Any = None
 
     def state_dict(self) -> dict[str, Any]:
@@ -40,40 +44,67 @@ class RunCheckpoint(Checkpoint):
         """Take the best score of a resumed run back."""
         self.best = state_dict["best"]
 
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Keep the values that are logged again until their next turn: penalties come at intervals."""
+        assert isinstance(pl_module, GAN)
+        checkpoint["latest"] = {name: value.item() for name, value in pl_module.latest.items()}
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Take them back, so that a resumed run logs what the uninterrupted one does."""
+        assert isinstance(pl_module, GAN)
+        latest = checkpoint.get("latest", {}).items()
+        pl_module.latest = {name: torch.tensor(value, device=pl_module.device) for name, value in latest}
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Listen to Ctrl-C."""
+        if stage == "fit" and threading.current_thread() is threading.main_thread():
+            self._old_handler = signal.signal(signal.SIGINT, lambda number, frame: self._interrupt(trainer))
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen to Ctrl-C; drop logged rows that a resumed run will write again."""
-        if threading.current_thread() is threading.main_thread():
-            self._old_handler = signal.signal(signal.SIGINT, lambda number, frame: self._interrupt(trainer, frame))
+        """Drop logged rows that a resumed run will write again, and count steps as the uninterrupted run does."""
+        assert isinstance(pl_module, GAN)
+        trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
         for logger in trainer.loggers:
             if isinstance(logger, RunCSVLogger):
-                logger.drop_after(trainer.global_step)
+                logger.drop_after(pl_module.clock / 1000)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Remember where the step began."""
+        """Save what the last step made due: now it is logged, and all of Lightning's counters have moved."""
         assert isinstance(pl_module, GAN)
+        self._save_due(trainer)
         self._clock_at_start = pl_module.clock
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save what is due."""
+        """Note what is due; stop after Ctrl-C."""
         assert isinstance(pl_module, GAN)
         if self._is_new_best(trainer, pl_module):
-            self._save(trainer, "best.ckpt")
+            self._due.append("best.ckpt")
         if crossed(pl_module, batch, self.every_kimg):
-            self._save(trainer, "last.ckpt")
+            self._due.append("last.ckpt")
+        if trainer.world_size == 1:
+            trainer.should_stop |= self.interrupted
+        elif batch_idx % STEPS_TO_AGREE == 0:  # all ranks must stop at the same step
+            self.interrupted = trainer.strategy.reduce_boolean_decision(self.interrupted, all=False)
+            trainer.should_stop |= self.interrupted
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the last state."""
-        self._save(trainer, "last.ckpt")
-        self._restore_handler()
+        self._due.append("last.ckpt")
+        self._save_due(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Keep the work done so far, unless a step was cut in half or other ranks may be gone."""
-        self._restore_handler()
+        """Keep the work so far, unless a step was cut in half, other ranks may be gone or the user is in a hurry."""
         assert isinstance(pl_module, GAN)
-        if trainer.training and trainer.world_size == 1 and pl_module.clock > self._clock_at_start:
+        step_is_whole = self._clock_at_start is not None and pl_module.clock > self._clock_at_start
+        if trainer.training and trainer.world_size == 1 and step_is_whole and isinstance(exception, Exception):
             self._save(trainer, "last.ckpt")
+        self._restore_handler()
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Give Ctrl-C back."""
+        self._restore_handler()
 
     def _is_new_best(self, trainer: Trainer, gan: GAN) -> bool:
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
@@ -84,20 +115,26 @@ class RunCheckpoint(Checkpoint):
                     return True
         return False
 
+    def _save_due(self, trainer: Trainer) -> None:
+        due, self._due = self._due, []
+        for name in dict.fromkeys(due):
+            self._save(trainer, name)
+
     def _save(self, trainer: Trainer, name: str) -> None:
+        for logger in trainer.loggers:
+            logger.save()  # a killed run must find the rows up to its checkpoint
         path = run_folder(trainer) / "checkpoints" / name
         partial = path.with_suffix(".partial")
-        trainer.save_checkpoint(partial)
+        trainer.save_checkpoint(partial, weights_only=False)  # False: with the optimizers
         if trainer.is_global_zero:
             replace_durably(partial, path)
         trainer.strategy.barrier()
 
-    def _interrupt(self, trainer: Trainer, frame: FrameType | None) -> None:
-        if self.interrupted:
+    def _interrupt(self, trainer: Trainer) -> None:
+        if self.interrupted or self._clock_at_start is None:  # for the second time, or before the first step
             raise KeyboardInterrupt
         self.interrupted = True
-        trainer.should_stop = True
-        print("\nCtrl-C: finishing this step, then saving and stopping. Once more to stop at once.", flush=True)
+        say("\nCtrl-C: finishing what is going on, then saving and stopping. Once more to stop at once.")
 
     def _restore_handler(self) -> None:
         if self._old_handler is not None:

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from lightning_utilities.core.rank_zero import rank_zero_info
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from dualgan.callbacks.console import say
 from dualgan.gan import GAN
 from dualgan.pictures import ImageWriter, merge_zips
 
@@ -30,7 +30,9 @@ class Predictions(Callback):
         batch_size: int = 64,
     ) -> None:
         if num < 1:
-            raise ValueError(f"predict.num {num} is not a number of images: give 1 or more")
+            raise ValueError(f"predictions.num {num} is not a number of images: give 1 or more")
+        if batch_size < 1:
+            raise ValueError(f"predictions.batch_size {batch_size} is too small: give 1 or more")
         self.num, self.out, self.batch_size = num, out, batch_size
         self.truncation_psi, self.noise_mode = truncation_psi, noise_mode
         self.writer: ImageWriter | None = None
@@ -54,6 +56,11 @@ class Predictions(Callback):
         for seed, image in zip(batch, outputs, strict=True):
             self.writer.write(image, f"seed{int(seed):06d}.png")
 
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Leave no half archive behind."""
+        if self.writer is not None:
+            self.writer.discard()
+
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Join the ranks' parts and say where the images are."""
         assert self.writer is not None
@@ -62,7 +69,7 @@ class Predictions(Callback):
         path = self._path(trainer)
         if path.suffix == ".zip" and trainer.is_global_zero:
             merge_zips([self._part(path, r) for r in range(trainer.world_size)], path)
-        rank_zero_info(f"Wrote {self.num} images to {path}")
+        say(f"Wrote {self.num} images to {path}")
 
     def _path(self, trainer: Trainer) -> Path:
         return Path(self.out) if self.out else Path(trainer.default_root_dir) / "predictions"

@@ -9,34 +9,39 @@ from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
 from pytorch_lightning.loggers import WandbLogger
 
+from dualgan.callbacks.console import say
 from dualgan.gan import GAN
 
 
 class KimgProgressBar(TQDMProgressBar):
     """Shows thousands of images instead of batches, and logs images/s to W&B.
 
-    Time spent on evaluation and pictures does not count towards images/s.
+    Where the output is a file, it gets a line per minute instead of a bar. Time spent on evaluation and pictures does
+    not count towards images/s.
     """
 
-    TRAIN_FORMAT = "{desc} {percentage:3.0f}%|{bar}| {n:.1f}/{total:.0f} kimg [{elapsed}<{remaining}{postfix}]"
+    TRAIN_FORMAT = "{desc} {percentage:3.0f}%|{bar}| {n:.{digits}f}/{total:g} kimg [{elapsed}<{remaining}{postfix}]"
+    SECONDS_BETWEEN_LINES = 60.0
 
     def __init__(self) -> None:
-        super().__init__(refresh_rate=1)
+        self.on_terminal = sys.stdout.isatty()
+        super().__init__(refresh_rate=1 if self.on_terminal else 0)
         self._seconds, self._images, self._started, self._shown = 0.0, 0, 0.0, 0.0
 
     def init_train_tqdm(self) -> Tqdm:
         """One bar for the whole training, over kimg."""
         gan = self.trainer.lightning_module
         assert isinstance(gan, GAN)
+        total = gan.total_images / 1000
         return Tqdm(
             desc="Training",
-            total=gan.total_images / 1000,
+            total=total,
             initial=gan.clock / 1000,
             disable=self.is_disabled,
             dynamic_ncols=True,
             file=sys.stdout,
             mininterval=0,
-            bar_format=self.TRAIN_FORMAT,
+            bar_format=self.TRAIN_FORMAT.replace("{digits}", "1" if total >= 10 else "3"),
         )
 
     def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
@@ -49,28 +54,32 @@ class KimgProgressBar(TQDMProgressBar):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Stop the stopwatch; once a second, redraw."""
+        """Stop the stopwatch; show the state where it is time."""
         assert isinstance(pl_module, GAN)
         now = time.perf_counter()
         self._seconds += now - self._started
         self._images += len(batch.images) * trainer.world_size
-        if now - self._shown > 1:
-            self._redraw(trainer, pl_module)
+        if now - self._shown > (1 if self.on_terminal else self.SECONDS_BETWEEN_LINES):
+            self._show(trainer, pl_module)
             self._shown = now
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the last state."""
+        """Show the last state."""
         assert isinstance(pl_module, GAN)
         if self._images:
-            self._redraw(trainer, pl_module)
+            self._show(trainer, pl_module)
 
-    def _redraw(self, trainer: Trainer, gan: GAN) -> None:
+    def _show(self, trainer: Trainer, gan: GAN) -> None:
         speed = self._images / self._seconds
         if self._seconds > 30:  # a moving window, so that the number follows the machine
             self._images, self._seconds = self._images // 2, self._seconds / 2
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.log_metrics({"train/images_per_second": speed, "kimg": gan.clock / 1000}, trainer.global_step)
-        if not self.train_progress_bar.disable:
-            self.train_progress_bar.n = gan.clock / 1000
-            self.train_progress_bar.set_postfix_str(f"{speed:.1f} images/s", refresh=True)
+        bar = self.train_progress_bar
+        bar.n = min(gan.clock, gan.total_images) / 1000
+        if self.on_terminal:
+            bar.set_postfix_str(f"{speed:.1f} images/s", refresh=True)
+        else:
+            left = Tqdm.format_interval((gan.total_images - bar.n * 1000) / speed)
+            say(f"Training: {bar.n:g}/{gan.total_images / 1000:g} kimg, {speed:.1f} images/s, {left} left")

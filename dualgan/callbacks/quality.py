@@ -1,17 +1,23 @@
 """Quality during training: distances between the averaged generator's images and real ones."""
 
 import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
-from lightning_utilities.core.rank_zero import rank_zero_info
 from pytorch_lightning import Callback, LightningModule, Trainer
 from tqdm import tqdm
 
 from dualgan.callbacks.clock import check_interval, crossed
+from dualgan.callbacks.console import Once, say
 from dualgan.callbacks.run import log_scores, run_folder
 from dualgan.evaluation import Evaluation, evaluate
 from dualgan.gan import GAN
 from dualgan.metrics.extractors import FeatureExtractor, find_extractor
+
+logger = logging.getLogger(__name__)
 
 
 class Quality(Callback):
@@ -39,16 +45,31 @@ class Quality(Callback):
         cache_dir: str | None = None,
     ) -> None:
         self.every_kimg = check_interval(every_kimg, "quality")
-        if num_fake < 2:
-            raise ValueError(f"quality.num_fake {num_fake} is too small: distances need at least 2 images")
+        for name, number in (("num_fake", num_fake), ("num_real", num_real)):
+            if number is not None and number < 2:
+                raise ValueError(f"quality.{name} {number} is too small: distances need at least 2 images")
+        if batch_size < 1:
+            raise ValueError(f"quality.batch_size {batch_size} is too small: give 1 or more")
         self.num_fake, self.num_real, self.batch_size, self.cache_dir = num_fake, num_real, batch_size, cache_dir
         self.extractor_name, self.weights = extractor, weights
         self.extractor: FeatureExtractor | None = None
         self.history: list[tuple[float, dict[str, float]]] = []
+        self._once, self._evaluated = Once(), False
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find the extractor before any training starts, so that a missing file costs no work."""
-        if stage != "predict" and self.extractor is None:
+        self._find_extractor()
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Find the extractor."""
+        self._find_extractor()
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Find the extractor."""
+        self._find_extractor()
+
+    def _find_extractor(self) -> None:
+        if self.extractor is None:
             self.extractor = find_extractor(self.extractor_name, self.weights)
 
     @property
@@ -93,27 +114,46 @@ class Quality(Callback):
             return  # a validation loop inside of fit: training has its own schedule
         scores = self._evaluate(trainer, gan)
         gan.log_dict({f"metrics/{name}": value for name, value in scores.values.items()})
+        self._record(trainer, int(gan.images_seen) / 1000, scores)
 
     def _log(self, trainer: Trainer, gan: GAN) -> None:
         kimg = gan.clock / 1000
-        scores = self._evaluate(trainer, gan)
+        try:
+            scores = self._evaluate(trainer, gan)
+        except Exception as error:  # whatever breaks here, hours of training must not be lost over it
+            if kimg == 0 and isinstance(error, ValueError):
+                raise  # nothing has been trained yet, and the settings are wrong
+            logger.warning("No scores at %g kimg (%s: %s): going on.", kimg, type(error).__name__, error)
+            return
         values = {f"metrics/{name}": value for name, value in scores.values.items()}
         self.history.append((kimg, values))
         log_scores(trainer, values, kimg)
-        shown = ", ".join(f"{name} {value:.4g}" for name, value in scores.values.items())
-        rank_zero_info(f"{kimg:.1f} kimg: {shown}")
-        if trainer.is_global_zero:
-            record = {"kimg": kimg, **scores.values, "provenance": scores.provenance}
-            with (run_folder(trainer) / "metrics.jsonl").open("a") as file:
-                file.write(json.dumps(record) + "\n")
+        say(f"{kimg:g} kimg: " + ", ".join(f"{name} {value:.4g}" for name, value in scores.values.items()))
+        self._record(trainer, kimg, scores)
+
+    @staticmethod
+    def _record(trainer: Trainer, kimg: float, scores: Evaluation) -> None:
+        """Keep the numbers with where they come from."""
+        if not trainer.is_global_zero:
+            return
+        record = {"kimg": kimg, "verb": trainer.state.fn, **scores.values, "provenance": scores.provenance}
+        folder = run_folder(trainer)
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps(record) + "\n")
 
     def _evaluate(self, trainer: Trainer, gan: GAN) -> Evaluation:
         assert self.extractor is not None
         data = trainer.datamodule  # type: ignore[attr-defined]
         num_real = self.num_real and min(self.num_real, data.dataset_size)
-        share = self.num_fake // trainer.world_size
-        with tqdm(total=share, desc="Evaluating", unit="img", leave=False, disable=not trainer.is_global_zero) as bar:
-            return evaluate(
+        # The features of the real images are made the first time and come from the cache afterwards.
+        total = self.num_fake // trainer.world_size + (0 if self._evaluated else num_real or data.dataset_size)
+        hidden = not trainer.is_global_zero or not sys.stderr.isatty()
+        with (
+            tqdm(total=total, desc="Evaluating", unit="img", leave=False, disable=hidden) as bar,
+            self._warnings_once(),
+        ):
+            scores = evaluate(
                 gan.generator_ema,
                 data,
                 self.extractor,
@@ -125,3 +165,15 @@ class Quality(Callback):
                 cache_dir=self.cache_dir,
                 progress=bar.update,
             )
+        self._evaluated = True
+        return scores
+
+    @contextmanager
+    def _warnings_once(self) -> Iterator[None]:
+        """Let what every evaluation would warn about be said by the first one."""
+        source = logging.getLogger(evaluate.__module__)
+        source.addFilter(self._once)
+        try:
+            yield
+        finally:
+            source.removeFilter(self._once)

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from lightning_fabric.loggers.logger import rank_zero_experiment
 from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import CSVLogger, WandbLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
-from pytorch_lightning.loggers.logger import rank_zero_experiment
 
+from dualgan.callbacks.console import say
 from dualgan.pictures import to_pil
 
 
@@ -57,13 +58,26 @@ class RunCSVLogger(CSVLogger):
                 writer = ExperimentWriter(log_dir=self.log_dir)
             writer.metrics.extend(rows)
             self._experiment = writer
+        assert isinstance(self._experiment, ExperimentWriter)
         return self._experiment
 
     @rank_zero_only
-    def drop_after(self, step: int) -> None:
-        """Forget rows later than `step`: a resumed run writes them again."""
-        writer = self.experiment
-        writer.metrics = [row for row in writer.metrics if float(row["step"]) <= step]
+    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
+        """Add a row; without epochs, which mean nothing here, and with kimg free of float32's last digits."""
+        row = {name: value for name, value in metrics.items() if name != "epoch"}
+        if "kimg" in row:
+            row["kimg"] = float(f"{float(row['kimg']):.7g}")
+        super().log_metrics(row, step)
+
+    @rank_zero_only
+    def drop_after(self, kimg: float) -> None:
+        """Forget rows later than `kimg`: a resumed run writes them again."""
+        self.save()
+        limit = kimg * (1 + 3e-7)  # logged values have 7 digits
+        kept = [row for row in self._rows_on_disk() if float(row.get("kimg", 0)) <= limit]
+        (Path(self.log_dir) / ExperimentWriter.NAME_METRICS_FILE).unlink(missing_ok=True)
+        self.experiment.metrics = kept
+        self.save()
 
     def _rows_on_disk(self) -> list[dict[str, Any]]:
         path = Path(self.log_dir) / ExperimentWriter.NAME_METRICS_FILE
@@ -99,17 +113,16 @@ def wandb_logger(run_dir: Path, options: WandbOptions) -> WandbLogger | None:
     import wandb
 
     online = options.mode == "online" or (options.mode == "auto" and wandb.login(prompt=False))
-    if not online and rank_zero_only.rank == 0:
-        print(f"W&B: no login found or wanted, logging offline. Later: wandb sync {run_dir}/wandb/offline-run-*")
+    if not online:
+        say(f"W&B: no login found or wanted, logging offline. Later: wandb sync {run_dir}/wandb/offline-run-*")
     run_dir.mkdir(parents=True, exist_ok=True)
     return KimgWandbLogger(
         name=options.name or run_dir.name,
         project=options.project,
         save_dir=str(run_dir),
-        offline=not online,
         group=options.group,
         tags=options.tags,
-        settings=wandb.Settings(silent=True),
+        settings=wandb.Settings(silent=True, mode="online" if online else "offline"),
     )
 
 
@@ -121,6 +134,7 @@ class KimgWandbLogger(WandbLogger):
     def experiment(self) -> Any:
         """The W&B run."""
         fresh = self._experiment is None
+        self._wandb_init.pop("anonymous", None)  # W&B warns about this setting, which Lightning always makes
         run = super().experiment
         if fresh:
             run.define_metric("kimg")

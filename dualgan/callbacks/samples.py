@@ -14,7 +14,7 @@ from dualgan.sampling import generate
 
 
 class SampleGrid(Callback):
-    """Writes samples/kimg_NNNNNN.PNG from the averaged generator and logs it; samples/real.png shows the data once.
+    """Writes samples/kimg_NNNNN.NNN.png from the averaged generator and logs it; samples/real.png shows the data once.
 
     Args:
         every_kimg: Thousands of images between grids.
@@ -25,6 +25,8 @@ class SampleGrid(Callback):
 
     def __init__(self, every_kimg: float = 50.0, rows: int = 6, columns: int = 10, truncation_psi: float = 1.0) -> None:
         self.every_kimg = check_interval(every_kimg, "samples")
+        if rows < 1 or columns < 1:
+            raise ValueError(f"samples.rows {rows} and samples.columns {columns}: a grid needs at least 1 of each")
         self.rows, self.columns, self.truncation_psi = rows, columns, truncation_psi
         self.last_kimg = -1.0
 

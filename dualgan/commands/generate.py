@@ -1,14 +1,17 @@
 """`dualgan generate`: images of chosen seeds."""
 
+import inspect
 from pathlib import Path
 from typing import Literal
 
 import torch
-from jsonargparse import auto_cli
+from torch import Tensor
 from tqdm import tqdm
 
 from dualgan.checkpoints import load_generator
-from dualgan.pictures import ImageWriter, grid, save_png
+from dualgan.parsing import ParagraphParser
+from dualgan.pictures import ImageWriter, save_png
+from dualgan.pictures import grid as arrange
 from dualgan.sampling import generate
 
 
@@ -49,40 +52,80 @@ def run(
         truncation_psi: 1 for none; smaller values trade variety for quality.
         noise_mode: "const" repeats the same noise, "random" draws it, "none" leaves it out.
         label: Class to generate, for a conditional generator; by default each seed draws one.
-        grid: Also write all images as one picture, grid.png.
+        grid: Also write all images as one picture: grid.png in the folder, or NAME.grid.png beside NAME.zip.
         batch_size: Images per batch.
         device: "auto", "cpu", "cuda", ...
     """
-    generator = load_generator(ckpt)
     numbers = parse_seeds(seeds)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    labels = None if label is None else torch.full((len(numbers),), label)
+    if batch_size < 1:
+        raise ValueError(f"batch_size {batch_size} is too small: give 1 or more")
+    place = find_device(device)
+    generator = load_generator(ckpt).to(place)
     batches = generate(
-        generator.to(device),
+        generator,
         numbers,
-        labels=labels,
+        labels=chosen_labels(label, generator.num_classes, len(numbers)),
         truncation_psi=truncation_psi,
         noise_mode=noise_mode,
         batch_size=batch_size,
-        device=device,
+        device=place,
     )
-    images = torch.cat([batch.cpu() for batch in tqdm(batches, total=-(-len(numbers) // batch_size), unit="batch")])
-    _write(images, numbers, Path(out), with_grid=grid)
+    kept: list[Tensor] = []
+    bar = tqdm(batches, total=-(-len(numbers) // batch_size), unit="batch", disable=None, leave=False)
+    names = iter(f"seed{seed:06d}.png" for seed in numbers)
+    with ImageWriter(Path(out)) as writer:
+        for batch in bar:
+            for image in batch:
+                writer.write(image, next(names))
+            kept += [batch.cpu()] if grid else []
+    print(f"Wrote {len(numbers)} images to {out}")
+    if grid:
+        _write_grid(torch.cat(kept), Path(out))
 
 
-def _write(images: torch.Tensor, seeds: list[int], out: Path, with_grid: bool) -> None:
-    writer = ImageWriter(out)
-    for seed, image in zip(seeds, images, strict=True):
-        writer.write(image, f"seed{seed:06d}.png")
-    writer.close()
-    print(f"Wrote {len(seeds)} images to {out}")
-    if with_grid:
-        path = (out.parent if out.suffix == ".zip" else out) / "grid.png"
-        save_png(grid(images), path)
-        print(f"Wrote {path}")
+def _write_grid(images: Tensor, out: Path) -> None:
+    path = out.with_suffix(".grid.png") if out.suffix == ".zip" else out / "grid.png"
+    save_png(arrange(images), path)
+    print(f"Wrote {path}")
+
+
+def chosen_labels(label: int | None, num_classes: int, count: int) -> Tensor | None:
+    """The same class for every image, or None where none was chosen.
+
+    Raises:
+        ValueError: The generator has no such class.
+    """
+    if label is None:
+        return None
+    if num_classes == 0:
+        raise ValueError(f"label {label} was given, but this generator has no classes: leave it out")
+    if not 0 <= label < num_classes:
+        raise ValueError(f"label {label} is out of range: this generator has the classes 0 to {num_classes - 1}")
+    return torch.full((count,), label)
+
+
+def find_device(name: str) -> torch.device:
+    """The device of a name; "auto" is a GPU where there is one.
+
+    Raises:
+        ValueError: There is no such device.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
+        raise ValueError(f"device {name!r} is not available here: expected auto, cpu, cuda, cuda:1, ...") from error
 
 
 def main(args: list[str]) -> None:
     """Run the command with the words of the command line."""
-    auto_cli(run, args=args, prog="dualgan generate")
+    parser = ParagraphParser(prog="dualgan generate", allow_abbrev=False)
+    parser.add_function_arguments(run, as_positional=False, skip={"grid"}, as_group=False)
+    parser.add_argument(
+        "--grid",
+        action="store_true",
+        help="Also write all images as one picture: grid.png in the folder, or NAME.grid.png beside NAME.zip.",
+    )
+    parser.description = inspect.getdoc(run).split("\n")[0]  # type: ignore[union-attr]
+    run(**parser.parse_args(args).as_dict())

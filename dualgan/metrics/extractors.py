@@ -220,7 +220,8 @@ def inception_path() -> Path:
 def _how_to_get_inception() -> str:
     return (
         f"For FID, download {INCEPTION_FILE} (release v0.2.0 of github.com/toshas/torch-fidelity) and put it into "
-        f"{str(inception_path().parent)!r}, or give its path as weights, or ask for the download (download=True)."
+        f"{str(inception_path().parent)!r}, or name the file with "
+        "--quality.weights PATH (in Python: weights=PATH, or download=True)."
     )
 
 
