@@ -93,7 +93,19 @@ class DualGANCLI(LightningCLI):
 
     What holds for this call only (the run's folder, the checkpoint, how the verb validates) never enters the
     configuration: config.yaml of a run works for every verb and wherever the folder is moved.
+
+    Args:
+        verb: The one verb to build a parser for: all four would take four times as long.
+        settings: As for LightningCLI.
     """
+
+    def __init__(self, verb: str, **settings: Any) -> None:
+        self.verb = verb
+        super().__init__(**settings)
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
+        """Return the verb, with the arguments of the trainer's method that are not options."""
+        return {self.verb: LightningCLI.subcommands()[self.verb]}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the run's folder, W&B and the callbacks' sections; connect data, seed and model."""
@@ -195,8 +207,9 @@ def run_trainer(words: list[str]) -> int:
     with quiet_libraries():
         try:
             cli = DualGANCLI(
-                GAN,
-                ImageDataModule,
+                words[0],
+                model_class=GAN,
+                datamodule_class=ImageDataModule,
                 args=words,
                 subclass_mode_data=True,
                 auto_configure_optimizers=False,

@@ -3,6 +3,7 @@
 import io
 import math
 import zipfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
@@ -88,13 +89,13 @@ class ImageWriter:
 
 
 def merge_zips(parts: list[Path], path: Path) -> None:
-    """Join zip files into one, in order, and remove them."""
+    """Join zip files into one, sorted by the names of their files, and remove them."""
     partial = path.with_name(path.name + ".partial")
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as whole:
-        for part in parts:
-            with zipfile.ZipFile(part) as archive:
-                for name in archive.namelist():
-                    whole.writestr(name, archive.read(name))
+    with ExitStack() as stack:
+        whole = stack.enter_context(zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED))
+        archives = [stack.enter_context(zipfile.ZipFile(part)) for part in parts]
+        for name, number in sorted((name, k) for k, archive in enumerate(archives) for name in archive.namelist()):
+            whole.writestr(name, archives[number].read(name))
     partial.replace(path)
     for part in parts:
         part.unlink()

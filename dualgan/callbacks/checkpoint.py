@@ -61,9 +61,8 @@ class RunCheckpoint(Checkpoint):
             self._old_handler = signal.signal(signal.SIGINT, lambda number, frame: self._interrupt(trainer))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Drop logged rows that a resumed run will write again, and count steps as the uninterrupted run does."""
+        """Drop logged rows that a resumed run will write again."""
         assert isinstance(pl_module, GAN)
-        trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
         for logger in trainer.loggers:
             if isinstance(logger, RunCSVLogger):
                 logger.drop_after(pl_module.clock / 1000)
@@ -73,6 +72,8 @@ class RunCheckpoint(Checkpoint):
         assert isinstance(pl_module, GAN)
         self._save_due(trainer)
         self._clock_at_start = pl_module.clock
+        # The step that rows are logged under: Lightning counts one too many after resuming between two epochs' ends.
+        trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -142,3 +142,10 @@ class KimgWandbLogger(WandbLogger):
             for name in ("fid", "kid", "fd_*", "kd_*"):
                 run.define_metric(f"metrics/{name}", step_metric="kimg", summary="min,last")
         return run
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """End the W&B run with the training, not with the process."""
+        super().finalize(status)
+        if self._experiment is not None:
+            self._experiment.finish(exit_code=0 if status == "success" else 1)

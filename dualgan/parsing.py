@@ -1,0 +1,108 @@
+"""What jsonargparse says about a mistake on the command line, in one paragraph that a user can act on."""
+
+import inspect
+import re
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import NoReturn
+
+from jsonargparse import ArgumentParser
+
+_TYPES = {"float": "a number", "int": "a whole number", "bool": "true or false", "str": "text", "tuple": "a list"}
+_SEE = "'--help' lists every option."
+
+
+class ParagraphParser(ArgumentParser):
+    """Raises what `main` prints instead of printing pages of usage and leaving the process."""
+
+    classes: Mapping[str, type] = {}
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Complain about the words of the command line.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError(explain(message, options_of(self), self.classes)) from ex
+
+
+def class_names(base: type) -> list[str]:
+    """Names of all classes that can be chosen where `base` is expected."""
+    children: list[type] = base.__subclasses__()
+    return sorted({name for child in children for name in (child.__name__, *class_names(child))})
+
+
+def options_of(parser: ArgumentParser) -> list[str]:
+    """Names of a parser's options without dashes, those of its verbs included."""
+    names: list[str] = []
+    for action in parser._actions:
+        names += [option.lstrip("-") for option in action.option_strings if option.startswith("--")]
+        if isinstance(action.choices, dict):
+            verbs: dict[str, ArgumentParser] = action.choices
+            names += [name for verb in verbs.values() for name in options_of(verb)]
+    return names
+
+
+def explain(message: str, options: Iterable[str] = (), classes: Mapping[str, type] | None = None) -> str:
+    """Turn a message of jsonargparse into one paragraph.
+
+    Args:
+        message: What the parser says; what it does not recognise comes back on one line.
+        options: Names of all options, for suggestions.
+        classes: Base class of every option that takes a class name.
+    """
+    classes = classes or {}
+    key = ".".join(re.findall(r'Parser key "([^"]+)"', message))
+    base = classes.get(key)
+    if unknown := re.search(r"unrecognized arguments: (.*)", message):
+        return _unknown_option(unknown[1].split()[0], options, classes)
+    if unknown := re.search(r"does not accept option '([^']+)'", message):
+        return _unknown_option(unknown[1], options, classes)
+    if key and (unknown := re.search(r"Option '([^']+)' is not accepted", message)):
+        return _unknown_option(f"{key}.{unknown[1]}", options, classes)
+    if key and (inner := _reason(message)):  # what the parser of a class has said, explained already
+        return f"{key}: {inner.replace('--', f'--{key}.').replace(f'--{key}.help', '--help')}"
+    if missing := re.search(r"arguments? (?:are|is) required: ([\w., ]+)", message):
+        names = [f"--{key}.{name}" if key else f"--{name}" for name in missing[1].split(", ")]
+        return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} missing. {_SEE}"
+    if (given := re.search(r"Expected a dot import path string: (\S+)", message)) and base:
+        return f"{key} {given[1]!r} is unknown: expected one of {', '.join(class_names(base))}"
+    if key and (given := re.search(r"(?:Got|Given) value: (.*)", message)):
+        return f"{key} {given[1]!r} is not valid: expected {_expected(message)}. {_SEE}"
+    return _reason(message) or " ".join(message.split())
+
+
+def _unknown_option(name: str, options: Iterable[str], classes: Mapping[str, type]) -> str:
+    name = name.lstrip("-").split("=")[0]
+    known = [*options, *(f"{key}.{argument}" for key, base in classes.items() for argument in _arguments(base))]
+    close = get_close_matches(name, known, n=1, cutoff=0.75)
+    hint = f"did you mean --{close[0]}?" if close else _SEE
+    return f"unknown option {name!r}: {hint}"
+
+
+def _arguments(base: type) -> set[str]:
+    """Arguments of a class and of all classes below it."""
+    names = {name for name in inspect.signature(base).parameters if name not in ("args", "kwargs")}
+    children: list[type] = base.__subclasses__()
+    return names.union(*(_arguments(child) for child in children))
+
+
+def _expected(message: str) -> str:
+    """The types a message lists, in words."""
+    found: list[str] = []
+    for text in re.findall(r"Expected an? (.+?)(?:\. Got value|\n|$)", message):
+        if "NoneType" in text:
+            continue
+        if choices := re.search(r"Literal\[(.*)\]", text):
+            found.append("one of " + choices[1].replace("'", ""))
+        elif name := re.search(r"<class '([^']+)'>", text):
+            found.append(_TYPES.get(name[1], f"a {name[1].rpartition('.')[2]}"))
+        else:
+            found.append(text)
+    return " or ".join(dict.fromkeys(found)) or "another value"
+
+
+def _reason(message: str) -> str | None:
+    """The reason among a union's complaints that says more than that a value has another type."""
+    reasons: list[str] = re.findall(r"^ *- (.+)$", message, flags=re.MULTILINE)
+    return next((r for r in reasons if not re.match("Expected|Does not|Parser key", r)), None)

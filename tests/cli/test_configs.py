@@ -1,0 +1,96 @@
+"""Every shipped configuration through the real command line."""
+
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dualgan.cli import main
+from tests.conftest import NETWORKS, QUIET, RunCLI, words
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
+PAPER = [path for path in CONFIGS if path.stem != "clevr_demo"]
+SMALL = (
+    *NETWORKS,
+    *QUIET,  # again: those before a configuration are overridden by it
+    *words(
+        "--data.resolution 8 --data.batch_size 4 --data.num_val 4 --trainer.max_steps 1 --trainer.precision 32-true"
+    ),
+)
+
+
+def ids(path: Path) -> str:
+    return path.stem
+
+
+def printed(run_cli: RunCLI, *words: object) -> dict[str, Any]:
+    config: dict[str, Any] = yaml.safe_load(run_cli.succeeds("fit", *words, "--print_config"))
+    return config
+
+
+@pytest.fixture(scope="module")
+def printed_configs() -> dict[str, dict[str, Any]]:
+    """Every configuration with all defaults filled in."""
+    found = {}
+    for path in CONFIGS:
+        with redirect_stdout(StringIO()) as out:
+            assert main(["fit", "--config", str(path), "--print_config"]) == 0
+        found[path.stem] = yaml.safe_load(out.getvalue())
+    return found
+
+
+def test_all_rows_are_there() -> None:
+    sets = ("church", "bedroom", "horse", "ffhq", "clevr")
+    assert {path.stem for path in CONFIGS} == {"clevr_demo", *sets, *(f"{name}_contr" for name in sets)}
+
+
+@pytest.mark.parametrize("config", PAPER, ids=ids)
+def test_trains_on_photographs(config: Path, run_cli: RunCLI, photographs: Path, in_empty_folder: Path) -> None:
+    run_cli.succeeds("fit", "--config", config.name, "--data.root", photographs, *SMALL)
+    assert (in_empty_folder / "runs" / config.stem / "checkpoints" / "last.ckpt").is_file()
+
+
+def test_demo_trains_on_its_scenes(run_cli: RunCLI, in_empty_folder: Path) -> None:
+    run_cli.succeeds("fit", "--config", "clevr_demo.yaml", *SMALL, "--data.num_images", 8)
+    assert (in_empty_folder / "runs" / "clevr_demo" / "checkpoints" / "last.ckpt").is_file()
+
+
+def test_demo_trains_on_photographs(run_cli: RunCLI, photographs: Path) -> None:
+    run_cli.succeeds("fit", "--config", "clevr_demo.yaml", "--data", "ImageFolder", "--data.root", photographs, *SMALL)
+
+
+def test_printed_configurations_read_back_the_same(
+    printed_configs: dict[str, dict[str, Any]], run_cli: RunCLI, in_empty_folder: Path
+) -> None:
+    for name, first in printed_configs.items():
+        (in_empty_folder / "printed.yaml").write_text(yaml.safe_dump(first))
+        assert printed(run_cli, "--config", "printed.yaml") == first, name
+
+
+@pytest.mark.parametrize("config", PAPER, ids=ids)
+def test_follows_the_paper_protocol(config: Path, printed_configs: dict[str, dict[str, Any]]) -> None:
+    found = printed_configs[config.stem]
+    model, data = found["model"], found["data"]["init_args"]
+    wanted = {
+        "total_kimg": 25_000, "learning_rate": 0.002, "betas": [0.0, 0.99], "r1_gamma": 100, "d_reg_interval": 16,
+        "g_reg_interval": 4, "path_length_weight": 2, "style_mixing": 0.9, "ema_kimg": 10, "r2_gamma": 0,
+    }  # fmt: skip
+    assert {name: model[name] for name in wanted} == wanted
+    for player in ("generator", "discriminator"):
+        assert model[player].get("init_args", {}).get("channel_base", 16384) == 16384  # config E
+    assert (data["batch_size"], data["resolution"]) == (32, 256)
+    assert data["mirror"] == config.stem.startswith("ffhq")
+    assert data["root"] == f"data/{config.stem.removesuffix('_contr')}"
+    loss = "DualContrastive" if config.stem.endswith("_contr") else "NonSaturating"
+    assert model["loss"]["class_path"].rpartition(".")[2] == loss
+
+
+@pytest.mark.parametrize("config", PAPER, ids=ids)
+def test_missing_images_name_the_download_and_the_place(config: Path, run_cli: RunCLI) -> None:
+    error = run_cli.fails("fit", "--config", config)
+    assert "data/" in error
+    assert "http" in error
+    assert "licence" in error.lower() or "license" in error.lower() or "non-commercial" in error.lower()

@@ -1,0 +1,83 @@
+"""Checkpoint headers, and reading a generator back."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dualgan import load_generator
+from dualgan.checkpoints import FORMAT_VERSION, check_shapes, header, read_checkpoint
+from dualgan.networks import StyleGAN2Discriminator, StyleGAN2Generator
+
+WIDTH = {"channel_base": 64, "mapping_layers": 2}
+
+
+def content(w_dim: int = 8, num_classes: int = 0) -> dict[str, Any]:
+    torch.manual_seed(0)
+    G = StyleGAN2Generator(8, 3, num_classes, z_dim=8, w_dim=w_dim, **WIDTH)
+    D = StyleGAN2Discriminator(8, 3, num_classes, **WIDTH)
+    return {
+        "dualgan": header(G, D),
+        "state_dict": {f"generator_ema.{name}": value for name, value in G.state_dict().items()},
+    }
+
+
+@pytest.mark.parametrize("num_classes", [0, 3])
+def test_generator_comes_back_ready_to_use(num_classes: int, tmp_path: Path) -> None:
+    made = content(num_classes=num_classes)
+    torch.save(made, tmp_path / "a.ckpt")
+    G = load_generator(tmp_path / "a.ckpt")
+    assert not G.training
+    assert not any(p.requires_grad for p in G.parameters())
+    assert G.num_classes == num_classes
+    for name, value in G.state_dict().items():
+        assert torch.equal(value, made["state_dict"][f"generator_ema.{name}"])
+
+
+class Trap:
+    """Would run code when unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.write_text, (Path("trapped"), "x"))
+
+
+def test_code_in_a_file_never_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({**content(), "extra": Trap()}, "a.ckpt")
+    with pytest.raises(ValueError, match=r"cannot read a\.ckpt"):
+        load_generator("a.ckpt")
+    assert not Path("trapped").exists()
+
+
+@pytest.mark.parametrize(
+    ("made", "reason"),
+    [
+        ({"state_dict": {}}, "not written by dualgan"),
+        ([1, 2], "not written by dualgan"),
+        ({"dualgan": {"format_version": FORMAT_VERSION + 1, "version": "9.0"}}, "update dualgan"),
+    ],
+)
+def test_other_files_are_refused(made: Any, reason: str, tmp_path: Path) -> None:
+    torch.save(made, tmp_path / "a.ckpt")
+    with pytest.raises(ValueError, match=reason):
+        read_checkpoint(tmp_path / "a.ckpt")
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no checkpoint"):
+        read_checkpoint(tmp_path / "a.ckpt")
+
+
+def test_unknown_network_class_is_refused(tmp_path: Path) -> None:
+    made = content()
+    made["dualgan"]["generator"]["class_name"] = "Popen"
+    torch.save(made, tmp_path / "a.ckpt")
+    with pytest.raises(ValueError, match="unknown network 'Popen'"):
+        load_generator(tmp_path / "a.ckpt")
+
+
+def test_other_shapes_are_named() -> None:
+    made, expected = content(w_dim=8), content(w_dim=16)["state_dict"]
+    with pytest.raises(ValueError, match=r"does not fit .*\(8, 8\) in the file and \(16, 8\)"):
+        check_shapes(made, expected)

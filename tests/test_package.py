@@ -1,0 +1,70 @@
+"""What is installed: the wheel, its configurations, and a light import."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+HEAVY = ("pytorch_lightning", "wandb", "kornia", "matplotlib")
+
+
+def python(code: str, folder: Path, **environment: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True,
+        check=True,
+    ).stdout  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    (path,) = out.glob("*.whl")
+    return path
+
+
+def test_wheel_carries_the_configurations(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    assert {f"dualgan/configs/{path.name}" for path in (ROOT / "configs").glob("*.yaml")} <= names
+    assert "dualgan/py.typed" in names
+    assert not [name for name in names if name.startswith("tests")]
+
+
+def test_installed_wheel_finds_configurations_from_anywhere(wheel: Path, tmp_path: Path) -> None:
+    site, here = tmp_path / "site", tmp_path / "here"
+    here.mkdir()
+    with zipfile.ZipFile(wheel) as archive:  # what installing a pure wheel does
+        archive.extractall(site)
+    code = (
+        "import sys, dualgan; from dualgan.cli import main; print(dualgan.__file__, file=sys.stderr);"
+        f"assert dualgan.__file__.startswith({str(site)!r});"
+        "sys.exit(main(['fit', '--config', 'church_contr.yaml', '--print_config']))"
+    )
+    assert "DualContrastive" in python(code, here, PYTHONPATH=str(site))
+
+
+def test_import_is_light(tmp_path: Path) -> None:
+    code = (
+        "import sys, time, torch; start = time.perf_counter(); import dualgan; seconds = time.perf_counter() - start;"
+        f"print(seconds, [name for name in {HEAVY} if name in sys.modules])"
+    )
+    seconds, loaded = python(code, tmp_path).strip().split(maxsplit=1)
+    assert loaded == "[]"
+    assert float(seconds) < 1.5
+
+
+@pytest.mark.parametrize("module", ["dualgan.networks", "dualgan.losses", "dualgan.cli", "dualgan.checkpoints"])
+def test_libraries_need_no_trainer(module: str, tmp_path: Path) -> None:
+    code = f"import sys, {module}; print([name for name in {HEAVY} if name in sys.modules])"
+    assert python(code, tmp_path).strip() == "[]"
+
+
+def test_python_dash_m(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "dualgan", "--version"]
+    assert subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.startswith("dualgan ")
