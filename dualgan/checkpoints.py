@@ -59,9 +59,13 @@ def check_shapes(checkpoint: dict[str, Any], expected: dict[str, Tensor]) -> Non
     if problems:
         raise ValueError(
             f"the checkpoint does not fit the configured networks ({len(problems)} differences, for instance: "
-            f"{'; '.join(sorted(problems)[:3])}). It was made with {built['generator']} and {built['discriminator']}: "
-            f"use the config.yaml of its run"
+            f"{'; '.join(sorted(problems)[:3])}). It was made with {_in_short(built['generator'])} and "
+            f"{_in_short(built['discriminator'])}: use the config.yaml of its run"
         )
+
+
+def _in_short(description: dict[str, Any]) -> str:
+    return f"{description['class_name']} at resolution {description['init_args'].get('resolution')}"
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -17,7 +17,15 @@ from dualgan.networks import Discriminator, Generator, StyleGAN2Discriminator, S
 from dualgan.ops import flush_denormals, mean_over_ranks, world_size
 from dualgan.players import Players
 from dualgan.randomness import reseed
-from dualgan.schedule import check_batch, check_precision, default_warmup_kimg, ema_decay, is_due, lazy_adam
+from dualgan.schedule import (
+    check_batch,
+    check_precision,
+    check_settings,
+    default_warmup_kimg,
+    ema_decay,
+    is_due,
+    lazy_adam,
+)
 
 PLAYERS = ("generator", "discriminator")
 
@@ -92,6 +100,17 @@ class GAN(Players):
         max_non_finite: int = 10,
         seed: int = 0,
     ) -> None:
+        check_settings(
+            positive={
+                "total_kimg": total_kimg, "learning_rate": learning_rate, "ema_kimg": ema_kimg,
+                "micro_batch": micro_batch, "max_non_finite": max_non_finite, "d_reg_interval": d_reg_interval,
+                "g_reg_interval": g_reg_interval,
+            },
+            not_negative={
+                "r1_gamma": r1_gamma, "r2_gamma": r2_gamma, "gradient_penalty": gradient_penalty,
+                "path_length_weight": path_length_weight, "style_mixing": style_mixing, "warmup_kimg": warmup_kimg,
+            },
+        )  # fmt: skip
         # Two runs with one seed start from the same weights, whatever was drawn before.
         reseed(seed, "weights")
         shape = (resolution, num_channels, num_classes)

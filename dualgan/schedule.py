@@ -29,6 +29,20 @@ def default_warmup_kimg(dataset_size: int, total_images: int) -> float:
     return min(20 * dataset_size, 0.06 * total_images) / 1000
 
 
+def check_settings(positive: dict[str, float | None], not_negative: dict[str, float | None]) -> None:
+    """Refuse numbers that no training can use; None is always fine.
+
+    Raises:
+        ValueError: One is out of its range; the message names it.
+    """
+    for name, value in positive.items():
+        if value is not None and value <= 0:
+            raise ValueError(f"{name} {value:g} is out of range: expected a number above 0")
+    for name, value in not_negative.items():
+        if value is not None and value < 0:
+            raise ValueError(f"{name} {value:g} is out of range: expected 0, which turns it off, or more")
+
+
 def check_precision(precision: str | int | None) -> None:
     """Allow the precisions in which the penalties are trustworthy.
 

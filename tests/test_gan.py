@@ -340,3 +340,12 @@ def test_resuming_a_finished_run_trains_no_further(tmp_path: Path) -> None:
     loader = DataLoader(Noise(gan), batch_size=None)
     tiny_trainer(-1, max_epochs=-1).fit(gan, loader, ckpt_path=tmp_path / "a.ckpt", weights_only=True)
     assert gan.clock == 16
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("micro_batch", 0), ("total_kimg", -1.0), ("r1_gamma", -5.0), ("g_reg_interval", 0), ("learning_rate", 0.0)],
+)
+def test_numbers_out_of_range_are_named(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{name} {value:g} is out of range"):
+        tiny_gan(**{name: value})
