@@ -347,5 +347,6 @@ def test_resuming_a_finished_run_trains_no_further(tmp_path: Path) -> None:
     [("micro_batch", 0), ("total_kimg", -1.0), ("r1_gamma", -5.0), ("g_reg_interval", 0), ("learning_rate", 0.0)],
 )
 def test_numbers_out_of_range_are_named(name: str, value: float) -> None:
+    settings: dict[str, Any] = {name: value}
     with pytest.raises(ValueError, match=f"{name} {value:g} is out of range"):
-        tiny_gan(**{name: value})
+        tiny_gan(**settings)
