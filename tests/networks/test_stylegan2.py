@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from dualgan.losses import R1, NonSaturating, PathLength
 from dualgan.losses.regularizers import image_gradient, squared_norms
 from dualgan.networks import StyleGAN2Discriminator, StyleGAN2Generator
-from dualgan.networks.stylegan2 import StyledConv, block_resolutions
+from dualgan.networks.stylegan2.generator import StyledConv
+from dualgan.networks.stylegan2.mapping import block_resolutions
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 PSI = 0.6

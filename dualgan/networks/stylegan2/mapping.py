@@ -1,0 +1,89 @@
+"""Mapping network of StyleGAN2, and the widths that its two networks share."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from dualgan.networks.base import check_labels, one_hot
+from dualgan.networks.layers import EqualizedLinear, normalize_second_moment
+
+
+def block_resolutions(resolution: int) -> list[int]:
+    """[4, 8, ..., resolution]."""
+    return [2**k for k in range(2, int(math.log2(resolution)) + 1)]
+
+
+def num_features(resolution: int, channel_base: int, channel_max: int) -> int:
+    """Channels of the block at `resolution`: min(channel_base / resolution, channel_max).
+
+    Raises:
+        ValueError: None would be left.
+    """
+    if channel_base < resolution or channel_max < 1:
+        raise ValueError(
+            f"channel_base {channel_base} and channel_max {channel_max} leave no channels at resolution {resolution}: "
+            f"a layer has min(channel_base / resolution, channel_max) of them; config E has 16384 and 512"
+        )
+    return min(channel_base // resolution, channel_max)
+
+
+class MappingNetwork(nn.Module):
+    """Eight dense layers from z (and a class embedding) to w, which is broadcast to all layers.
+
+    Args:
+        z_dim: Width of z; 0 for a discriminator's mapping of labels alone.
+        w_dim: Width of w.
+        num_classes: Number of classes, 0 without.
+        num_ws: Copies of w to return; None returns one without a layer axis.
+        num_layers: Dense layers.
+        lr_multiplier: Learning rate of these layers relative to the others.
+    """
+
+    w_avg: Tensor
+
+    def __init__(
+        self,
+        z_dim: int,
+        w_dim: int,
+        num_classes: int = 0,
+        num_ws: int | None = None,
+        num_layers: int = 8,
+        lr_multiplier: float = 0.01,
+    ) -> None:
+        super().__init__()
+        self.z_dim, self.num_classes, self.num_ws, self.num_layers = z_dim, num_classes, num_ws, num_layers
+        embed_dim = w_dim if num_classes > 0 else 0
+        if embed_dim:
+            self.embed = EqualizedLinear(num_classes, embed_dim)
+        widths = [z_dim + embed_dim] + [w_dim] * num_layers
+        for i in range(num_layers):
+            self.add_module(
+                f"fc{i}", EqualizedLinear(widths[i], widths[i + 1], activate=True, lr_multiplier=lr_multiplier)
+            )
+        if num_ws is not None:
+            self.register_buffer("w_avg", torch.zeros(w_dim))
+
+    def forward(self, z: Tensor | None, labels: Tensor | None = None, truncation_psi: float = 1.0) -> Tensor:
+        """z [N, z_dim], class indices [N] -> [N, num_ws, w_dim], moved towards the mean w by 1 - truncation_psi."""
+        parts = []
+        if z is not None:
+            check_labels(labels, self.num_classes, len(z))
+            parts.append(normalize_second_moment(z.float()))
+        if labels is not None:
+            parts.append(normalize_second_moment(self.embed(one_hot(labels, self.num_classes))))
+        w = torch.cat(parts, dim=1)
+        for i in range(self.num_layers):
+            w = self.get_submodule(f"fc{i}")(w)
+        assert isinstance(w, Tensor)
+        if self.num_ws is None:
+            return w
+        # StyleGAN, Eq. in appendix B: w' = w_avg + psi (w - w_avg)
+        if truncation_psi != 1:
+            w = self.w_avg.lerp(w.float(), truncation_psi)
+        return w.unsqueeze(1).expand(-1, self.num_ws, -1)
+
+    @torch.no_grad()
+    def track(self, w_mean: Tensor, decay: float = 0.995) -> None:
+        """Move the running mean of w, used for truncation, towards a batch's mean [w_dim]."""
+        self.w_avg.copy_(w_mean.to(self.w_avg.dtype).lerp(self.w_avg, decay))
