@@ -3,10 +3,11 @@
 Compares two forms of the same networks, with the same parameters and the same results (which is checked first):
 
 - `ours`: `dualgan.networks` as they are. The modulated convolution scales its input and output and shares one weight;
-  every derivative of a convolution is one convolution call (`dualgan.networks.convolution`).
+  every derivative of a convolution is one convolution call (`dualgan.networks.convolution`); D scores real and
+  generated images in one pass.
 - `usual`: the textbook form. The modulated convolution builds a weight per sample and runs a grouped convolution;
-  derivatives are PyTorch's own. Real images come in PyTorch's default memory layout unless `--channels-last`
-  hands them over as ours get them.
+  derivatives are PyTorch's own; D has a pass for each kind. Real images come in PyTorch's default memory layout
+  unless `--channels-last` hands them over as ours get them.
 
 A training step is G's step, D's step, and the lazy penalties by their share: path length (on half of the batch) every
 4th step, R1 every 16th. Adam is left out: it costs both forms the same. Both forms run in one process, in turns, so
@@ -36,7 +37,7 @@ import dualgan.networks.layers as layers
 from dualgan.losses import R1, NonSaturating, PathLength
 from dualgan.networks import StyleGAN2Discriminator, StyleGAN2Generator
 from dualgan.networks.convolution import Geometry
-from dualgan.networks.layers import ModulatedConv2d
+from dualgan.networks.layers import ModulatedConv2d, ToRGB
 from dualgan.ops import flush_denormals
 
 FORMS = ("usual", "ours")
@@ -59,34 +60,51 @@ SHARES = {"G": 1.0, "G path length": 1 / 4, "D": 1.0, "D R1": 1 / 16}
 # --- the usual implementation ----------------------------------------------------------------------------------------
 
 
-def pytorch_convolve(x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
+def pytorch_convolve(x: Tensor, weight: Tensor, geometry: Geometry, bias: Tensor | None = None) -> Tensor:
     """Stand-in for `convolve` with PyTorch's own derivatives."""
     operator = F.conv_transpose2d if geometry.transposed else F.conv2d
-    return operator(x, weight, stride=geometry.stride, padding=geometry.padding, groups=geometry.groups)
+    return operator(x, weight, bias, stride=geometry.stride, padding=geometry.padding, groups=geometry.groups)
 
 
-def per_sample_forward(self: ModulatedConv2d, x: Tensor, w: Tensor) -> Tensor:
-    """Stand-in for `ModulatedConv2d.forward`: one weight per sample, samples as groups of one convolution."""
-    n, c_in, h, width = x.shape
-    c_out, _, k, _ = self.weight.shape
-    style = self.affine(w)
-    # StyleGAN2, Eq. 1
-    weight = self.weight * style[:, None, :, None, None]
-    if self.demodulate:
-        # StyleGAN2, Eq. 3
-        weight = weight * (weight.square().sum(dim=(2, 3, 4), keepdim=True) + 1e-8).rsqrt() * self.gain
-    else:
-        weight = weight * self.weight_gain
-    x = x.reshape(1, n * c_in, h, width)
-    if self.fir is None:
-        y = F.conv2d(x, weight.reshape(n * c_out, c_in, k, k).to(x.dtype), padding=self.padding, groups=n)
-    else:
+def pytorch_pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Stand-in for `pointwise`: a convolution like all others."""
+    return F.conv2d(x, weight, bias)
+
+
+def two_passes(self: StyleGAN2Discriminator, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    """Stand-in for `StyleGAN2Discriminator.pair`: a pass for the real and another for the generated images."""
+    return self(real), self(fake)
+
+
+def grouped_convolution(x: Tensor, weight: Tensor, upsample: bool = False) -> Tensor:
+    """Convolve each sample of x [N, C, H, W] with its own weight [N, D, C, k, k], samples as groups of one call."""
+    n, c_out, c_in, k, _ = weight.shape
+    groups = x.reshape(1, n * c_in, *x.shape[2:])
+    if upsample:
         weight = weight.transpose(1, 2).reshape(n * c_in, c_out, k, k).to(x.dtype)
-        y = F.conv_transpose2d(x, weight, stride=2, groups=n)
-    y = y.reshape(n, c_out, *y.shape[2:])
+        y = F.conv_transpose2d(groups, weight, stride=2, groups=n)
+    else:
+        weight = weight.reshape(n * c_out, c_in, k, k).to(x.dtype)
+        y = F.conv2d(groups, weight, padding=k // 2, groups=n)
+    return y.reshape(n, c_out, *y.shape[2:])
+
+
+def per_sample_convolution(self: ModulatedConv2d, x: Tensor, w: Tensor) -> Tensor:
+    """Stand-in for `ModulatedConv2d.forward`."""
+    # StyleGAN2, Eq. 1
+    weight = self.weight * self.affine(w)[:, None, :, None, None]
+    # StyleGAN2, Eq. 3
+    weight = weight * (weight.square().sum(dim=(2, 3, 4), keepdim=True) + 1e-8).rsqrt() * self.gain
+    y = grouped_convolution(x, weight, upsample=self.fir is not None)
     if self.fir is not None:
         y = self.fir(y)
     return y + (self.bias * self.gain)[:, None, None].to(y.dtype)
+
+
+def per_sample_colours(self: ToRGB, x: Tensor, w: Tensor) -> Tensor:
+    """Stand-in for `ToRGB.forward`."""
+    weight = self.weight * (self.affine(w) * self.weight_gain)[:, None, :, None, None]
+    return grouped_convolution(x, weight) + self.bias[:, None, None].to(x.dtype)
 
 
 @contextmanager
@@ -97,7 +115,10 @@ def form(name: str) -> Iterator[None]:
         return
     with (
         mock.patch.object(layers, "convolve", pytorch_convolve),
-        mock.patch.object(ModulatedConv2d, "forward", per_sample_forward),
+        mock.patch.object(layers, "pointwise", pytorch_pointwise),
+        mock.patch.object(ModulatedConv2d, "forward", per_sample_convolution),
+        mock.patch.object(ToRGB, "forward", per_sample_colours),
+        mock.patch.object(StyleGAN2Discriminator, "pair", two_passes),
     ):
         yield
 
@@ -155,7 +176,7 @@ class Step:
         with torch.no_grad(), self.autocast():
             fake = self.G(self.z)
         with self.autocast():
-            loss = self.loss.discriminator(self.D(self.real), self.D(fake))
+            loss = self.loss.discriminator(*self.D.pair(self.real, fake))
         torch.autograd.backward(loss)
 
     def discriminator_penalty(self) -> None:

@@ -60,9 +60,10 @@ def _complain(message: str) -> int:
 
 
 def _run(words: list[str]) -> int:
-    from dualgan.ops import flush_denormals
+    from dualgan.ops import flush_denormals, keep_freed_memory
 
     flush_denormals()
+    keep_freed_memory()
     if words[0] in COMMANDS:
         run: Callable[[list[str]], None] = import_module(f"dualgan.commands.{words[0]}").main
         run(words[1:])

@@ -108,8 +108,9 @@ class GAN(Players):
             },
             not_negative={
                 "r1_gamma": r1_gamma, "r2_gamma": r2_gamma, "gradient_penalty": gradient_penalty,
-                "path_length_weight": path_length_weight, "style_mixing": style_mixing, "warmup_kimg": warmup_kimg,
+                "path_length_weight": path_length_weight, "warmup_kimg": warmup_kimg,
             },
+            probabilities={"style_mixing": style_mixing},
         )  # fmt: skip
         # Two runs with one seed start from the same weights, whatever was drawn before.
         reseed(seed, "weights")
@@ -224,9 +225,7 @@ class GAN(Players):
 
         def logits(k: int) -> tuple[Tensor, ...]:
             own_labels = self._part(labels, k, parts)
-            # Two passes: minibatch-std groups are purely real or purely generated.
-            real_logits = self.discriminator(self._part(real, k, parts), own_labels)
-            return real_logits, self.discriminator(fakes[k], own_labels)
+            return self.discriminator.pair(self._part(real, k, parts), fakes[k], own_labels)
 
         with self._player(1):
             loss = self.active_loss.discriminator

@@ -23,7 +23,7 @@ from dualgan.data import ImageDataModule, ImageFolder, SyntheticCLEVR
 from dualgan.gan import GAN, DivergenceError
 from dualgan.losses import AdversarialLoss
 from dualgan.networks import Discriminator, Generator
-from dualgan.parsing import ParagraphParser, explain
+from dualgan.parsing import ParagraphParser, explain, name_the_file
 from dualgan.schedule import check_precision
 
 C = TypeVar("C", bound=Callback)
@@ -127,7 +127,10 @@ class DualGANCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the words that `main` was given, whatever the process was started with."""
-        self.config = parser.parse_args(args)
+        try:
+            self.config = parser.parse_args(args)
+        except ValueError as error:
+            raise ValueError(name_the_file(str(error), args)) from error
 
     def _parse_ckpt_path(self) -> None:
         """Leave the command line alone: Lightning would lay a checkpoint's hyperparameters over it."""

@@ -4,8 +4,11 @@ import inspect
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import NoReturn
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NoReturn
 
+import yaml
 from jsonargparse import ArgumentParser
 
 _TYPES = {"float": "a number", "int": "a whole number", "bool": "true or false", "str": "text", "tuple": "a list"}
@@ -70,6 +73,35 @@ def explain(message: str, options: Iterable[str] = (), classes: Mapping[str, typ
     if key and (given := re.search(r"(?:Got|Given) value: (.*)", message)):
         return f"{key} {given[1]!r} is not valid: expected {_expected(message)}. {_SEE}"
     return _reason(message) or " ".join(message.split())
+
+
+def name_the_file(message: str, words: list[str]) -> str:
+    """Put the configuration file that holds the mistake in front of an explained message about `words`."""
+    named = re.search(r"[a-z_]+(?:\.[a-z_]+)*", message.removeprefix("unknown option '"))
+    option = named[0] if named else ""
+    if any(word.split("=")[0].endswith(option) for word in words if word.startswith("--")):
+        return message  # the command line says it, and has the last word
+    for flag, file in pairwise(words):
+        if flag in ("--config", "-c") and Path(file).is_file():
+            keys = _keys_of(Path(file))
+            if keys is None or option.rpartition(".")[2] in keys:
+                return f"{file}: {message}"
+    return message
+
+
+def _keys_of(file: Path) -> set[str] | None:
+    """All keys of a YAML file at any depth; None when it is no mapping."""
+    try:
+        content = yaml.safe_load(file.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return None
+    return _nested_keys(content) if isinstance(content, dict) else None
+
+
+def _nested_keys(content: Any) -> set[str]:
+    if not isinstance(content, dict):
+        return set()
+    return {str(key) for key in content}.union(*(_nested_keys(value) for value in content.values()))
 
 
 def _unknown_option(name: str, options: Iterable[str], classes: Mapping[str, type]) -> str:

@@ -18,4 +18,7 @@ def reseed(*parts: int | str) -> None:
     seed = mix_seed(*parts)
     random.seed(seed)
     np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)
+    # `torch.manual_seed` would queue this call at every step, with a stack trace, until CUDA is first used.
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.manual_seed_all(seed)

@@ -29,7 +29,9 @@ def default_warmup_kimg(dataset_size: int, total_images: int) -> float:
     return min(20 * dataset_size, 0.06 * total_images) / 1000
 
 
-def check_settings(positive: dict[str, float | None], not_negative: dict[str, float | None]) -> None:
+def check_settings(
+    positive: dict[str, float | None], not_negative: dict[str, float | None], probabilities: dict[str, float]
+) -> None:
     """Refuse numbers that no training can use; None is always fine.
 
     Raises:
@@ -41,6 +43,11 @@ def check_settings(positive: dict[str, float | None], not_negative: dict[str, fl
     for name, value in not_negative.items():
         if value is not None and value < 0:
             raise ValueError(f"{name} {value:g} is out of range: expected 0, which turns it off, or more")
+    for name, probability in probabilities.items():
+        if not 0 <= probability <= 1:
+            raise ValueError(
+                f"{name} {probability:g} is out of range: expected a probability from 0, which is off, to 1"
+            )
 
 
 def check_precision(precision: str | int | None) -> None:

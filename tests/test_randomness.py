@@ -26,3 +26,10 @@ def test_every_part_of_the_seed_and_its_place_counts() -> None:
 
 def test_seeds_are_the_same_on_every_machine() -> None:
     assert mix_seed(0, 0, 0, "weights") == 4720576000945095275
+
+
+def test_reseeding_leaves_nothing_behind() -> None:
+    before = len(torch.cuda._queued_calls)
+    for clock in range(5):
+        reseed(0, clock)
+    assert len(torch.cuda._queued_calls) == before

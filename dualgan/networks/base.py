@@ -69,6 +69,10 @@ class Discriminator(Network):
         """Images [N, C, R, R] in [-1, 1] and class indices [N] -> logits [N]."""
         raise NotImplementedError
 
+    def pair(self, real: Tensor, fake: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Logits [N] of real and [N] of generated images of the same classes; minibatch statistics never mix them."""
+        return self(real, labels), self(fake, labels)
+
 
 def build_network(description: dict[str, Any]) -> Network:
     """Rebuild a network from `Network.describe()`, which may come from an untrusted file.

@@ -8,11 +8,13 @@ weight), so any order of derivative costs what it must. All three are bilinear:
     y = conv(x, w),   dx = input_adjoint(dy, w),   dw = weight_adjoint(x, dy)
 """
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
@@ -38,49 +40,65 @@ class Geometry:
         return [self.stride] * 2, [self.padding] * 2, [1, 1], self.transposed, [0, 0], self.groups
 
 
-def convolve(x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
-    """Convolution (or transposed convolution) of x [N, C, H, W], differentiable any number of times.
+def convolve(x: Tensor, weight: Tensor, geometry: Geometry, bias: Tensor | None = None) -> Tensor:
+    """Convolution (or transposed convolution) of x [N, C, H, W] plus a bias, differentiable any number of times.
 
-    Under autocast both tensors are cast to its type, as for PyTorch's own convolutions.
+    Under autocast all tensors are cast to its type, as for PyTorch's own convolutions.
     """
     device = x.device.type
-    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+    if _autocast_enabled(device):
         dtype = torch.get_autocast_dtype(device)
         x, weight = x.to(dtype), weight.to(dtype)
-    result: Tensor = _Convolution.apply(x, weight, geometry)
+        bias = None if bias is None else bias.to(dtype)
+    result: Tensor = _Convolution.apply(x, weight, bias, geometry)
     return result
 
 
+def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """1x1 convolution of x [N, C, H, W] with weight [D, C, 1, 1]: a matrix product, cheaper to call than `convolve`."""
+    return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
+
+
+def _autocast_enabled(device: str) -> bool:
+    """Whether autocast is on for this type of device; the meta device has none."""
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+
+
 def _without_autocast(device: str) -> AbstractContextManager[object]:
-    """Switch autocast off, so that second derivatives keep their type; the meta device has none."""
-    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
+    """Switch autocast off where it is on, so that second derivatives keep their type."""
+    return torch.autocast(device, enabled=False) if _autocast_enabled(device) else nullcontext()
 
 
-def _adjoint(dy: Tensor, x: Tensor, weight: Tensor, geometry: Geometry, wanted: int) -> Tensor:
-    """One output of the convolution's backward: 0 for the input's gradient, 1 for the weight's."""
-    mask = [wanted == 0, wanted == 1, False]
-    outputs = torch.ops.aten.convolution_backward(dy, x, weight, None, *geometry.arguments(), mask)
-    adjoint: Tensor = outputs[wanted]
-    return adjoint
+def _adjoints(
+    dy: Tensor, x: Tensor, weight: Tensor, geometry: Geometry, wanted: Sequence[bool]
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """The convolution's backward: gradients of the input, the weight and the bias, as far as `wanted`."""
+    channels = [dy.shape[1]]
+    outputs = torch.ops.aten.convolution_backward(dy, x, weight, channels, *geometry.arguments(), list(wanted))
+    dx, dw, db = (output if want else None for output, want in zip(outputs, wanted, strict=True))
+    return dx, dw, db
 
 
 class _Convolution(Function):
-    """y = conv(x, w)."""
+    """y = conv(x, w) + b."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.geometry = geometry
         with _without_autocast(x.device.type):
-            y: Tensor = torch.ops.aten.convolution(x, weight, None, *geometry.arguments())
+            y: Tensor = torch.ops.aten.convolution(x, weight, bias, *geometry.arguments())
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> Any:
         x, weight = ctx.saved_tensors
+        if not torch.is_grad_enabled():  # first derivatives only: one call for all of them
+            return *_adjoints(dy, x, weight, ctx.geometry, ctx.needs_input_grad[:3]), None
         dx = _InputAdjoint.apply(dy, weight, x, ctx.geometry) if ctx.needs_input_grad[0] else None
         dw = _WeightAdjoint.apply(x, dy, weight, ctx.geometry) if ctx.needs_input_grad[1] else None
-        return dx, dw, None
+        db = dy.sum(dim=(0, 2, 3)) if ctx.needs_input_grad[2] else None
+        return dx, dw, db, None
 
 
 class _InputAdjoint(Function):
@@ -90,12 +108,14 @@ class _InputAdjoint(Function):
     def forward(ctx: Any, dy: Tensor, weight: Tensor, x: Tensor, geometry: Geometry) -> Tensor:
         ctx.save_for_backward(dy, weight)
         ctx.geometry = geometry
-        return _adjoint(dy, x, weight, geometry, wanted=0)
+        dx, _, _ = _adjoints(dy, x, weight, geometry, (True, False, False))
+        assert dx is not None
+        return dx
 
     @staticmethod
     def backward(ctx: Any, ddx: Tensor) -> Any:
         dy, weight = ctx.saved_tensors
-        d_dy = _Convolution.apply(ddx, weight, ctx.geometry) if ctx.needs_input_grad[0] else None
+        d_dy = _Convolution.apply(ddx, weight, None, ctx.geometry) if ctx.needs_input_grad[0] else None
         dw = _WeightAdjoint.apply(ddx, dy, weight, ctx.geometry) if ctx.needs_input_grad[1] else None
         return d_dy, dw, None, None
 
@@ -107,11 +127,13 @@ class _WeightAdjoint(Function):
     def forward(ctx: Any, x: Tensor, dy: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
         ctx.save_for_backward(x, dy)
         ctx.geometry = geometry
-        return _adjoint(dy, x, weight, geometry, wanted=1)
+        _, dw, _ = _adjoints(dy, x, weight, geometry, (False, True, False))
+        assert dw is not None
+        return dw
 
     @staticmethod
     def backward(ctx: Any, ddw: Tensor) -> Any:
         x, dy = ctx.saved_tensors
         dx = _InputAdjoint.apply(dy, ddw, x, ctx.geometry) if ctx.needs_input_grad[0] else None
-        d_dy = _Convolution.apply(x, ddw, ctx.geometry) if ctx.needs_input_grad[1] else None
+        d_dy = _Convolution.apply(x, ddw, None, ctx.geometry) if ctx.needs_input_grad[1] else None
         return dx, d_dy, None, None

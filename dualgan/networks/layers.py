@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dualgan.networks.convolution import Geometry, convolve
+from dualgan.networks.convolution import Geometry, convolve, pointwise
 
 LEAKY_SLOPE = 0.2
 LEAKY_GAIN = math.sqrt(2)
@@ -102,7 +102,7 @@ class EqualizedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, in_features] -> [N, out_features]."""
-        y = F.linear(x, self.weight * self.weight_gain, self.bias * self.bias_gain)
+        y = torch.addmm(self.bias, x, self.weight.t(), beta=self.bias_gain, alpha=self.weight_gain)
         return leaky_relu(y) if self.activate else y
 
 
@@ -144,14 +144,16 @@ class EqualizedConv2d(nn.Module):
         """[N, in_channels, H, W] -> [N, out_channels, H / down, W / down]."""
         if self.fir is not None:
             x = self.fir(x)
-        y = convolve(x, self.weight * self.weight_gain, self.geometry)
-        if self.bias is not None:
-            y = y.add_((self.bias * self.gain)[None, :, None, None].to(y.dtype))
+        weight = self.weight * self.weight_gain
+        bias = None if self.bias is None else self.bias * self.gain
+        # With few channels in, the product of `pointwise` is thin and slow.
+        thin = weight.shape[1] < 8 or weight.shape[2] > 1
+        y = convolve(x, weight, self.geometry, bias) if thin else pointwise(x, weight, bias)
         return leaky_relu(y) if self.activate else y
 
 
 class ModulatedConv2d(nn.Module):
-    """Convolution whose weight is scaled per sample by a style, optionally demodulated and upsampling.
+    """3x3 convolution whose weight is scaled per sample by a style and demodulated, optionally upsampling.
 
     Modulation commutes with the convolution: the input is scaled by the style and the output by the demodulation
     factor, so no per-sample weight is ever built (StyleGAN2, section 2.2, rearranged).
@@ -159,31 +161,19 @@ class ModulatedConv2d(nn.Module):
     Args:
         in_channels: Channels of the input.
         out_channels: Channels of the output.
-        kernel_size: 1 or 3.
         w_dim: Width of the latent that the style is computed from.
         up: 1, or 2 to double the resolution.
-        demodulate: Normalise the output to unit expected variance.
         gain: Factor on the result.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        w_dim: int,
-        up: int = 1,
-        demodulate: bool = True,
-        gain: float = 1.0,
-    ) -> None:
+    def __init__(self, in_channels: int, out_channels: int, w_dim: int, up: int = 1, gain: float = 1.0) -> None:
         super().__init__()
-        self.demodulate, self.padding, self.gain = demodulate, kernel_size // 2, gain
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
+        self.gain = gain
+        # Demodulation cancels any constant scale of the weight: the equalized learning rate needs no gain here.
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3))
         self.bias = nn.Parameter(torch.zeros(out_channels))
         self.affine = EqualizedLinear(w_dim, in_channels, bias_init=1.0)
         self.fir = FIR(padding=1, gain=4) if up == 2 else None
-        # Demodulation cancels any constant scale of the weight; without it the equalized learning rate needs one.
-        self.weight_gain = 1.0 if demodulate else gain / math.sqrt(in_channels * kernel_size**2)
 
     # StyleGAN2, Eq. 3: sigma_j^2 = sum_ik (s_i w_ijk)^2
     def demodulation(self, style: Tensor) -> Tensor:
@@ -193,10 +183,9 @@ class ModulatedConv2d(nn.Module):
 
     def convolve(self, x: Tensor) -> Tensor:
         """Apply the shared weight, upsampling where asked."""
-        weight = self.weight if self.demodulate else self.weight * self.weight_gain
         if self.fir is None:
-            return convolve(x, weight, Geometry(padding=self.padding))
-        wide: Tensor = self.fir(convolve(x, weight.transpose(0, 1), Geometry(stride=2, transposed=True)))
+            return convolve(x, self.weight, Geometry(padding=1))
+        wide: Tensor = self.fir(convolve(x, self.weight.transpose(0, 1), Geometry(stride=2, transposed=True)))
         return wide
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
@@ -204,16 +193,42 @@ class ModulatedConv2d(nn.Module):
         style = self.affine(w)
         y = self.convolve(x * style[:, :, None, None].to(x.dtype))
         bias = (self.bias * self.gain)[None, :, None, None].to(y.dtype)
-        if not self.demodulate:
-            return y + bias
         return torch.addcmul(bias, y, self.demodulation(style)[:, :, None, None].to(y.dtype))
+
+
+class ToRGB(nn.Module):
+    """Modulated 1x1 convolution to the image's few channels, without demodulation.
+
+    Its per-sample weights are tiny: building them is cheaper than scaling the feature map.
+
+    Args:
+        in_channels: Channels of the input.
+        num_channels: Colours of the image.
+        w_dim: Width of the latent that the style is computed from.
+    """
+
+    def __init__(self, in_channels: int, num_channels: int, w_dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(num_channels, in_channels, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(num_channels))
+        self.affine = EqualizedLinear(w_dim, in_channels, bias_init=1.0)
+        self.weight_gain = 1 / math.sqrt(in_channels)
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        """[N, in_channels, H, W], latents [N, w_dim] -> [N, num_channels, H, W]."""
+        style = self.affine(w) * self.weight_gain
+        weights = style[:, :, None].to(x.dtype) * self.weight.flatten(1).t().to(x.dtype)
+        pixels = x.permute(0, 2, 3, 1).flatten(1, 2)
+        colours = torch.baddbmm(self.bias.to(x.dtype), pixels, weights)
+        return colours.reshape(len(x), *x.shape[2:], -1).permute(0, 3, 1, 2)
 
 
 class MinibatchStd(nn.Module):
     """Append one channel with the mean standard deviation over groups of samples (Karras et al., ICLR 2018).
 
     Sample i belongs to group i mod (N / group_size). A rank or micro-batch that takes every R-th sample of a global
-    batch therefore holds whole groups, and the statistics do not depend on how the batch is split.
+    batch therefore holds whole groups, and the statistics do not depend on how the batch is split. A batch may hold
+    several kinds of samples one after another (real and generated ones): no group mixes them.
 
     Args:
         group_size: Samples per group; a smaller batch forms one group.
@@ -223,21 +238,22 @@ class MinibatchStd(nn.Module):
         super().__init__()
         self.group_size = group_size
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, C, H, W] -> [N, C + 1, H, W].
+    def forward(self, x: Tensor, kinds: int = 1) -> Tensor:
+        """[N, C, H, W], `kinds` parts of equal size -> [N, C + 1, H, W].
 
         Raises:
-            ValueError: N is no multiple of the group size.
+            ValueError: N / kinds is no multiple of the group size.
         """
-        n, _, h, w = x.shape
+        total, _, h, w = x.shape
+        n = total // kinds
         group = min(self.group_size, n)
         if n % group:
             raise ValueError(
                 f"a batch of {n} images does not split into minibatch-std groups of {group}: "
                 f"use a multiple of {group} per device and micro-batch"
             )
-        groups = x.float().reshape(group, n // group, *x.shape[1:])
-        deviation = groups - groups.mean(dim=0)
-        std = (deviation.square().mean(dim=0) + 1e-8).sqrt().mean(dim=(1, 2, 3))
-        channel = std.repeat(group).to(x.dtype)[:, None, None, None].expand(n, 1, h, w)
+        groups = x.float().reshape(kinds, group, n // group, *x.shape[1:])
+        deviation = groups - groups.mean(dim=1, keepdim=True)
+        std = (deviation.square().mean(dim=1) + 1e-8).sqrt().mean(dim=(2, 3, 4))
+        channel = std.repeat(1, group).flatten().to(x.dtype)[:, None, None, None].expand(total, 1, h, w)
         return torch.cat([x, channel], dim=1)

@@ -58,8 +58,9 @@ def test_demo_trains_on_its_scenes(run_cli: RunCLI, in_empty_folder: Path) -> No
     assert (in_empty_folder / "runs" / "clevr_demo" / "checkpoints" / "last.ckpt").is_file()
 
 
-def test_demo_trains_on_photographs(run_cli: RunCLI, photographs: Path) -> None:
+def test_demo_trains_on_photographs(run_cli: RunCLI, photographs: Path, in_empty_folder: Path) -> None:
     run_cli.succeeds("fit", "--config", "clevr_demo.yaml", "--data", "ImageFolder", "--data.root", photographs, *SMALL)
+    assert (in_empty_folder / "runs" / "clevr_demo" / "checkpoints" / "last.ckpt").is_file()
 
 
 def test_printed_configurations_read_back_the_same(

@@ -72,7 +72,7 @@ def test_missing_data_names_both_ways_to_get_some(run_cli: RunCLI) -> None:
 @pytest.mark.parametrize("text", ["model: [1", "modle: {loss: Hinge}", "model: {lerning_rate: 1}", "- 1"])
 def test_broken_configuration(text: str, run_cli: RunCLI, in_empty_folder: Path) -> None:
     (in_empty_folder / "mine.yaml").write_text(text)
-    run_cli.fails("fit", "--config", "mine.yaml", *TINY)
+    assert "mine.yaml" in run_cli.fails("fit", "--config", "mine.yaml", *TINY)
 
 
 def test_unknown_argument_inside_a_configuration_is_named(run_cli: RunCLI, in_empty_folder: Path) -> None:
@@ -131,3 +131,4 @@ class TestCheckpoints:
     def test_refused_settings_leave_a_folder_that_can_be_used(self, run_cli: RunCLI, in_empty_folder: Path) -> None:
         run_cli.fails("fit", *TINY, "--model.micro_batch", 3, "--run_dir", "run")
         run_cli.succeeds("fit", *TINY, "--trainer.max_steps", 1, "--run_dir", "run")
+        assert (in_empty_folder / "run/checkpoints/last.ckpt").is_file()

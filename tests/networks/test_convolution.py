@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd import grad, gradcheck, gradgradcheck
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dualgan.networks.convolution import Geometry, convolve
+from dualgan.networks.convolution import Geometry, convolve, pointwise
 
 # name -> geometry, shape of x, shape of the weight
 CASES = {
@@ -57,6 +57,27 @@ def test_first_and_second_derivatives_agree_with_finite_differences(case: str) -
     x, weight, geometry = tensors(case)
     assert gradcheck(lambda x, w: convolve(x, w, geometry), (x, weight))
     assert gradgradcheck(lambda x, w: convolve(x, w, geometry), (x, weight))
+
+
+@every_geometry
+def test_a_bias_is_added_and_differentiated(case: str) -> None:
+    x, weight, geometry = tensors(case)
+    y = convolve(x, weight, geometry)
+    bias = torch.randn(y.shape[1], dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(convolve(x, weight, geometry, bias), y + bias[:, None, None])
+    assert gradcheck(lambda x, w, b: convolve(x, w, geometry, b), (x, weight, bias))
+    assert gradgradcheck(lambda x, w, b: convolve(x, w, geometry, b).pow(3), (x, weight, bias))
+
+
+def test_a_pointwise_convolution_is_one_with_a_1x1_kernel() -> None:
+    x = torch.randn(2, 8, 4, 6, dtype=torch.float64).contiguous(memory_format=torch.channels_last).requires_grad_()
+    weight = torch.randn(3, 8, 1, 1, dtype=torch.float64, requires_grad=True)
+    bias = torch.randn(3, dtype=torch.float64, requires_grad=True)
+    y = pointwise(x, weight, bias)
+    assert y.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(y, F.conv2d(x, weight, bias))
+    assert gradcheck(pointwise, (x, weight, bias))
+    assert gradgradcheck(lambda x, w, b: pointwise(x, w, b).pow(3), (x, weight, bias))
 
 
 def squares(tensors: Sequence[Tensor]) -> Tensor:

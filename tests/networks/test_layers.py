@@ -13,6 +13,7 @@ from dualgan.networks.layers import (
     FIRUpsample,
     MinibatchStd,
     ModulatedConv2d,
+    ToRGB,
     fir_kernel,
     normalize_second_moment,
 )
@@ -159,11 +160,8 @@ def per_sample_weights(layer: ModulatedConv2d, x: Tensor, w: Tensor) -> Tensor:
     style = layer.affine(w)
     # Eq. 1: w'_ijk = s_i w_ijk
     weight = layer.weight[None] * style[:, None, :, None, None]
-    if layer.demodulate:
-        # Eq. 3: w''_ijk = w'_ijk / sqrt(sum_ik w'_ijk^2 + eps)
-        weight = weight / (weight.square().sum(dim=(2, 3, 4), keepdim=True) + 1e-8).sqrt()
-    else:
-        weight = weight / math.sqrt(c_in * k * k)
+    # Eq. 3: w''_ijk = w'_ijk / sqrt(sum_ik w'_ijk^2 + eps)
+    weight = weight / (weight.square().sum(dim=(2, 3, 4), keepdim=True) + 1e-8).sqrt()
     if layer.fir is None:
         y = F.conv2d(x.reshape(1, -1, h, width), weight.reshape(-1, c_in, k, k), padding=k // 2, groups=n)
     else:
@@ -173,14 +171,25 @@ def per_sample_weights(layer: ModulatedConv2d, x: Tensor, w: Tensor) -> Tensor:
     return layer.gain * (y.reshape(n, c_out, *y.shape[2:]) + layer.bias[:, None, None])
 
 
-@pytest.mark.parametrize(("kernel_size", "up"), [(1, 1), (3, 1), (3, 2)])
-@pytest.mark.parametrize("demodulate", [True, False])
-def test_modulation_equals_per_sample_weights(kernel_size: int, demodulate: bool, up: int) -> None:
-    layer = ModulatedConv2d(4, 6, kernel_size, w_dim=5, up=up, demodulate=demodulate, gain=SQRT2).double()
+def per_sample_colours(layer: ToRGB, x: Tensor, w: Tensor) -> Tensor:
+    """Modulation without demodulation, Eq. 1 alone, under the equalized learning rate."""
+    weight = layer.weight.flatten(1) * layer.affine(w)[:, None, :] / math.sqrt(x.shape[1])
+    return torch.einsum("nchw,ndc->ndhw", x, weight) + layer.bias[:, None, None]
+
+
+@pytest.mark.parametrize("case", ["same resolution", "upsampling", "to colours"])
+def test_modulation_equals_per_sample_weights(case: str) -> None:
+    up = 2 if case == "upsampling" else 1
+    layer: ModulatedConv2d | ToRGB
+    if case == "to colours":
+        layer = ToRGB(4, 6, w_dim=5).double()
+    else:
+        layer = ModulatedConv2d(4, 6, w_dim=5, up=up, gain=SQRT2).double()
     randomize(layer)
     x = torch.randn(3, 4, 8, 8, dtype=torch.float64, requires_grad=True)
     w = torch.randn(3, 5, dtype=torch.float64, requires_grad=True)
-    ours, literal = layer(x, w), per_sample_weights(layer, x, w)
+    ours = layer(x, w)
+    literal = per_sample_colours(layer, x, w) if isinstance(layer, ToRGB) else per_sample_weights(layer, x, w)
     assert ours.shape == (3, 6, 8 * up, 8 * up)
     torch.testing.assert_close(ours, literal)
     inputs = (x, w, *layer.parameters())
@@ -190,7 +199,7 @@ def test_modulation_equals_per_sample_weights(kernel_size: int, demodulate: bool
 
 
 def test_demodulation_makes_the_output_independent_of_the_size_of_style_and_weight() -> None:
-    layer = ModulatedConv2d(64, 64, 3, w_dim=8)
+    layer = ModulatedConv2d(64, 64, w_dim=8)
     x, w = torch.randn(4, 64, 16, 16), torch.randn(4, 8)
     y = layer(x, w)
     assert y[..., 1:-1, 1:-1].std().item() == pytest.approx(1, abs=0.1)
@@ -202,7 +211,7 @@ def test_demodulation_makes_the_output_independent_of_the_size_of_style_and_weig
 
 
 def test_a_fresh_style_is_one_for_w_zero() -> None:
-    layer = ModulatedConv2d(4, 6, 3, w_dim=5)
+    layer = ModulatedConv2d(4, 6, w_dim=5)
     assert torch.equal(layer.affine(torch.zeros(2, 5)), torch.ones(2, 4))
 
 
@@ -227,6 +236,13 @@ def test_minibatch_std_does_not_depend_on_how_a_batch_is_split_with_strides(part
     for part in range(parts):
         torch.testing.assert_close(layer(x[part::parts]), whole[part::parts])
     assert not torch.allclose(layer(x[:8]), whole[:8])
+
+
+@pytest.mark.parametrize("n", [2, 4, 8])
+def test_minibatch_std_of_two_kinds_never_mixes_them(n: int) -> None:
+    real, fake = torch.randn(n, 3, 4, 4), 5 * torch.randn(n, 3, 4, 4)
+    layer = MinibatchStd(group_size=4)
+    torch.testing.assert_close(layer(torch.cat([real, fake]), kinds=2), torch.cat([layer(real), layer(fake)]))
 
 
 def test_minibatch_std_of_a_small_batch_is_one_group() -> None:

@@ -394,6 +394,16 @@ def test_memory_layout_does_not_change_results() -> None:
         assert relative_error(channels_last, contiguous) < 1e-5
 
 
+@pytest.mark.parametrize("num_classes", [0, 3])
+@pytest.mark.parametrize("n", [3, 8])
+def test_a_pair_of_real_and_generated_images_scores_like_two_batches(n: int, num_classes: int) -> None:
+    discriminator = small_discriminator(num_classes=num_classes)
+    labels = torch.arange(n) % 3 if num_classes else None
+    real, fake = torch.randn(2, n, 3, 16, 16).unbind()
+    together = discriminator.pair(real, fake, labels)
+    torch.testing.assert_close(together, (discriminator(real, labels), discriminator(fake, labels)))
+
+
 def test_images_at_initialisation_have_a_sensible_range() -> None:
     images = small_generator(64)(torch.randn(8, 16))
     assert 0.1 < images.std().item() < 10 * math.sqrt(5)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from dualgan.networks.base import Generator, NoiseMode, check_resolution
-from dualgan.networks.layers import LEAKY_GAIN, FIRUpsample, ModulatedConv2d, leaky_relu
+from dualgan.networks.layers import LEAKY_GAIN, FIRUpsample, ModulatedConv2d, ToRGB, leaky_relu
 from dualgan.networks.stylegan2.mapping import MappingNetwork, block_resolutions, num_features
 
 NOISE_MODES = ("random", "const", "none")
@@ -24,7 +24,7 @@ class StyledConv(ModulatedConv2d):
     noise_const: Tensor
 
     def __init__(self, in_channels: int, out_channels: int, w_dim: int, resolution: int, up: int = 1) -> None:
-        super().__init__(in_channels, out_channels, 3, w_dim, up=up, gain=LEAKY_GAIN)
+        super().__init__(in_channels, out_channels, w_dim, up=up, gain=LEAKY_GAIN)
         self.noise_strength = nn.Parameter(torch.zeros([]))
         self.register_buffer("noise_const", torch.randn(resolution, resolution))
 
@@ -64,7 +64,7 @@ class SynthesisBlock(nn.Module):
             self.conv0 = StyledConv(in_channels, out_channels, w_dim, resolution, up=2)
             self.upsample = FIRUpsample()
         self.conv1 = StyledConv(out_channels, out_channels, w_dim, resolution)
-        self.torgb = ModulatedConv2d(out_channels, num_channels, 1, w_dim, demodulate=False)
+        self.torgb = ToRGB(out_channels, num_channels, w_dim)
         self.num_convs = 1 if self.is_first else 2
 
     def forward(
