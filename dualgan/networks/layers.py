@@ -27,6 +27,13 @@ def normalize_second_moment(x: Tensor) -> Tensor:
     return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
 
 
+# StyleGAN2, Eq. 3: sigma_j^2 = sum_ik (s_i w_ijk)^2
+def demodulation(weight: Tensor, style: Tensor) -> Tensor:
+    """Factors [N, out_channels] that give a convolution with `weight` of an input times `style` unit variance."""
+    energy = weight.square().sum(dim=(2, 3))
+    return torch.rsqrt(F.linear(style.square(), energy) + 1e-8)
+
+
 def fir_kernel(gain: float = 1.0) -> Tensor:
     """Separable low-pass [1, 3, 3, 1], normalised to sum `gain`. Returns [4, 4]."""
     taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
@@ -185,12 +192,6 @@ class ModulatedConv2d(nn.Module):
         # Demodulation cancels any constant scale of the weight; without it the equalized learning rate needs one.
         self.weight_gain = 1.0 if demodulate else gain / math.sqrt(in_channels * kernel_size**2)
 
-    # StyleGAN2, Eq. 3: sigma_j^2 = sum_ik (s_i w_ijk)^2
-    def demodulation(self, style: Tensor) -> Tensor:
-        """Output factors [N, out_channels] for styles [N, in_channels]."""
-        energy = self.weight.square().sum(dim=(2, 3))
-        return self.gain * torch.rsqrt(F.linear(style.square(), energy) + 1e-8)
-
     def convolve(self, x: Tensor) -> Tensor:
         """Apply the shared weight, upsampling where asked."""
         weight = self.weight if self.demodulate else self.weight * self.weight_gain
@@ -206,7 +207,8 @@ class ModulatedConv2d(nn.Module):
         bias = (self.bias * self.gain)[None, :, None, None].to(y.dtype)
         if not self.demodulate:
             return y + bias
-        return torch.addcmul(bias, y, self.demodulation(style)[:, :, None, None].to(y.dtype))
+        factor = self.gain * demodulation(self.weight, style)
+        return torch.addcmul(bias, y, factor[:, :, None, None].to(y.dtype))
 
 
 class MinibatchStd(nn.Module):
