@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from dualgan.networks.description import Described
 
 Position = tuple[int, int]  # row and column, in pixels of the feature map
-AttentionClass = Callable[[int], "Attention"]
 
 PROBE_CHANNELS = 64
 
@@ -127,7 +126,7 @@ def rows_and_columns(positions: Sequence[Position], height: int, width: int) -> 
     return [int(row) for row, _ in positions], [int(column) for _, column in positions]
 
 
-def describe_attention(attention: AttentionClass) -> dict[str, Any]:
+def describe_attention(attention: Callable[[int], Attention]) -> dict[str, Any]:
     """Plain data for a callable from channels to attention: a class, a partial or any function.
 
     Raises:
@@ -145,7 +144,7 @@ def describe_attention(attention: AttentionClass) -> dict[str, Any]:
     return made.describe()
 
 
-def attention_class(description: dict[str, Any]) -> AttentionClass:
+def attention_class(description: dict[str, Any]) -> Callable[[int], Attention]:
     """Take back what `describe_attention` gave, possibly from an untrusted file.
 
     Raises:

@@ -1,11 +1,12 @@
 """StyleGAN2's skip generator."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from dualgan.networks.attention.base import AttentionClass, Position, SelfAttention
+from dualgan.networks.attention import SelfAttention
+from dualgan.networks.attention.base import Position
 from dualgan.networks.base import Generator, NoiseMode, check_resolution
 from dualgan.networks.layers import LEAKY_GAIN, EqualizedLinear, FIRUpsample, ModulatedConv2d, leaky_relu
 from dualgan.networks.stylegan2.mapping import MappingNetwork, block_resolutions, num_features
@@ -73,7 +74,7 @@ class StyledAttention(Noise):
         ValueError: The attention needs a second feature map, or more channels or pixels than the layer has.
     """
 
-    def __init__(self, channels: int, w_dim: int, resolution: int, attention: AttentionClass) -> None:
+    def __init__(self, channels: int, w_dim: int, resolution: int, attention: Callable[[int], SelfAttention]) -> None:
         super().__init__()
         module = attention(channels)
         if not isinstance(module, SelfAttention):
@@ -118,7 +119,7 @@ class SynthesisBlock(nn.Module):
         w_dim: int,
         resolution: int,
         num_channels: int,
-        attention: AttentionClass | None = None,
+        attention: Callable[[int], SelfAttention] | None = None,
     ) -> None:
         super().__init__()
         self.is_first = in_channels == 0
@@ -170,7 +171,7 @@ class SynthesisNetwork(nn.Module):
         num_channels: int,
         channel_base: int,
         channel_max: int,
-        attention: Mapping[int, AttentionClass] | None = None,
+        attention: Mapping[int, Callable[[int], SelfAttention]] | None = None,
     ) -> None:
         super().__init__()
         self.w_dim = w_dim
@@ -229,8 +230,8 @@ class SynthesisNetwork(nn.Module):
 
 
 def placed_attention(
-    attention: AttentionClass | None, attention_resolution: int | None, resolution: int
-) -> dict[int, AttentionClass]:
+    attention: Callable[[int], SelfAttention] | None, attention_resolution: int | None, resolution: int
+) -> dict[int, Callable[[int], SelfAttention]]:
     """Attention by the resolution of its block: one entry, or none.
 
     Raises:
@@ -285,7 +286,7 @@ class StyleGAN2Generator(Generator):
         mapping_layers: int = 8,
         channel_base: int = 16384,
         channel_max: int = 512,
-        attention: AttentionClass | None = None,
+        attention: Callable[[int], SelfAttention] | None = None,
         attention_resolution: int | None = None,
     ) -> None:
         super().__init__()
