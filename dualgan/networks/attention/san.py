@@ -116,10 +116,11 @@ class PatchwiseAttention(Attention, registered=False):
         """Norm over the weight channels of w at the positions -> [N, P, S, S] (as in Fig. 5)."""
         rows, columns = rows_and_columns(positions, *hidden_NMHW.shape[2:])
         chosen_NMP1 = hidden_NMHW[:, :, rows, columns].unsqueeze(-1)
-        weight_NRP = torch.cat([part.float().squeeze(-1) for part, _ in self.weights.parts(chosen_NMP1)], dim=1)
+        weight_NRP = torch.cat([part.squeeze(-1) for part, _ in self.weights.parts(chosen_NMP1)], dim=1)
         footprint = (self.footprint, self.footprint)
         weight_NSSMP = weight_NRP.view(len(hidden_NMHW), *footprint, -1, len(positions))
-        norm_NSSP: Tensor = torch.linalg.vector_norm(weight_NSSMP, dim=3)
+        wide = torch.promote_types(weight_NRP.dtype, torch.float32)
+        norm_NSSP: Tensor = torch.linalg.vector_norm(weight_NSSMP, dim=3, dtype=wide)
         return norm_NSSP.permute(0, 3, 1, 2)
 
 
