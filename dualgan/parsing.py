@@ -69,7 +69,9 @@ def explain(message: str, options: Iterable[str] = (), classes: Mapping[str, typ
         return f"{key} {given[1]!r} is unknown: expected one of {', '.join(class_names(base))}"
     if key and (given := re.search(r"(?:Got|Given) value: (.*)", message)):
         return f"{key} {given[1]!r} is not valid: expected {_expected(message)}. {_SEE}"
-    if nested := re.fullmatch(r'Parser key "([^"]+)": (.+)', message.strip()):  # explained by a class's parser already
+    if nested := re.fullmatch(
+        r'Parser key "([^"]+)":\s+(.+)', message.strip()
+    ):  # explained by a class's parser already
         return _within(nested[1], nested[2])
     return _reason(message) or " ".join(message.split())
 
