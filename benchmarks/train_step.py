@@ -26,7 +26,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from unittest import mock
 
 import torch
@@ -132,7 +132,7 @@ class Step:
     def __init__(self, resolution: int, bf16: bool, channels_last: bool) -> None:
         torch.manual_seed(0)
         setting = SETTINGS[resolution]
-        widths = {"channel_base": setting.channel_base, "channel_max": setting.channel_max}
+        widths: dict[str, Any] = {"channel_base": setting.channel_base, "channel_max": setting.channel_max}
         self.G = StyleGAN2Generator(resolution, z_dim=128, w_dim=128, mapping_layers=4, **widths)
         self.D = StyleGAN2Discriminator(resolution, **widths)
         for name, parameter in self.G.named_parameters():

@@ -64,7 +64,7 @@ def explain(message: str, options: Iterable[str] = (), classes: Mapping[str, typ
     if key and (unknown := re.search(r"Option '([^']+)' is not accepted", message)):
         return _unknown_option(f"{key}.{unknown[1]}", options, classes)
     if key and (inner := _reason(message)):  # what the parser of a class has said, explained already
-        return f"{key}: {inner.replace('--', f'--{key}.').replace(f'--{key}.help', '--help')}"
+        return _within(key, inner)
     if missing := re.search(r"arguments? (?:are|is) required: ([\w., ]+)", message):
         names = [f"--{key}.{name}" if key else f"--{name}" for name in missing[1].split(", ")]
         return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} missing. {_SEE}"
@@ -72,7 +72,16 @@ def explain(message: str, options: Iterable[str] = (), classes: Mapping[str, typ
         return f"{key} {given[1]!r} is unknown: expected one of {', '.join(class_names(base))}"
     if key and (given := re.search(r"(?:Got|Given) value: (.*)", message)):
         return f"{key} {given[1]!r} is not valid: expected {_expected(message)}. {_SEE}"
+    if nested := re.fullmatch(
+        r'Parser key "([^"]+)":\s+(.+)', message.strip()
+    ):  # explained by a class's parser already
+        return _within(nested[1], nested[2])
     return _reason(message) or " ".join(message.split())
+
+
+def _within(key: str, inner: str) -> str:
+    """What the parser of a class has said, with the names that the user knows."""
+    return f"{key}: {inner.replace('--', f'--{key}.').replace(f'--{key}.help', '--help')}"
 
 
 def name_the_file(message: str, words: list[str]) -> str:

@@ -10,7 +10,7 @@ from dualgan import load_generator
 from dualgan.checkpoints import FORMAT_VERSION, check_shapes, header, read_checkpoint
 from dualgan.networks import StyleGAN2Discriminator, StyleGAN2Generator
 
-WIDTH = {"channel_base": 64, "mapping_layers": 2}
+WIDTH: dict[str, Any] = {"channel_base": 64, "mapping_layers": 2}
 
 
 def content(w_dim: int = 8, num_classes: int = 0) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from dualgan.data import Batch
 from dualgan.gan import GAN
 from dualgan.networks import StyleGAN2Discriminator, StyleGAN2Generator
 
-WIDTH: dict[str, int] = {"channel_base": 128, "channel_max": 16}
+WIDTH: dict[str, Any] = {"channel_base": 128, "channel_max": 16}
 generator = partial(StyleGAN2Generator, z_dim=16, w_dim=16, mapping_layers=2, **WIDTH)
 discriminator = partial(StyleGAN2Discriminator, mapping_layers=2, **WIDTH)
 

@@ -1,18 +1,19 @@
 """What every generator and discriminator answers, whatever its architecture."""
 
-import inspect
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from dualgan.networks.attention.base import attention_class, describe_attention
+from dualgan.networks.description import Described
+
 NoiseMode = str  # "random" | "const" | "none"
 
 
-class Network(nn.Module):
+class Network(Described, nn.Module):
     """A network that remembers the arguments it was built with, so that a checkpoint can rebuild it."""
 
-    init_args: dict[str, Any]
     registry: ClassVar[dict[str, type["Network"]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -20,13 +21,11 @@ class Network(nn.Module):
         Network.registry[cls.__name__] = cls
 
     def remember(self, arguments: dict[str, Any]) -> None:
-        """Keep the constructor's arguments; call it first thing with `locals()`."""
-        names = list(inspect.signature(type(self).__init__).parameters)[1:]
-        self.init_args = {name: arguments[name] for name in names}
-
-    def describe(self) -> dict[str, Any]:
-        """Class name and arguments as plain data that `build_network` takes back."""
-        return {"class_name": type(self).__name__, "init_args": self.init_args}
+        """Keep the constructor's arguments as plain data; call it first thing with `locals()`."""
+        super().remember(arguments)
+        attention = self.init_args.get("attention")
+        if attention is not None:
+            self.init_args["attention"] = describe_attention(attention)
 
 
 class Generator(Network):
@@ -78,12 +77,15 @@ def build_network(description: dict[str, Any]) -> Network:
     """Rebuild a network from `Network.describe()`, which may come from an untrusted file.
 
     Raises:
-        ValueError: The class is not one of this package's networks.
+        ValueError: The class, or that of its attention, is not one of this package's.
     """
     name = description["class_name"]
     if name not in Network.registry:
         raise ValueError(f"unknown network {name!r}: expected one of {', '.join(sorted(Network.registry))}")
-    return Network.registry[name](**description["init_args"])
+    arguments = dict(description["init_args"])
+    if arguments.get("attention") is not None:
+        arguments["attention"] = attention_class(arguments["attention"])
+    return Network.registry[name](**arguments)
 
 
 def check_resolution(resolution: int) -> None:

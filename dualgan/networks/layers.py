@@ -27,6 +27,13 @@ def normalize_second_moment(x: Tensor) -> Tensor:
     return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
 
 
+# StyleGAN2, Eq. 3: sigma_j^2 = sum_ik (s_i w_ijk)^2
+def demodulation(weight: Tensor, style: Tensor) -> Tensor:
+    """Factors [N, out_channels] that give a convolution with `weight` of an input times `style` unit variance."""
+    energy = weight.square().sum(dim=(2, 3))
+    return torch.rsqrt(F.linear(style.square(), energy) + 1e-8)
+
+
 def fir_kernel(gain: float = 1.0) -> Tensor:
     """Separable low-pass [1, 3, 3, 1], normalised to sum `gain`. Returns [4, 4]."""
     taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
@@ -101,8 +108,10 @@ class EqualizedLinear(nn.Module):
         self.bias_gain = gain * lr_multiplier
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, in_features] -> [N, out_features]."""
-        y = torch.addmm(self.bias, x, self.weight.t(), beta=self.bias_gain, alpha=self.weight_gain)
+        """[..., in_features] -> [..., out_features]."""
+        rows = x.flatten(0, -2)
+        y = torch.addmm(self.bias, rows, self.weight.t(), beta=self.bias_gain, alpha=self.weight_gain)
+        y = y.reshape(*x.shape[:-1], -1)
         return leaky_relu(y) if self.activate else y
 
 
@@ -175,12 +184,6 @@ class ModulatedConv2d(nn.Module):
         self.affine = EqualizedLinear(w_dim, in_channels, bias_init=1.0)
         self.fir = FIR(padding=1, gain=4) if up == 2 else None
 
-    # StyleGAN2, Eq. 3: sigma_j^2 = sum_ik (s_i w_ijk)^2
-    def demodulation(self, style: Tensor) -> Tensor:
-        """Output factors [N, out_channels] for styles [N, in_channels]."""
-        energy = self.weight.square().sum(dim=(2, 3))
-        return self.gain * torch.rsqrt(F.linear(style.square(), energy) + 1e-8)
-
     def convolve(self, x: Tensor) -> Tensor:
         """Apply the shared weight, upsampling where asked."""
         if self.fir is None:
@@ -193,7 +196,8 @@ class ModulatedConv2d(nn.Module):
         style = self.affine(w)
         y = self.convolve(x * style[:, :, None, None].to(x.dtype))
         bias = (self.bias * self.gain)[None, :, None, None].to(y.dtype)
-        return torch.addcmul(bias, y, self.demodulation(style)[:, :, None, None].to(y.dtype))
+        factor = self.gain * demodulation(self.weight, style)
+        return torch.addcmul(bias, y, factor[:, :, None, None].to(y.dtype))
 
 
 class ToRGB(nn.Module):

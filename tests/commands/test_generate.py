@@ -3,6 +3,7 @@
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from dualgan.commands.generate import parse_seeds
 from dualgan.networks import StyleGAN2Discriminator, StyleGAN2Generator
 from tests.conftest import RunCLI
 
-WIDTH = {"channel_base": 64, "mapping_layers": 2}
+WIDTH: dict[str, Any] = {"channel_base": 64, "mapping_layers": 2}
 
 
 @pytest.fixture

@@ -32,6 +32,8 @@ def test_a_description_names_every_argument_even_those_left_at_their_default() -
             "mapping_layers": 2,
             "channel_base": 128,
             "channel_max": 8,
+            "attention": None,
+            "attention_resolution": None,
         },
     }
 

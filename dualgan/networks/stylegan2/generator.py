@@ -1,30 +1,28 @@
 """StyleGAN2's skip generator."""
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
 import torch
 from torch import Tensor, nn
 
+from dualgan.networks.attention import SelfAttention
+from dualgan.networks.attention.base import Position
 from dualgan.networks.base import Generator, NoiseMode, check_resolution
-from dualgan.networks.layers import LEAKY_GAIN, FIRUpsample, ModulatedConv2d, ToRGB, leaky_relu
+from dualgan.networks.layers import LEAKY_GAIN, EqualizedLinear, FIRUpsample, ModulatedConv2d, ToRGB, leaky_relu
 from dualgan.networks.stylegan2.mapping import MappingNetwork, block_resolutions, num_features
 
 NOISE_MODES = ("random", "const", "none")
+ATTENTION_RESOLUTIONS = (8, 16, 32, 64, 128)
 
 
-class StyledConv(ModulatedConv2d):
-    """Modulated 3x3 convolution, bias, noise and leaky ReLU.
-
-    Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-        w_dim: Width of w.
-        resolution: Resolution of the output.
-        up: 1, or 2 to double the resolution.
-    """
+class Noise(nn.Module):
+    """What a layer of the synthesis network does last: noise and leaky ReLU. A base class for layers."""
 
     noise_const: Tensor
+    gain: float
 
-    def __init__(self, in_channels: int, out_channels: int, w_dim: int, resolution: int, up: int = 1) -> None:
-        super().__init__(in_channels, out_channels, w_dim, up=up, gain=LEAKY_GAIN)
+    def add_noise_parameters(self, resolution: int) -> None:
+        """Create the noise's strength and the constant noise."""
         self.noise_strength = nn.Parameter(torch.zeros([]))
         self.register_buffer("noise_const", torch.randn(resolution, resolution))
 
@@ -36,12 +34,70 @@ class StyledConv(ModulatedConv2d):
             sample = self.noise_const[None, None]
         return (sample * (self.noise_strength * self.gain)).to(x.dtype)
 
-    def forward(self, x: Tensor, w: Tensor, noise_mode: NoiseMode = "random") -> Tensor:
-        """[N, in_channels, H, W], w [N, w_dim] -> [N, out_channels, up H, up W]."""
-        y = super().forward(x, w)
+    def finish(self, y: Tensor, noise_mode: NoiseMode) -> Tensor:
+        """Add noise to `y` and activate it, both in place."""
         if noise_mode != "none":
             y = y.add_(self.noise(y, noise_mode))
         return leaky_relu(y)
+
+
+class StyledConv(ModulatedConv2d, Noise):
+    """Modulated 3x3 convolution, bias, noise and leaky ReLU.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        w_dim: Width of w.
+        resolution: Resolution of the output.
+        up: 1, or 2 to double the resolution.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, w_dim: int, resolution: int, up: int = 1) -> None:
+        super().__init__(in_channels, out_channels, w_dim, up=up, gain=LEAKY_GAIN)
+        self.add_noise_parameters(resolution)
+
+    def forward(self, x: Tensor, w: Tensor, noise_mode: NoiseMode = "random") -> Tensor:
+        """[N, in_channels, H, W], w [N, w_dim] -> [N, out_channels, up H, up W]."""
+        return self.finish(super().forward(x, w), noise_mode)
+
+
+class StyledAttention(Noise):
+    """Attention in the place of a styled convolution: the style modulates its 1x1 convolutions.
+
+    Args:
+        channels: Channels of input and output.
+        w_dim: Width of w.
+        resolution: Resolution of input and output.
+        attention: Makes the attention module for a number of channels.
+
+    Raises:
+        ValueError: The attention needs a second feature map, or more channels or pixels than the layer has.
+    """
+
+    def __init__(self, channels: int, w_dim: int, resolution: int, attention: Callable[[int], SelfAttention]) -> None:
+        super().__init__()
+        module = attention(channels)
+        if not isinstance(module, SelfAttention):
+            raise ValueError(
+                f"attention {type(module).__name__} looks at a reference image, which a generator has not: "
+                f"choose one of {', '.join(sorted(c.__name__ for c in SelfAttention.__subclasses__()))}"
+            )
+        module.check_size(resolution, resolution)
+        self.attention = module
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.affine = EqualizedLinear(w_dim, channels, bias_init=1.0)
+        self.gain = LEAKY_GAIN
+        self.add_noise_parameters(resolution)
+
+    def forward(self, x: Tensor, w: Tensor, noise_mode: NoiseMode = "random") -> Tensor:
+        """[N, channels, H, W], w [N, w_dim] -> [N, channels, H, W]."""
+        y = self.attention(x, self.affine(w))
+        bias = (self.bias * self.gain)[None, :, None, None].to(y.dtype)
+        return self.finish(torch.add(bias, y, alpha=self.gain), noise_mode)
+
+    def attention_map(self, x: Tensor, w: Tensor, positions: Sequence[Position]) -> Tensor:
+        """Where each position (row, column) looks -> [N, P, ...]; see the attention module."""
+        return self.attention.attention_map(x, positions, self.affine(w))
 
 
 class SynthesisBlock(nn.Module):
@@ -53,9 +109,18 @@ class SynthesisBlock(nn.Module):
         w_dim: Width of w.
         resolution: Resolution of this block.
         num_channels: Colours of the image.
+        attention: What takes the place of the second convolution, if anything.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, w_dim: int, resolution: int, num_channels: int) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        w_dim: int,
+        resolution: int,
+        num_channels: int,
+        attention: Callable[[int], SelfAttention] | None = None,
+    ) -> None:
         super().__init__()
         self.is_first = in_channels == 0
         if self.is_first:
@@ -63,21 +128,27 @@ class SynthesisBlock(nn.Module):
         else:
             self.conv0 = StyledConv(in_channels, out_channels, w_dim, resolution, up=2)
             self.upsample = FIRUpsample()
-        self.conv1 = StyledConv(out_channels, out_channels, w_dim, resolution)
+        self.conv1: StyledConv | StyledAttention = (
+            StyledConv(out_channels, out_channels, w_dim, resolution)
+            if attention is None
+            else StyledAttention(out_channels, w_dim, resolution, attention)
+        )
         self.torgb = ToRGB(out_channels, num_channels, w_dim)
         self.num_convs = 1 if self.is_first else 2
+
+    def enter(self, x: Tensor | None, ws: Tensor, noise_mode: NoiseMode) -> Tensor:
+        """Input of this block's last layer: the constant, or the features of the block below, upsampled."""
+        if x is None:
+            return self.const.expand(ws.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        y: Tensor = self.conv0(x, ws[:, 0], noise_mode)
+        return y
 
     def forward(
         self, x: Tensor | None, image: Tensor | None, ws: Tensor, noise_mode: NoiseMode
     ) -> tuple[Tensor, Tensor]:
         """Features and image of the block below, ws [N, num_convs + 1, w_dim] -> features and image of this one."""
-        latents = iter(ws.unbind(dim=1))
-        if x is None:
-            x = self.const.expand(ws.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
-        else:
-            x = self.conv0(x, next(latents), noise_mode)
-        x = self.conv1(x, next(latents), noise_mode)
-        increment = self.torgb(x, next(latents)).float()
+        x = self.conv1(self.enter(x, ws, noise_mode), ws[:, -2], noise_mode)
+        increment = self.torgb(x, ws[:, -1]).float()
         return x, increment if image is None else self.upsample(image) + increment
 
 
@@ -90,9 +161,18 @@ class SynthesisNetwork(nn.Module):
         num_channels: Colours of the image.
         channel_base: Channels times resolution.
         channel_max: Upper bound on channels.
+        attention: What takes the place of a block's second convolution, by the block's resolution.
     """
 
-    def __init__(self, w_dim: int, resolution: int, num_channels: int, channel_base: int, channel_max: int) -> None:
+    def __init__(
+        self,
+        w_dim: int,
+        resolution: int,
+        num_channels: int,
+        channel_base: int,
+        channel_max: int,
+        attention: Mapping[int, Callable[[int], SelfAttention]] | None = None,
+    ) -> None:
         super().__init__()
         self.w_dim = w_dim
         self.blocks: list[str] = []
@@ -100,7 +180,7 @@ class SynthesisNetwork(nn.Module):
         below = 0
         for r in block_resolutions(resolution):
             channels = num_features(r, channel_base, channel_max)
-            block = SynthesisBlock(below, channels, w_dim, r, num_channels)
+            block = SynthesisBlock(below, channels, w_dim, r, num_channels, (attention or {}).get(r))
             self.add_module(f"b{r}", block)
             self.blocks.append(f"b{r}")
             self.num_ws += block.num_convs
@@ -114,18 +194,63 @@ class SynthesisNetwork(nn.Module):
         """
         if noise_mode not in NOISE_MODES:
             raise ValueError(f"unknown noise_mode {noise_mode!r}: expected one of {', '.join(NOISE_MODES)}")
-        if ws.shape[1:] != (self.num_ws, self.w_dim):
-            raise ValueError(f"ws of shape {tuple(ws.shape)}: expected [N, {self.num_ws}, {self.w_dim}]")
         x: Tensor | None = None
         image: Tensor | None = None
+        for block, block_ws in self.blocks_and_ws(ws):
+            x, image = block(x, image, block_ws, noise_mode)
+        assert image is not None
+        return image
+
+    def blocks_and_ws(self, ws: Tensor) -> Iterator[tuple[SynthesisBlock, Tensor]]:
+        """Every block with its part of ws [N, num_ws, w_dim].
+
+        Raises:
+            ValueError: ws have another shape.
+        """
+        if ws.shape[1:] != (self.num_ws, self.w_dim):
+            raise ValueError(f"ws of shape {tuple(ws.shape)}: expected [N, {self.num_ws}, {self.w_dim}]")
         first = 0
         for name in self.blocks:
             block = self.get_submodule(name)
             assert isinstance(block, SynthesisBlock)
-            x, image = block(x, image, ws[:, first : first + block.num_convs + 1], noise_mode)
+            yield block, ws[:, first : first + block.num_convs + 1]
             first += block.num_convs
-        assert image is not None
-        return image
+
+    def attention_maps(self, ws: Tensor, positions: Sequence[Position]) -> Tensor:
+        """See `StyleGAN2Generator.attention_maps`."""
+        x: Tensor | None = None
+        image: Tensor | None = None
+        for block, block_ws in self.blocks_and_ws(ws):
+            if isinstance(block.conv1, StyledAttention):
+                return block.conv1.attention_map(block.enter(x, block_ws, "const"), block_ws[:, -2], positions)
+            x, image = block(x, image, block_ws, "const")
+        raise ValueError(
+            "this generator has no attention: build one with, for instance, attention=SAN, attention_resolution=32"
+        )
+
+
+def placed_attention(
+    attention: Callable[[int], SelfAttention] | None, attention_resolution: int | None, resolution: int
+) -> dict[int, Callable[[int], SelfAttention]]:
+    """Attention by the resolution of its block: one entry, or none.
+
+    Raises:
+        ValueError: One of the two is missing, or the network has no such block.
+    """
+    if attention is None and attention_resolution is None:
+        return {}
+    if attention is None:
+        raise ValueError(
+            f"attention_resolution {attention_resolution} has no effect without attention: set attention, for "
+            f"instance SAN, or leave both out"
+        )
+    valid = [r for r in block_resolutions(resolution) if r in ATTENTION_RESOLUTIONS]
+    if attention_resolution not in valid:
+        raise ValueError(
+            f"attention_resolution {attention_resolution} in a generator of resolution {resolution}: attention needs "
+            f"one of {', '.join(map(str, valid))}"
+        )
+    return {attention_resolution: attention}
 
 
 class StyleGAN2Generator(Generator):
@@ -140,9 +265,12 @@ class StyleGAN2Generator(Generator):
         mapping_layers: Dense layers of the mapping network.
         channel_base: Channels times resolution; 16384 is config E, 32768 is config F.
         channel_max: Upper bound on the channels of any layer.
+        attention: Takes the place of the second convolution at `attention_resolution`: SAN, SAGAN, DFN or VT, or a
+            callable from the layer's channels to one of them, such as `partial(SAN, footprint=5)`.
+        attention_resolution: Where, from 8 to 128; set both or none.
 
     Raises:
-        ValueError: The resolution is no power of two from 8 to 1024.
+        ValueError: The resolution is no power of two from 8 to 1024, or the attention does not fit the network.
     """
 
     mapping: MappingNetwork
@@ -158,12 +286,33 @@ class StyleGAN2Generator(Generator):
         mapping_layers: int = 8,
         channel_base: int = 16384,
         channel_max: int = 512,
+        attention: Callable[[int], SelfAttention] | None = None,
+        attention_resolution: int | None = None,
     ) -> None:
         super().__init__()
         self.remember(locals())
         check_resolution(resolution)
         self.resolution, self.num_channels, self.num_classes = resolution, num_channels, num_classes
         self.z_dim, self.w_dim = z_dim, w_dim
-        self.synthesis = SynthesisNetwork(w_dim, resolution, num_channels, channel_base, channel_max)
+        self.attention_resolution = attention_resolution
+        placed = placed_attention(attention, attention_resolution, resolution)
+        self.synthesis = SynthesisNetwork(w_dim, resolution, num_channels, channel_base, channel_max, placed)
         self.num_ws = self.synthesis.num_ws
         self.mapping = MappingNetwork(z_dim, w_dim, num_classes, self.num_ws, mapping_layers)
+
+    def attention_maps(self, ws: Tensor, positions: Sequence[Position]) -> Tensor:
+        """Where the attention looks from some positions, with constant noise.
+
+        Args:
+            ws: [N, num_ws, w_dim].
+            positions: P pairs (row, column) in pixels of the map at `attention_resolution`. A pixel (y, x) of the
+                image is at (y * attention_resolution // resolution, x * attention_resolution // resolution).
+
+        Returns:
+            Not negative. SAN: norm of the weights over channels [N, P, S, S], the position in the middle. SAGAN:
+            softmax over keys [N, P, A / 2, A / 2] at attention resolution A. VT: [N, P, A, A].
+
+        Raises:
+            ValueError: The generator has no attention or one without maps, or a position lies outside.
+        """
+        return self.synthesis.attention_maps(ws, positions)
