@@ -1,4 +1,4 @@
-"""The command line: `dualgan fit | validate | test | predict | generate`."""
+"""The command line: `dualgan fit | validate | test | predict | generate | complexity`."""
 
 import os
 import sys
@@ -16,13 +16,15 @@ TRAINER_VERBS = {
     "predict": "write N generated images to a folder or zip, on any number of devices",
 }
 COMMANDS = {"generate": "write images of chosen seeds from a checkpoint; needs neither data nor configuration"}
+CONFIG_COMMANDS = {"complexity": "count parameters and multiply-adds of a configuration's networks"}
+VERBS = TRAINER_VERBS | COMMANDS | CONFIG_COMMANDS
 
 OVERVIEW = f"""\
 dualgan {__version__}: GANs with dual contrastive loss and attention
 
 usage: dualgan VERB [options]      dualgan VERB --help explains each
 
-""" + "\n".join(f"  {verb:<10} {text}" for verb, text in (TRAINER_VERBS | COMMANDS).items())
+""" + "\n".join(f"  {verb:<10} {text}" for verb, text in VERBS.items())
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -41,8 +43,8 @@ def main(args: Sequence[str] | None = None) -> int:
     if not words or words[0] in ("-h", "--help"):
         print(OVERVIEW)
         return 0
-    if words[0] not in TRAINER_VERBS | COMMANDS:
-        return _complain(f"unknown verb {words[0]!r}: expected one of {', '.join(TRAINER_VERBS | COMMANDS)}")
+    if words[0] not in VERBS:
+        return _complain(f"unknown verb {words[0]!r}: expected one of {', '.join(VERBS)}")
     try:
         return _run(words)
     except ValueError as error:
@@ -68,8 +70,11 @@ def _run(words: list[str]) -> int:
         run: Callable[[list[str]], None] = import_module(f"dualgan.commands.{words[0]}").main
         run(words[1:])
         return 0
-    from dualgan.lightning_cli import run_trainer
+    from dualgan.lightning_cli import parse_fit, run_trainer
 
+    if words[0] in CONFIG_COMMANDS:
+        import_module(f"dualgan.commands.{words[0]}").main(words[1:], lambda given: parse_fit(resolve_configs(given)))
+        return 0
     return run_trainer(resolve_configs(words))
 
 

@@ -1,5 +1,6 @@
 """LightningCLI for GANs: the run's folder, loggers, precision, devices and checkpoints by name."""
 
+import copy
 import os
 import re
 import secrets
@@ -207,29 +208,50 @@ class DualGANCLI(LightningCLI):
         say(summary(self.trainer, self.model))
 
 
+class ParsedCLI(DualGANCLI):
+    """Stops when the words are understood: draws no seed, builds nothing, runs nothing."""
+
+    def _set_seed(self) -> None: ...
+
+    def before_instantiate_classes(self) -> None:
+        """Leave the configuration as it was given."""
+
+    def instantiate_classes(self) -> None:
+        """Build nothing."""
+
+    def _run_subcommand(self, subcommand: str) -> None: ...
+
+
+SETTINGS: dict[str, Any] = {
+    "model_class": GAN,
+    "datamodule_class": ImageDataModule,
+    "subclass_mode_data": True,
+    "auto_configure_optimizers": False,
+    "save_config_callback": RunConfig,
+    "seed_everything_default": 0,
+    "trainer_defaults": {
+        "max_epochs": -1,
+        "num_sanity_val_steps": 0,
+        "use_distributed_sampler": False,  # the sampler is a pure function of seed, clock and rank
+        "enable_model_summary": False,
+        "precision": "32-true",
+    },
+    "parser_class": Parser,
+    "parser_kwargs": {"allow_abbrev": False},
+}
+
+
+def parse_fit(words: list[str]) -> Namespace:
+    """What `dualgan fit` with the given words would train with; nothing is built and no data is read."""
+    with quiet_libraries():
+        return ParsedCLI("fit", args=["fit", *words], **copy.deepcopy(SETTINGS))._options
+
+
 def run_trainer(words: list[str]) -> int:
     """Run `fit`, `validate`, `test` or `predict` with the given words; returns the exit code."""
     with quiet_libraries():
         try:
-            cli = DualGANCLI(
-                words[0],
-                model_class=GAN,
-                datamodule_class=ImageDataModule,
-                args=words,
-                subclass_mode_data=True,
-                auto_configure_optimizers=False,
-                save_config_callback=RunConfig,
-                seed_everything_default=0,
-                trainer_defaults={
-                    "max_epochs": -1,
-                    "num_sanity_val_steps": 0,
-                    "use_distributed_sampler": False,  # the sampler is a pure function of seed, clock and rank
-                    "enable_model_summary": False,
-                    "precision": "32-true",
-                },
-                parser_class=Parser,
-                parser_kwargs={"allow_abbrev": False},
-            )
+            cli = DualGANCLI(words[0], args=words, **copy.deepcopy(SETTINGS))
         except DivergenceError as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
