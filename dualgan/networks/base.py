@@ -54,23 +54,33 @@ class Generator(Network):
 
 
 class Discriminator(Network):
-    """Scores images: high logits mean real."""
+    """Scores images: high logits mean real.
 
+    Attributes:
+        takes_reference: Every image is seen next to a reference image, a real one, that must be given with it.
+    """
+
+    takes_reference: bool = False
     num_classes: int
     num_channels: int
     resolution: int
 
-    def features(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+    def features(self, images: Tensor, labels: Tensor | None = None, reference: Tensor | None = None) -> Tensor:
         """Images [N, C, R, R] in [-1, 1] -> last hidden layer [N, d] (FDDF, t-SNE)."""
         raise NotImplementedError
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images [N, C, R, R] in [-1, 1] and class indices [N] -> logits [N]."""
+    def forward(self, images: Tensor, labels: Tensor | None = None, reference: Tensor | None = None) -> Tensor:
+        """Images [N, C, R, R] in [-1, 1], class indices [N], reference images as the images -> logits [N]."""
         raise NotImplementedError
 
-    def pair(self, real: Tensor, fake: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Logits [N] of real and [N] of generated images of the same classes; minibatch statistics never mix them."""
-        return self(real, labels), self(fake, labels)
+    def pair(
+        self, real: Tensor, fake: Tensor, labels: Tensor | None = None, reference: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Logits [N] of real and [N] of generated images of the same classes; minibatch statistics never mix them.
+
+        Both are primary images to the same reference images.
+        """
+        return self(real, labels, reference), self(fake, labels, reference)
 
 
 def build_network(description: dict[str, Any]) -> Network:
@@ -111,6 +121,31 @@ def check_images(images: Tensor, num_channels: int, resolution: int) -> None:
         raise ValueError(
             f"images of shape {tuple(images.shape)} for a discriminator of [N, {num_channels}, {resolution}, "
             f"{resolution}]: set the data's resolution and num_channels to the network's"
+        )
+
+
+def check_reference(reference: Tensor | None, takes_reference: bool, images: Tensor, kinds: int = 1) -> None:
+    """Match reference images with the network and its primary images, which are of `kinds` equal parts.
+
+    Raises:
+        ValueError: They are missing, superfluous or of another shape.
+    """
+    if not takes_reference:
+        if reference is not None:
+            raise ValueError(
+                "reference images were given to a discriminator without reference attention: build it with "
+                "attention=ReferenceAttention and attention_resolution=8, or pass None"
+            )
+        return
+    expected = (len(images) // kinds, *images.shape[1:])
+    if reference is None:
+        raise ValueError(
+            f"a discriminator with reference attention needs reference images: pass real ones {list(expected)}"
+        )
+    if reference.shape != expected:
+        raise ValueError(
+            f"reference images of shape {tuple(reference.shape)} for primary images of shape {expected}: "
+            f"give every primary image one reference image of the same size"
         )
 
 

@@ -67,7 +67,9 @@ class ReferenceAttention(PatchwiseAttention):
             ValueError: They do not fit.
         """
         self.check_input(primary_NCHW)
-        if primary_NCHW.shape != reference_NCHW.shape:
+        self.check_input(reference_NCHW)
+        (count, *size), (references, *other) = primary_NCHW.shape, reference_NCHW.shape
+        if size != other or not references or count % references:
             raise ValueError(
                 f"primary features of shape {tuple(primary_NCHW.shape)} and reference features of shape "
                 f"{tuple(reference_NCHW.shape)}: give every primary image one reference image of the same size"
@@ -81,14 +83,17 @@ class ReferenceAttention(PatchwiseAttention):
     def forward(self, primary_NCHW: Tensor, reference_NCHW: Tensor) -> Tensor:
         """Feature maps of the primary and the reference images, pair by pair -> [N, C, H, W].
 
+        With fewer reference images (N / k), each k-th part of the primary images is paired with all of them.
+
         Raises:
             ValueError: The feature maps do not fit the module or each other.
         """
         self.check_pair(primary_NCHW, reference_NCHW)
+        kinds = len(primary_NCHW) // len(reference_NCHW)
         maps: dict[Source, Tensor] = {
             # Channels last, the shifted views of the values are rows of memory.
             "primary": primary_NCHW.contiguous(memory_format=torch.channels_last),
-            "reference": reference_NCHW.contiguous(memory_format=torch.channels_last),
+            "reference": reference_NCHW.contiguous(memory_format=torch.channels_last).repeat(kinds, 1, 1, 1),
         }
         out = self.aggregate(self.hidden(maps), self.value(maps[self.sources.value]))
         return self.add_residual(out, primary_NCHW)

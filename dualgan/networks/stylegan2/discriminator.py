@@ -1,13 +1,43 @@
 """StyleGAN2's residual discriminator."""
 
 import math
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from dualgan.networks.base import Discriminator, check_images, check_labels, check_resolution
-from dualgan.networks.layers import EqualizedConv2d, EqualizedLinear, MinibatchStd
+from dualgan.networks.attention import Attention, ReferenceAttention
+from dualgan.networks.attention.placement import placed_attention
+from dualgan.networks.base import Discriminator, check_images, check_labels, check_reference, check_resolution
+from dualgan.networks.layers import LEAKY_GAIN, EqualizedConv2d, EqualizedLinear, MinibatchStd, leaky_relu
 from dualgan.networks.stylegan2.mapping import MappingNetwork, block_resolutions, num_features
+
+ATTENTION_RESOLUTIONS = (8, 16, 32)
+
+
+class AttentionLayer(nn.Module):
+    """Attention in the place of a convolution: the module, bias and leaky ReLU.
+
+    Args:
+        channels: Channels of input and output.
+        resolution: Resolution of input and output.
+        attention: Makes the attention module for a number of channels.
+
+    Raises:
+        ValueError: The attention needs more channels or pixels than the layer has.
+    """
+
+    def __init__(self, channels: int, resolution: int, attention: Callable[[int], Attention]) -> None:
+        super().__init__()
+        self.attention = attention(channels)
+        self.attention.check_size(resolution, resolution)
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, *features: Tensor) -> Tensor:
+        """Primary and, for reference attention, reference features [N, channels, H, W] -> the same shape."""
+        y = self.attention(*features)
+        bias = (self.bias * LEAKY_GAIN)[None, :, None, None].to(y.dtype)
+        return leaky_relu(torch.add(bias, y, alpha=LEAKY_GAIN))
 
 
 class DiscriminatorBlock(nn.Module):
@@ -16,25 +46,41 @@ class DiscriminatorBlock(nn.Module):
     Args:
         in_channels: Channels of the input, or of the first layer where `num_channels` is given.
         out_channels: Channels of the output.
+        resolution: Resolution of the input.
         num_channels: Colours of the image for the first block, 0 for the others.
+        attention: What takes the place of the first convolution, if anything.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, num_channels: int = 0) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        resolution: int,
+        num_channels: int = 0,
+        attention: Callable[[int], Attention] | None = None,
+    ) -> None:
         super().__init__()
         self.fromrgb = EqualizedConv2d(num_channels, in_channels, 1) if num_channels else None
-        self.conv0 = EqualizedConv2d(in_channels, in_channels, 3)
+        self.conv0: EqualizedConv2d | AttentionLayer = (
+            EqualizedConv2d(in_channels, in_channels, 3)
+            if attention is None
+            else AttentionLayer(in_channels, resolution, attention)
+        )
         # Config E, residual D: (x + t) / sqrt 2
         self.conv1 = EqualizedConv2d(in_channels, out_channels, 3, down=2, gain=math.sqrt(0.5))
         self.skip = EqualizedConv2d(
             in_channels, out_channels, 1, down=2, bias=False, activate=False, gain=math.sqrt(0.5)
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, in_channels or num_channels, H, W] -> [N, out_channels, H / 2, W / 2]."""
-        if self.fromrgb is not None:
-            x = self.fromrgb(x)
-        skip = self.skip(x)
-        y: Tensor = self.conv1(self.conv0(x)) + skip
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Primary and, for reference attention, reference inputs [N, in_channels or num_channels, H, W].
+
+        Returns:
+            [N, out_channels, H / 2, W / 2] for the primary input.
+        """
+        features = inputs if self.fromrgb is None else tuple(self.fromrgb(x) for x in inputs)
+        skip = self.skip(features[0])
+        y: Tensor = self.conv1(self.conv0(*features)) + skip
         return y
 
 
@@ -71,9 +117,13 @@ class StyleGAN2Discriminator(Discriminator):
         channel_max: Upper bound on the channels of any layer.
         mapping_layers: Dense layers of the label embedding; has no effect without classes.
         minibatch_std_group: Samples per minibatch-std group.
+        attention: Takes the place of the first convolution at `attention_resolution`: ReferenceAttention (main paper,
+            Eq. 8), a self-attention module such as SAN, or a callable from the layer's channels to one of them, such
+            as `partial(ReferenceAttention, sources="eq1")`.
+        attention_resolution: Where: 8, 16 or 32; set both or none.
 
     Raises:
-        ValueError: The resolution is no power of two from 8 to 1024.
+        ValueError: The resolution is no power of two from 8 to 1024, or the attention does not fit the network.
     """
 
     def __init__(
@@ -85,50 +135,91 @@ class StyleGAN2Discriminator(Discriminator):
         channel_max: int = 512,
         mapping_layers: int = 8,
         minibatch_std_group: int = 4,
+        attention: Callable[[int], Attention] | None = None,
+        attention_resolution: int | None = None,
     ) -> None:
         super().__init__()
         self.remember(locals())
         check_resolution(resolution)
         self.resolution, self.num_channels, self.num_classes = resolution, num_channels, num_classes
+        valid = [r for r in block_resolutions(resolution) if r in ATTENTION_RESOLUTIONS]
+        placed = placed_attention(attention, attention_resolution, valid, f"a discriminator of resolution {resolution}")
+        self.attention_resolution = attention_resolution
         self.blocks: list[str] = []
+        self.above: list[str] = []  # the layers that primary and reference images both pass
         channels = {r: num_features(r, channel_base, channel_max) for r in block_resolutions(resolution)}
         for r in reversed(block_resolutions(resolution)[1:]):
             colours = num_channels if r == resolution else 0
-            self.add_module(f"b{r}", DiscriminatorBlock(channels[r], channels[r // 2], colours))
+            block = DiscriminatorBlock(channels[r], channels[r // 2], r, colours, placed.get(r))
+            self.add_module(f"b{r}", block)
+            if isinstance(block.conv0, AttentionLayer) and isinstance(block.conv0.attention, ReferenceAttention):
+                self.takes_reference, self.above = True, list(self.blocks)
             self.blocks.append(f"b{r}")
         embed_dim = channels[4] if num_classes > 0 else 0
         self.b4 = DiscriminatorEpilogue(channels[4], embed_dim or 1, minibatch_std_group)
         self.mapping = MappingNetwork(0, embed_dim, num_classes, None, mapping_layers) if num_classes > 0 else None
 
-    def features(self, images: Tensor, labels: Tensor | None = None, kinds: int = 1) -> Tensor:
-        """Images [N, C, R, R] in [-1, 1] -> last hidden layer [N, d].
+    def features(
+        self, images: Tensor, labels: Tensor | None = None, reference: Tensor | None = None, kinds: int = 1
+    ) -> Tensor:
+        """Images [N, C, R, R] in [-1, 1], reference images [N / kinds, C, R, R] -> last hidden layer [N, d].
 
         `labels` are accepted for a common interface: the projection comes after this layer. The minibatch-std groups
-        stay within each of the `kinds` equal parts of the batch.
-        """
-        x = images
-        for name in self.blocks:
-            x = self.get_submodule(name)(x)
-        return self.b4.features(x, kinds)
+        stay within each of the `kinds` equal parts of the batch, which share the reference images.
 
-    def pair(self, real: Tensor, fake: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        Raises:
+            ValueError: Reference images are missing, superfluous or of another shape.
+        """
+        check_reference(reference, self.takes_reference, images, kinds)
+        inputs = (images,) if reference is None else self.encode(images, reference)
+        first, *below = self.blocks[len(self.above) :]
+        x = self.get_submodule(first)(*inputs)
+        return self.b4.features(self.run(below, x), kinds)
+
+    def run(self, blocks: Sequence[str], x: Tensor) -> Tensor:
+        """Pass some blocks."""
+        for name in blocks:
+            x = self.get_submodule(name)(x)
+        return x
+
+    # Main paper, section 3.3: T_pri and T_ref come from the same layers
+    def encode(self, images: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+        """Primary and reference images -> T_pri, T_ref, what the block with reference attention takes in.
+
+        One pass over both, unless only the primary images need a gradient: in G's step and in D's penalties the
+        reference images then cost no more than their weights' gradient, or none at all where those are frozen.
+        """
+        if images.requires_grad:
+            return self.run(self.above, images), self.run(self.above, reference)
+        both = self.run(self.above, torch.cat([images, reference]))
+        return both[: len(images)], both[len(images) :]
+
+    def pair(
+        self, real: Tensor, fake: Tensor, labels: Tensor | None = None, reference: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Logits [N] of real and [N] of generated images of the same classes, from one pass over both.
 
         The same values as two calls give, in fewer and larger operations.
-        """
-        both = None if labels is None else labels.repeat(2)
-        real_logits, fake_logits = self(torch.cat([real, fake]), both, kinds=2).chunk(2)
-        return real_logits, fake_logits
-
-    def forward(self, images: Tensor, labels: Tensor | None = None, kinds: int = 1) -> Tensor:
-        """Images [N, C, R, R] in [-1, 1], class indices [N] -> logits [N], float32.
 
         Raises:
-            ValueError: Labels do not match `num_classes`, or the batch its minibatch-std groups.
+            ValueError: As for a call.
+        """
+        both = None if labels is None else labels.repeat(2)
+        real_logits, fake_logits = self(torch.cat([real, fake]), both, reference, kinds=2).chunk(2)
+        return real_logits, fake_logits
+
+    def forward(
+        self, images: Tensor, labels: Tensor | None = None, reference: Tensor | None = None, kinds: int = 1
+    ) -> Tensor:
+        """Images [N, C, R, R] in [-1, 1], class indices [N], references [N / kinds, C, R, R] -> logits [N], float32.
+
+        Raises:
+            ValueError: Labels do not match `num_classes`, the batch its minibatch-std groups, or the reference images
+                are missing, superfluous or of another shape.
         """
         check_labels(labels, self.num_classes, len(images))
         check_images(images, self.num_channels, self.resolution)
-        out: Tensor = self.b4.out(self.features(images, labels, kinds)).float()
+        out: Tensor = self.b4.out(self.features(images, labels, reference, kinds)).float()
         if self.mapping is None:
             return out.squeeze(1)
         # Miyato & Koyama, ICLR 2018, Eq. 5, as StyleGAN2-ADA scales it

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from dualgan.networks.attention import SelfAttention
 from dualgan.networks.attention.base import Position
+from dualgan.networks.attention.placement import placed_attention
 from dualgan.networks.base import Generator, NoiseMode, check_resolution
 from dualgan.networks.layers import LEAKY_GAIN, EqualizedLinear, FIRUpsample, ModulatedConv2d, ToRGB, leaky_relu
 from dualgan.networks.stylegan2.mapping import MappingNetwork, block_resolutions, num_features
@@ -229,30 +230,6 @@ class SynthesisNetwork(nn.Module):
         )
 
 
-def placed_attention(
-    attention: Callable[[int], SelfAttention] | None, attention_resolution: int | None, resolution: int
-) -> dict[int, Callable[[int], SelfAttention]]:
-    """Attention by the resolution of its block: one entry, or none.
-
-    Raises:
-        ValueError: One of the two is missing, or the network has no such block.
-    """
-    if attention is None and attention_resolution is None:
-        return {}
-    if attention is None:
-        raise ValueError(
-            f"attention_resolution {attention_resolution} has no effect without attention: set attention, for "
-            f"instance SAN, or leave both out"
-        )
-    valid = [r for r in block_resolutions(resolution) if r in ATTENTION_RESOLUTIONS]
-    if attention_resolution not in valid:
-        raise ValueError(
-            f"attention_resolution {attention_resolution} in a generator of resolution {resolution}: attention needs "
-            f"one of {', '.join(map(str, valid))}"
-        )
-    return {attention_resolution: attention}
-
-
 class StyleGAN2Generator(Generator):
     """StyleGAN2 generator, config E by default.
 
@@ -295,7 +272,8 @@ class StyleGAN2Generator(Generator):
         self.resolution, self.num_channels, self.num_classes = resolution, num_channels, num_classes
         self.z_dim, self.w_dim = z_dim, w_dim
         self.attention_resolution = attention_resolution
-        placed = placed_attention(attention, attention_resolution, resolution)
+        valid = [r for r in block_resolutions(resolution) if r in ATTENTION_RESOLUTIONS]
+        placed = placed_attention(attention, attention_resolution, valid, f"a generator of resolution {resolution}")
         self.synthesis = SynthesisNetwork(w_dim, resolution, num_channels, channel_base, channel_max, placed)
         self.num_ws = self.synthesis.num_ws
         self.mapping = MappingNetwork(z_dim, w_dim, num_classes, self.num_ws, mapping_layers)
