@@ -15,8 +15,8 @@ from dualgan.networks import Discriminator, Generator
 from dualgan.networks.base import Network, build_network
 
 EXPLANATION = """\
-Multiply-adds are those of one forward pass for one image: convolutions (FIR filters included), matrix products and
-the weighted sums of attention. Elementwise operations are left out."""
+Multiply-adds are those of one forward pass for one image (with its reference image, where D takes one): convolutions,
+FIR filters included, matrix products and the weighted sums of attention. Elementwise operations are left out."""
 
 
 class Cost(NamedTuple):
@@ -51,11 +51,9 @@ def complexity(network: Network) -> dict[str, Cost]:
     Args:
         network: On the meta device (neither memory nor time, at any resolution) or on any other.
     """
-    device = next(network.parameters()).device
-    labels = torch.zeros(1, dtype=torch.int64, device=device) if network.num_classes else None
     # Under the tracker every module is known by its path from the network's class name.
     with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=EXTRA) as counter:
-        network(_example(network, device), labels)
+        network(*_example(network))
     operations = {name: sum(counts.values()) for name, counts in counter.get_flop_counts().items()}
     return {
         name: Cost(sum(p.numel() for p in block.parameters()), _operations(block, path, operations) // 2)
@@ -63,11 +61,15 @@ def complexity(network: Network) -> dict[str, Cost]:
     }
 
 
-def _example(network: Network, device: torch.device) -> Tensor:
+def _example(network: Network) -> tuple[Tensor | None, ...]:
+    """Arguments for one image: latents, or the image and a reference image, and labels where there are classes."""
+    assert isinstance(network, Generator | Discriminator)
+    device = next(network.parameters()).device
+    labels = torch.zeros(1, dtype=torch.int64, device=device) if network.num_classes else None
     if isinstance(network, Generator):
-        return torch.zeros(1, network.z_dim, device=device)
-    assert isinstance(network, Discriminator)
-    return torch.zeros(1, network.num_channels, network.resolution, network.resolution, device=device)
+        return torch.zeros(1, network.z_dim, device=device), labels
+    image = torch.zeros(1, network.num_channels, network.resolution, network.resolution, device=device)
+    return image, labels, image if network.takes_reference else None
 
 
 def _blocks(network: Network) -> Iterator[tuple[str, str, nn.Module]]:
