@@ -85,7 +85,7 @@ def config_folders() -> list[Path]:
 
 
 def resolve_configs(words: list[str]) -> list[str]:
-    """Let `--config NAME.yaml` find a shipped configuration from any folder.
+    """Let `--config NAME.yaml` find a shipped configuration from any folder, with or without its subfolder.
 
     Raises:
         ValueError: A named file is neither here nor shipped.
@@ -99,15 +99,22 @@ def resolve_configs(words: list[str]) -> list[str]:
     return resolved
 
 
+def shipped_configs() -> list[Path]:
+    """All shipped configurations, those in subfolders included, in the order of their names; each name is unique."""
+    found = {path.name: path for folder in reversed(config_folders()) for path in folder.rglob("*.yaml")}
+    return [found[name] for name in sorted(found)]
+
+
 def _find_config(name: str) -> str:
     if Path(name).is_file() or "\n" in name:
         return name
-    for folder in config_folders():
-        shipped = folder / Path(name).name
-        if shipped.is_file() and Path(name).parent.name in ("", "configs"):
-            return os.fspath(shipped)
-    known = sorted({path.name for folder in config_folders() for path in folder.glob("*.yaml")})
-    raise ValueError(f"no configuration {name!r}: it is neither a file nor one of the shipped {', '.join(known)}")
+    parts = Path(name).parts
+    wanted = parts[1:] if parts[:1] == ("configs",) else parts
+    for path in shipped_configs():
+        if path.parts[-len(wanted) :] == wanted:
+            return os.fspath(path)
+    known = ", ".join(path.name for path in shipped_configs())
+    raise ValueError(f"no configuration {name!r}: it is neither a file nor one of the shipped {known}")
 
 
 def entry_point() -> NoReturn:

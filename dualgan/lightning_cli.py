@@ -116,8 +116,8 @@ class DualGANCLI(LightningCLI):
             "--run_dir",
             type=str | None,
             default=None,
-            help="Folder of the run: config.yaml, metrics.csv, samples/, checkpoints/. By default runs/NAME_OF_CONFIG, "
-            "or with --config RUN/config.yaml of a run the folder RUN",
+            help="Folder of the run: config.yaml, metrics.csv, samples/, checkpoints/. By default runs/NAME_OF_CONFIG "
+            "(several are joined by +), or with --config RUN/config.yaml of a run the folder RUN",
         )
         parser.add_class_arguments(WandbOptions, "wandb")
         for section, callback in SECTIONS.items():
@@ -300,11 +300,18 @@ def check_automatic_only(trainer: Namespace) -> None:
 
 
 def default_run_dir(configs: list[Any] | None) -> Path:
-    """The folder of a run's own config.yaml, or runs/NAME for any other configuration."""
+    """The folder of a run's own config.yaml; for other configurations runs/NAME, or runs/NAME+NAME for several."""
     if not configs:
         return Path("runs") / "default"
-    last = Path(str(configs[-1]))
-    return last.parent if last.name == "config.yaml" and holds_run(last.parent) else Path("runs") / last.stem
+    paths = [Path(str(config)) for config in configs]
+    if is_of_run(paths[-1]):
+        return paths[-1].parent
+    return Path("runs") / "+".join(path.parent.name if is_of_run(path) else path.stem for path in paths)
+
+
+def is_of_run(config: Path) -> bool:
+    """Whether this is the configuration that a run has written down."""
+    return config.name == "config.yaml" and holds_run(config.parent)
 
 
 def holds_run(folder: Path) -> bool:
