@@ -7,12 +7,14 @@ from typing import Any, cast
 
 import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
+from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 from torch.optim import Adam
 
+from dualgan.cautions import cautions
 from dualgan.data.base import Batch
 from dualgan.losses import R1, R2, AdversarialLoss, DiscriminatorPenalty, GradientPenalty, NonSaturating, PathLength
-from dualgan.microbatch import backward_in_parts
+from dualgan.microbatch import backward_in_parts, strided
 from dualgan.networks import Discriminator, Generator, StyleGAN2Discriminator, StyleGAN2Generator
 from dualgan.ops import flush_denormals, mean_over_ranks, world_size
 from dualgan.players import Players
@@ -21,6 +23,7 @@ from dualgan.schedule import (
     check_batch,
     check_precision,
     check_settings,
+    cooldown_factor,
     default_warmup_kimg,
     ema_decay,
     is_due,
@@ -62,6 +65,8 @@ class GAN(Players):
         ema_rampup: Bound the half-life by this fraction of the images seen so far; null for none.
         warmup_kimg: Start with the non-saturating loss for this long; null is about 20 epochs, at most 6 % of the
             training, for losses that need it and 0 for the others.
+        cooldown_kimg: Let both learning rates fall linearly to 0 over this long at the end of the training; 0 keeps
+            them constant, as the paper does.
         micro_batch: Images per device and backward pass; null is the whole batch of the device.
         max_non_finite: Stop the run after this many minibatches in a row with a non-finite loss or gradient.
         seed: Seed of everything random in the training; taken from seed_everything on the command line.
@@ -96,6 +101,7 @@ class GAN(Players):
         ema_kimg: float = 10.0,
         ema_rampup: float | None = None,
         warmup_kimg: float | None = None,
+        cooldown_kimg: float = 0.0,
         micro_batch: int | None = None,
         max_non_finite: int = 10,
         seed: int = 0,
@@ -109,6 +115,7 @@ class GAN(Players):
             not_negative={
                 "r1_gamma": r1_gamma, "r2_gamma": r2_gamma, "gradient_penalty": gradient_penalty,
                 "path_length_weight": path_length_weight, "warmup_kimg": warmup_kimg,
+                "cooldown_kimg": cooldown_kimg,
             },
             probabilities={"style_mixing": style_mixing},
         )  # fmt: skip
@@ -123,6 +130,7 @@ class GAN(Players):
         self.learning_rate, self.betas, self.eps = learning_rate, betas, eps
         self.d_reg_interval, self.g_reg_interval = d_reg_interval, g_reg_interval
         self.ema_kimg, self.ema_rampup = ema_kimg, ema_rampup
+        self.cooldown_kimg = cooldown_kimg
         self.micro_batch, self.max_non_finite = micro_batch, max_non_finite
 
         penalties: list[DiscriminatorPenalty] = [R1(r1_gamma), R2(r2_gamma), GradientPenalty(gradient_penalty)]
@@ -150,8 +158,11 @@ class GAN(Players):
         flush_denormals()
         check_precision(self.trainer.precision)
         data = getattr(self.trainer, "datamodule", None)
-        if stage == "fit" and data is not None:
-            check_batch(data.batch_size, self.trainer.world_size, self.micro_batch)
+        if stage == "fit":
+            for caution in cautions(self.discriminator, self.loss):
+                rank_zero_warn(caution)
+            if data is not None:
+                check_batch(data.batch_size, self.trainer.world_size, self.micro_batch)
         if self.warmup_kimg is None:
             size = data.dataset_size if data is not None else self.total_images
             self.warmup_kimg = default_warmup_kimg(size, self.total_images)
@@ -165,7 +176,13 @@ class GAN(Players):
 
     def _adam_settings(self, player: int) -> dict[str, Any]:
         intervals = [self.g_reg_interval if self.path_length else None, self.d_reg_interval if self.penalties else None]
-        return lazy_adam(self.learning_rate, self.betas, intervals[player]) | {"eps": self.eps}
+        learning_rate = self.learning_rate * cooldown_factor(self.clock, self.total_images, self.cooldown_kimg)
+        return lazy_adam(learning_rate, self.betas, intervals[player]) | {"eps": self.eps}
+
+    def _update_optimizers(self) -> None:
+        for player, optimizer in enumerate(self.trainer.optimizers):
+            for group in optimizer.param_groups:
+                group.update(self._adam_settings(player))
 
     def on_fit_start(self) -> None:
         """Take the clock from the restored buffer."""
@@ -173,9 +190,7 @@ class GAN(Players):
 
     def on_train_start(self) -> None:
         """Take the optimizer settings from this run's configuration: restored ones bring the old run's back."""
-        for player, optimizer in enumerate(self.trainer.optimizers):
-            for group in optimizer.param_groups:
-                group.update(self._adam_settings(player))
+        self._update_optimizers()
         if self.clock >= self.total_images:
             self.trainer.should_stop = True  # a finished run was resumed
 
@@ -183,49 +198,51 @@ class GAN(Players):
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One minibatch of real images, float [N, C, R, R] in [-1, 1] per device, for both players."""
-        real, labels = batch
+        real, labels, reference = batch
         minibatch = self.clock // (len(real) * world_size())
         self.step_is_finite = torch.ones((), dtype=torch.bool, device=self.device)
-        self.generator_step(real, labels)
+        if self.cooldown_kimg:
+            self._update_optimizers()
+        self.generator_step(real, labels, reference)
         if self.path_length and is_due(minibatch, self.g_reg_interval):
             self.path_length_step(self.path_length, len(real), labels)
-        self.discriminator_step(real, labels)
+        self.discriminator_step(real, labels, reference)
         if self.penalties and is_due(minibatch, self.d_reg_interval):
-            self.penalty_step(real, labels)
+            self.penalty_step(real, labels, reference)
         self.update_ema(len(real) * world_size())
         self.advance(len(real) * world_size())
 
-    def generator_step(self, real: Tensor, labels: Tensor | None) -> None:
+    def generator_step(self, real: Tensor, labels: Tensor | None, reference: Tensor | None = None) -> None:
         """G's adversarial step."""
         loss = self.active_loss
         parts = self._parts(len(real))
 
         def logits(k: int) -> tuple[Tensor, ...]:
-            own_labels = self._part(labels, k, parts)
-            ws = self.draw_ws(len(real) // parts, own_labels, "generator", k)
-            fake_logits = self.discriminator(self.generator.synthesis(ws), own_labels)
+            own_real, own_labels, own_reference = strided(k, parts, real, labels, reference)
+            ws = self.draw_ws(len(own_real), own_labels, "generator", k)
+            fake_logits = self.discriminator(self.generator.synthesis(ws), own_labels, own_reference)
             if not loss.generator_needs_real:
                 return (fake_logits,)
             with torch.no_grad():
-                return fake_logits, self.discriminator(self._part(real, k, parts), own_labels)
+                return fake_logits, self.discriminator(own_real, own_labels, own_reference)
 
         with self._player(0):
             value, _ = backward_in_parts(loss.generator, self._calls(logits, parts), self.manual_backward)
             self._step(0, value)
         self.latest["loss/generator"] = value
 
-    def discriminator_step(self, real: Tensor, labels: Tensor | None) -> None:
+    def discriminator_step(self, real: Tensor, labels: Tensor | None, reference: Tensor | None = None) -> None:
         """D's adversarial step."""
         parts = self._parts(len(real))
         fakes, w_means = zip(
-            *(self.draw_fakes(len(real) // parts, self._part(labels, k, parts), "fakes", k) for k in range(parts)),
+            *(self.draw_fakes(len(real) // parts, strided(k, parts, labels)[0], "fakes", k) for k in range(parts)),
             strict=True,
         )
         self.generator.mapping.track(mean_over_ranks(torch.stack(w_means).mean(dim=0)))  # type: ignore[operator]
 
         def logits(k: int) -> tuple[Tensor, ...]:
-            own_labels = self._part(labels, k, parts)
-            return self.discriminator.pair(self._part(real, k, parts), fakes[k], own_labels)
+            own_real, *others = strided(k, parts, real, labels, reference)
+            return self.discriminator.pair(own_real, fakes[k], *others)
 
         with self._player(1):
             loss = self.active_loss.discriminator
@@ -244,7 +261,7 @@ class GAN(Players):
         means = []
         with self._player(0), self._float32():
             for k in range(parts):
-                own_labels = self._part(labels if labels is None else labels[:count], k, parts)
+                own_labels = strided(k, parts, labels if labels is None else labels[:count])[0]
                 ws = self.draw_ws(count // parts, own_labels, "path_length", k)
                 lengths = penalty.path_lengths(self.generator.synthesis(ws), ws)
                 value = penalty.penalty(lengths, self.path_length_mean)
@@ -256,18 +273,18 @@ class GAN(Players):
         self.path_length_mean.lerp_(finite_mean, penalty.decay)
         self.latest |= {"loss/path_length": value.detach(), "path_length/mean": self.path_length_mean.clone()}
 
-    def penalty_step(self, real: Tensor, labels: Tensor | None) -> None:
+    def penalty_step(self, real: Tensor, labels: Tensor | None, reference: Tensor | None = None) -> None:
         """D's lazy regularization, in float32."""
         parts = self._parts(len(real))
         total = torch.zeros((), device=self.device)
         with self._player(1), self._float32():
             for k in range(parts):
-                own_labels, own_real = self._part(labels, k, parts), self._part(real, k, parts)
+                own_real, own_labels, own_reference = strided(k, parts, real, labels, reference)
                 fake = None
                 if any(penalty.needs_fake for penalty in self.penalties):
                     fake, _ = self.draw_fakes(len(own_real), own_labels, "penalty", k)
                 values = {
-                    p.name: p(lambda images: self.discriminator(images, own_labels), own_real, fake)  # noqa: B023
+                    p.name: p(lambda images: self.discriminator(images, own_labels, own_reference), own_real, fake)  # noqa: B023
                     for p in self.penalties
                 }
                 penalty = torch.stack(list(values.values())).sum()
@@ -316,11 +333,6 @@ class GAN(Players):
         if self.micro_batch is None or count <= self.micro_batch:
             return 1
         return count // self.micro_batch
-
-    @staticmethod
-    def _part(values: Tensor | None, k: int, parts: int) -> Any:
-        """Every parts-th value from the k-th on: keeps minibatch-std groups whole."""
-        return None if values is None else values[k::parts]
 
     @staticmethod
     def _calls(logits: Callable[[int], tuple[Tensor, ...]], parts: int) -> list[Callable[[], tuple[Tensor, ...]]]:

@@ -24,7 +24,7 @@ from dualgan.data import ImageDataModule, ImageFolder, SyntheticCLEVR
 from dualgan.gan import GAN, DivergenceError
 from dualgan.losses import AdversarialLoss
 from dualgan.networks import Discriminator, Generator
-from dualgan.networks.attention import SelfAttention
+from dualgan.networks.attention import Attention
 from dualgan.parsing import ParagraphParser, explain, name_the_file
 from dualgan.schedule import check_precision
 
@@ -43,7 +43,7 @@ CHOICES: dict[str, type] = {
     "model.discriminator": Discriminator,
     "model.loss": AdversarialLoss,
     "data": ImageDataModule,
-    "attention": SelfAttention,  # an argument of the generator, whose class has a parser of its own
+    "attention": Attention,  # an argument of either player, whose class has a parser of its own
 }
 DATASETS = (SyntheticCLEVR, ImageFolder)
 

@@ -1,11 +1,17 @@
 """Backward passes in parts: the gradient of a whole batch in the memory of a part of it."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 Part = Callable[[], tuple[Tensor, ...]]  # recomputes this part's logits, the same ones at every call
+
+
+def strided(k: int, parts: int, *values: Tensor | None) -> list[Any]:
+    """Every parts-th entry from the k-th on of all that is not None: keeps minibatch-std groups whole."""
+    return [None if value is None else value[k::parts] for value in values]
 
 
 def interleave(parts: Sequence[Tensor]) -> Tensor:

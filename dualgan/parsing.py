@@ -30,9 +30,23 @@ class ParagraphParser(ArgumentParser):
 
 
 def class_names(base: type) -> list[str]:
-    """Names of all classes that can be chosen where `base` is expected."""
+    """Names of all classes that can be chosen where `base` is expected; a registry says which are no mere bases."""
+    found = {child.__name__ for child in _below(base)}
+    return sorted(found & set(getattr(base, "registry", found)))
+
+
+def _below(base: type) -> list[type]:
+    """All classes under `base`."""
     children: list[type] = base.__subclasses__()
-    return sorted({name for child in children for name in (child.__name__, *class_names(child))})
+    return [*children, *(deeper for child in children for deeper in _below(child))]
+
+
+def _narrowed(base: type | None, message: str) -> type | None:
+    """The class under `base` that the message says is made by what it expects; `base` where it names none."""
+    made = re.search(r"Callable\[\[.*?\], ([\w.]+)\]", message)
+    if base is None or made is None:
+        return base
+    return next((c for c in _below(base) if made[1] == f"{c.__module__}.{c.__name__}"), base)
 
 
 def options_of(parser: ArgumentParser) -> list[str]:
@@ -56,13 +70,15 @@ def explain(message: str, options: Iterable[str] = (), classes: Mapping[str, typ
     """
     classes = classes or {}
     key = ".".join(re.findall(r'Parser key "([^"]+)"', message))
-    base = classes.get(key)
+    base = _narrowed(classes.get(key), message)
     if unknown := re.search(r"unrecognized arguments: (.*)", message):
         return _unknown_option(unknown[1].split()[0], options, classes)
     if unknown := re.search(r"does not accept option '([^']+)'", message):
         return _unknown_option(unknown[1], options, classes)
     if key and (unknown := re.search(r"Option '([^']+)' is not accepted", message)):
         return _unknown_option(f"{key}.{unknown[1]}", options, classes)
+    if base and (given := re.search(r"import path or a subclass spec, but got (.*)", message)):
+        return f"{key} {given[1]} is not valid: expected a single one of {', '.join(class_names(base))}"
     if key and (inner := _reason(message)):  # what the parser of a class has said, explained already
         return _within(key, inner)
     if missing := re.search(r"arguments? (?:are|is) required: ([\w., ]+)", message):
@@ -123,9 +139,8 @@ def _unknown_option(name: str, options: Iterable[str], classes: Mapping[str, typ
 
 def _arguments(base: type) -> set[str]:
     """Arguments of a class and of all classes below it."""
-    names = {name for name in inspect.signature(base).parameters if name not in ("args", "kwargs")}
-    children: list[type] = base.__subclasses__()
-    return names.union(*(_arguments(child) for child in children))
+    signatures = [inspect.signature(kind).parameters for kind in (base, *_below(base))]
+    return {name for names in signatures for name in names if name not in ("args", "kwargs")}
 
 
 def _expected(message: str) -> str:

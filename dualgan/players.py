@@ -47,6 +47,11 @@ class Players(LightningModule):
         self.clock = 0  # images_seen on the host: reading the buffer at every step would stall the device
         self.prediction: tuple[range, int, float, str] = (range(0), 64, 1.0, "const")  # seeds, batch, psi, noise
 
+    @property
+    def takes_reference(self) -> bool:
+        """Whether every batch must bring reference images: the data module asks."""
+        return self.discriminator.takes_reference
+
     def draw_ws(self, count: int, labels: Tensor | None, purpose: str, part: int) -> Tensor:
         """Styles of fresh latents, mixed: [count, num_ws, w_dim]; the same at every call of one step."""
         reseed(self.seed, rank(), self.clock, purpose, part)
@@ -79,9 +84,9 @@ class Players(LightningModule):
         whole = len(batch.images) // 4 * 4  # minibatch-std groups
         if not whole:
             return
-        real, labels = batch.images[:whole], None if batch.labels is None else batch.labels[:whole]
+        real, labels, reference = (None if value is None else value[:whole] for value in batch)
         fake, _ = self.draw_fakes(whole, labels, stage, 0)
-        real_logits, fake_logits = self.discriminator(real, labels), self.discriminator(fake, labels)
+        real_logits, fake_logits = (self.discriminator(images, labels, reference) for images in (real, fake))
         values = {
             f"{stage}/loss/discriminator": self.loss.discriminator(real_logits, fake_logits),
             f"{stage}/loss/generator": self.loss.generator(fake_logits, real_logits),

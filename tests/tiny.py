@@ -28,6 +28,7 @@ class Noise(IterableDataset[Batch]):
     def __init__(self, gan: GAN, batch: int = 8, poison: frozenset[int] = frozenset()) -> None:
         self.shape = (batch, gan.discriminator.num_channels, gan.discriminator.resolution, gan.discriminator.resolution)
         self.num_classes, self.poison = gan.discriminator.num_classes, poison
+        self.reference = gan.takes_reference
 
     def __iter__(self) -> Iterator[Batch]:
         source = torch.Generator().manual_seed(0)
@@ -37,7 +38,8 @@ class Noise(IterableDataset[Batch]):
             if number in self.poison:
                 images[0, 0, 0, 0] = torch.nan
             labels = torch.arange(self.shape[0]) % self.num_classes if self.num_classes else None
-            yield Batch(images.contiguous(memory_format=torch.channels_last), labels)
+            images = images.contiguous(memory_format=torch.channels_last)
+            yield Batch(images, labels, images.roll(1, 0) if self.reference else None)
             number += 1
 
 

@@ -14,21 +14,23 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from dualgan.data.cache import digest
-from dualgan.data.sampler import InfiniteBatchSampler, epoch_permutation
+from dualgan.data.sampler import InfiniteBatchSampler, ReferenceBatchSampler, epoch_permutation
 from dualgan.ops import flush_denormals, to_float
+from dualgan.randomness import mix_seed
 
 RESOLUTIONS = tuple(2**power for power in range(3, 11))
 
 
 class Batch(NamedTuple):
-    """Real images and their labels.
+    """Real images and their labels, and as many reference images where the discriminator takes them.
 
     Loaders give uint8 images [N, H, W, C]; on the device they are float [N, C, H, W] in [-1, 1], channels_last.
-    Labels are int64 [N], or None for sets without labels.
+    Labels are int64 [N], or None for sets without labels. References are other real images, drawn independently.
     """
 
     images: Tensor
     labels: Tensor | None
+    reference: Tensor | None = None
 
 
 class ImageSource(Protocol):
@@ -76,7 +78,9 @@ class ImageDataModule(LightningDataModule):
     """Real images of one resolution. Subclasses say where they come from: `_prepare` and `_open`.
 
     The order of training images is a pure function of `seed` and the module's `images_seen`, see
-    `InfiniteBatchSampler`. Pass `Trainer(use_distributed_sampler=False)`: the sampler itself splits batches over ranks.
+    `InfiniteBatchSampler`. A module that says `takes_reference` gets reference images with every batch, in an order
+    of their own that is a function of the same. Pass `Trainer(use_distributed_sampler=False)`: the sampler itself
+    splits batches over ranks.
 
     Args:
         resolution: Height and width of the images, a power of two from 8 to 1024.
@@ -203,14 +207,25 @@ class ImageDataModule(LightningDataModule):
         self._check_batch()
         source, chosen = self._ready()
         images = RealImages(source, chosen, self.mirror)
-        sampler = InfiniteBatchSampler(
-            len(images), self.batch_size // world_size, self.seed, self._images_seen(), rank, world_size
-        )
-        return self._loader(images, batch_sampler=sampler, persistent_workers=self.num_workers > 0)
+        place = (self._images_seen(), rank, world_size)
+        sampler = InfiniteBatchSampler(len(images), self.batch_size // world_size, self.seed, *place)
+        settings: dict[str, Any] = {"persistent_workers": self.num_workers > 0}
+        if not self._takes_reference():
+            return self._loader(images, batch_sampler=sampler, **settings)
+        references = InfiniteBatchSampler(len(images), sampler.batch_size, self._reference_seed(), *place)
+        order = ReferenceBatchSampler(sampler, references)
+        return self._loader(images, batch_sampler=order, collate_fn=with_reference, **settings)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Finite, ordered loader of the first `num_val` images."""
-        return self.reference_dataloader(self.num_val, self.batch_size)
+        """Finite, ordered loader of the first `num_val` images; their references are from the whole set."""
+        if not self._takes_reference():
+            return self.reference_dataloader(self.num_val, self.batch_size)
+        source, chosen = self._ready()
+        others = epoch_permutation(self._reference_seed(), 0, len(chosen)).tolist()
+        images = range(min(self.num_val, len(chosen)))
+        starts = images[:: self.batch_size]
+        batches = [[*images[i : i + self.batch_size], *others[: len(images)][i : i + self.batch_size]] for i in starts]
+        return self._loader(RealImages(source, chosen, mirror=False), batch_sampler=batches, collate_fn=with_reference)
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Finite, ordered loader of the first `num_val` images."""
@@ -223,7 +238,10 @@ class ImageDataModule(LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Turn the images of a `Batch` into floats [N, C, H, W] in [-1, 1]; other batches (predict) pass through."""
-        return Batch(to_float(batch.images), batch.labels) if isinstance(batch, Batch) else batch
+        if not isinstance(batch, Batch):
+            return batch
+        reference = None if batch.reference is None else to_float(batch.reference)
+        return Batch(to_float(batch.images), batch.labels, reference)
 
     def _place(self) -> tuple[int, int]:
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
@@ -245,16 +263,30 @@ class ImageDataModule(LightningDataModule):
         module = None if self.trainer is None else self.trainer.lightning_module
         return int(getattr(module, "images_seen", 0))
 
+    def _takes_reference(self) -> bool:
+        module = None if self.trainer is None else self.trainer.lightning_module
+        return bool(getattr(module, "takes_reference", False))
+
+    def _reference_seed(self) -> int:
+        return mix_seed(self.seed, "reference")
+
     def _loader(self, images: RealImages, **order: Any) -> DataLoader[Batch]:
+        settings: dict[str, Any] = {"collate_fn": _as_it_is, **order}
         return DataLoader(
             images,
             num_workers=self.num_workers,
-            collate_fn=_as_it_is,
             worker_init_fn=_start_worker,
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),  # the loader draws a number per pass: not from the training's generator
-            **order,
+            **settings,
         )
+
+
+def with_reference(batch: Batch) -> Batch:
+    """Make the second half of a batch the reference images of the first half."""
+    count = len(batch.images) // 2
+    labels = None if batch.labels is None else batch.labels[:count]
+    return Batch(batch.images[:count], labels, batch.images[count:])
 
 
 def default_workers() -> int:

@@ -1,6 +1,6 @@
 """The order of training images: a pure function of (seed, images seen, rank), so any run can be continued exactly."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,3 +57,20 @@ class InfiniteBatchSampler(Sampler[list[int]]):
                 batch.append(int(order[position % self.size]))
             yield batch
             start += self.world_size * self.batch_size
+
+
+class ReferenceBatchSampler(Sampler[list[int]]):
+    """Batches of primary indices followed by as many reference indices.
+
+    Args:
+        primaries: Batches of primary indices.
+        references: Batches of reference indices of the same sizes, in an order of their own.
+    """
+
+    def __init__(self, primaries: Iterable[list[int]], references: Iterable[list[int]]) -> None:
+        self.primaries, self.references = primaries, references
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Yield lists of twice as many indices, as long as there are primary ones."""
+        for primary, reference in zip(self.primaries, self.references, strict=False):
+            yield primary + reference

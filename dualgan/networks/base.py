@@ -58,9 +58,11 @@ class Discriminator(Network):
 
     Attributes:
         takes_reference: Every image is seen next to a reference image, a real one, that must be given with it.
+        attention_resolution: Resolution of the feature map that attention looks at, None without attention.
     """
 
     takes_reference: bool = False
+    attention_resolution: int | None = None
     num_classes: int
     num_channels: int
     resolution: int

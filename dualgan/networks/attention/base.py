@@ -2,6 +2,7 @@
 
 # N batch, C channels, H W spatial, P positions
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -130,12 +131,16 @@ def describe_attention(attention: Callable[[int], Attention]) -> dict[str, Any]:
     """Plain data for a callable from channels to attention: a class, a partial or any function.
 
     Raises:
-        ValueError: It is an instance, or makes something else.
+        ValueError: It is an instance, cannot be called, or makes something else.
     """
     if isinstance(attention, nn.Module):
         raise ValueError(
             f"attention is an instance of {type(attention).__name__}: pass the class, or with options "
             f"functools.partial({type(attention).__name__}, ...); the layer's channels complete it"
+        )
+    if not callable(attention):
+        raise ValueError(
+            f"attention {attention!r} is no class or function: a layer takes a single module, so pass one of {_names()}"
         )
     with torch.device("meta"):  # costs neither memory nor random numbers
         made = attention(PROBE_CHANNELS)
@@ -144,16 +149,27 @@ def describe_attention(attention: Callable[[int], Attention]) -> dict[str, Any]:
     return made.describe()
 
 
-def attention_class(description: dict[str, Any]) -> Callable[[int], Attention]:
+def attention_class(description: Any) -> Callable[[int], Attention]:
     """Take back what `describe_attention` gave, possibly from an untrusted file.
 
     Raises:
-        ValueError: The class is not one of this package's attention modules.
+        ValueError: It is no such description, or the class is not one of this package's attention modules.
     """
-    name = description.get("class_name")
+    name = description.get("class_name") if isinstance(description, dict) else None
+    options = description.get("init_args", {}) if isinstance(description, dict) else None
+    if not isinstance(name, str) or not isinstance(options, dict):
+        raise ValueError(
+            f"attention is described by {description!r}: expected a dictionary of class_name, one of {_names()}, and "
+            f"init_args; the checkpoint may be damaged"
+        )
     if name not in Attention.registry:
         raise ValueError(f"unknown attention {name!r}: expected one of {_names()}")
-    return partial(Attention.registry[name], **description["init_args"])
+    known = Attention.registry[name]
+    if unknown := options.keys() - inspect.signature(known).parameters:
+        raise ValueError(
+            f"{name} has no option {', '.join(map(repr, sorted(unknown, key=str)))}: the checkpoint may be damaged"
+        )
+    return partial(known, **options)
 
 
 def _names() -> str:

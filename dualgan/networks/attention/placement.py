@@ -29,7 +29,7 @@ def placed_attention(
             f"attention_resolution {attention_resolution} has no effect without attention: set attention, for "
             f"instance SAN, or leave both out"
         )
-    if attention_resolution not in valid:
+    if attention_resolution is None or attention_resolution not in valid:
         raise ValueError(
             f"attention_resolution {attention_resolution} in {player}: attention needs one of "
             f"{', '.join(map(str, valid))}"

@@ -1,0 +1,24 @@
+"""What the paper found to be unstable: allowed, but said once before the training starts."""
+
+from dualgan.losses import AdversarialLoss, DualContrastive
+from dualgan.networks import Discriminator
+
+
+def cautions(discriminator: Discriminator, loss: AdversarialLoss) -> list[str]:
+    """Sentences for the user about this combination; none for most."""
+    if not discriminator.takes_reference:
+        return []
+    found = []
+    resolution = discriminator.attention_resolution
+    if resolution is not None and resolution > 8:
+        found.append(
+            f"reference attention at attention_resolution {resolution}: at 16 and above the paper's FID is worse and "
+            f"'the training turns easily diverging' (supplement, section 4 and Table 6). It uses 8 throughout"
+        )
+    if isinstance(loss, DualContrastive):
+        found.append(
+            "DualContrastive with reference attention in the discriminator: the paper found the two 'sometimes not "
+            "compatible' because together they 'overly augment the classification task' (supplement, Table 7: FID "
+            "falls on CelebA and Animal Face, and rises on Bedroom and Church). NonSaturating is the safe choice"
+        )
+    return found
