@@ -16,6 +16,7 @@ from dualgan.networks.base import Network
 from tests.conftest import RunCLI, words
 
 C, W = 16, 8  # channels of all layers, width of z and w
+DOCUMENT = Path(__file__).parents[2] / "docs" / "complexity.md"
 WIDTH: dict[str, Any] = {"channel_max": C, "mapping_layers": 2}
 
 
@@ -110,6 +111,18 @@ def test_largest_images_cost_no_memory() -> None:
     with torch.device("meta"):
         costs = complexity(StyleGAN2Generator(1024))
     assert list(costs) == ["mapping", *(f"b{2**k}" for k in range(2, 11))]
+
+
+@pytest.mark.parametrize("module", [None, DFN, VT, SAGAN, SAN])
+def test_documented_numbers_are_those_of_the_command(module: Any) -> None:
+    with torch.device("meta"):
+        G = StyleGAN2Generator(256, attention=module, attention_resolution=module and 32)
+        D = StyleGAN2Discriminator(256)
+    costs = [total(complexity(network)) for network in (G, D)]
+    label = f"+ {module.__name__}" if module else "StyleGAN2"
+    (row,) = (line for line in DOCUMENT.read_text().split("\n") if line.startswith(f"| {label} |"))
+    expected = [f"{sum(c.parameters for c in costs):,}", *(f"{c.multiply_adds / 1e9:.2f} G" for c in costs)]
+    assert [cell.strip() for cell in row.split("|")[2:5]] == expected
 
 
 def numbers(line: str) -> list[int]:
