@@ -24,7 +24,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 from unittest import mock
@@ -71,9 +71,11 @@ def pytorch_pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
     return F.conv2d(x, weight, bias)
 
 
-def two_passes(self: StyleGAN2Discriminator, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+def two_passes(
+    self: StyleGAN2Discriminator, real: Tensor, fake: Tensor, labels: None = None, reference: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Stand-in for `StyleGAN2Discriminator.pair`: a pass for the real and another for the generated images."""
-    return self(real), self(fake)
+    return self(real, labels, reference), self(fake, labels, reference)
 
 
 def grouped_convolution(x: Tensor, weight: Tensor, upsample: bool = False) -> Tensor:
@@ -127,14 +129,21 @@ def form(name: str) -> Iterator[None]:
 
 
 class Step:
-    """The phases of a training step, without optimizers."""
+    """The phases of a training step, without optimizers; options of the networks beyond their sizes may be given."""
 
-    def __init__(self, resolution: int, bf16: bool, channels_last: bool) -> None:
+    def __init__(
+        self,
+        resolution: int,
+        bf16: bool,
+        channels_last: bool,
+        generator: Mapping[str, Any] | None = None,
+        discriminator: Mapping[str, Any] | None = None,
+    ) -> None:
         torch.manual_seed(0)
         setting = SETTINGS[resolution]
         widths: dict[str, Any] = {"channel_base": setting.channel_base, "channel_max": setting.channel_max}
-        self.G = StyleGAN2Generator(resolution, z_dim=128, w_dim=128, mapping_layers=4, **widths)
-        self.D = StyleGAN2Discriminator(resolution, **widths)
+        self.G = StyleGAN2Generator(resolution, z_dim=128, w_dim=128, mapping_layers=4, **widths, **(generator or {}))
+        self.D = StyleGAN2Discriminator(resolution, **widths, **(discriminator or {}))
         for name, parameter in self.G.named_parameters():
             if name.endswith("noise_strength"):
                 parameter.data.fill_(0.1)
@@ -145,6 +154,7 @@ class Step:
             "ours": channels_last_images,
         }
         self.real = channels_last_images
+        self.reference = torch.randn_like(channels_last_images).clamp(-1, 1) if self.D.takes_reference else None
         self.z = torch.randn(setting.batch, 128)
         self.bf16 = bf16
         self.loss, self.r1, self.path_length = NonSaturating(), R1(gamma=1), PathLength()
@@ -161,7 +171,7 @@ class Step:
     def generator_step(self) -> None:
         self.D.requires_grad_(False)
         with self.autocast():
-            loss = self.loss.generator(self.D(self.G(self.z)))
+            loss = self.loss.generator(self.D(self.G(self.z), None, self.reference))
         torch.autograd.backward(loss)
         self.D.requires_grad_(True)
 
@@ -176,11 +186,11 @@ class Step:
         with torch.no_grad(), self.autocast():
             fake = self.G(self.z)
         with self.autocast():
-            loss = self.loss.discriminator(*self.D.pair(self.real, fake))
+            loss = self.loss.discriminator(*self.D.pair(self.real, fake, None, self.reference))
         torch.autograd.backward(loss)
 
     def discriminator_penalty(self) -> None:
-        torch.autograd.backward(self.r1(self.D, self.real, None))
+        torch.autograd.backward(self.r1(lambda images: self.D(images, None, self.reference), self.real, None))
 
     @contextmanager
     def prepared(self, name: str) -> Iterator[None]:

@@ -76,8 +76,9 @@ class ReferenceAttention(PatchwiseAttention):
             )
 
     def hidden(self, maps: dict[Source, Tensor]) -> Tensor:
-        """Feature maps -> hidden layer of the weights."""
-        return self.weights.hidden(self.pad(self.key(maps[self.sources.key])), self.query(maps[self.sources.query]))
+        """Feature maps -> hidden layer of the weights, for as many images as there are keys or queries."""
+        key, query = self.key(maps[self.sources.key]), self.query(maps[self.sources.query])
+        return self.weights.hidden(self.pad(key), spread(query, len(key)))
 
     # Eq. 8: O = attn(K, Q, V) + T_pri
     def forward(self, primary_NCHW: Tensor, reference_NCHW: Tensor) -> Tensor:
@@ -89,14 +90,14 @@ class ReferenceAttention(PatchwiseAttention):
             ValueError: The feature maps do not fit the module or each other.
         """
         self.check_pair(primary_NCHW, reference_NCHW)
-        kinds = len(primary_NCHW) // len(reference_NCHW)
         maps: dict[Source, Tensor] = {
             # Channels last, the shifted views of the values are rows of memory.
             "primary": primary_NCHW.contiguous(memory_format=torch.channels_last),
-            "reference": reference_NCHW.contiguous(memory_format=torch.channels_last).repeat(kinds, 1, 1, 1),
+            "reference": reference_NCHW.contiguous(memory_format=torch.channels_last),
         }
-        out = self.aggregate(self.hidden(maps), self.value(maps[self.sources.value]))
-        return self.add_residual(out, primary_NCHW)
+        hidden, value = self.hidden(maps), self.value(maps[self.sources.value])
+        count = len(primary_NCHW)
+        return self.add_residual(self.aggregate(spread(hidden, count), spread(value, count)), primary_NCHW)
 
     def attention_map(self, primary_NCHW: Tensor, reference_NCHW: Tensor, positions: Sequence[Position]) -> Tensor:
         """Norm of the weights over channels, for each position (row, column) and place in its patch -> [N, P, S, S].
@@ -106,3 +107,8 @@ class ReferenceAttention(PatchwiseAttention):
         """
         self.check_pair(primary_NCHW, reference_NCHW)
         return self.map_at(self.hidden({"primary": primary_NCHW, "reference": reference_NCHW}), positions)
+
+
+def spread(x: Tensor, count: int) -> Tensor:
+    """Repeat what came from the reference images until it is `count` long; unlike `Tensor.repeat` in its layout."""
+    return x if len(x) == count else torch.cat([x] * (count // len(x)))
