@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
@@ -113,8 +114,11 @@ def _find_config(name: str) -> str:
     for path in shipped_configs():
         if path.parts[-len(wanted) :] == wanted:
             return os.fspath(path)
-    known = ", ".join(path.name for path in shipped_configs())
-    raise ValueError(f"no configuration {name!r}: it is neither a file nor one of the shipped {known}")
+    known = [path.name for path in shipped_configs()]
+    if close := get_close_matches(Path(name).name, known, n=1, cutoff=0.8):
+        raise ValueError(f"no configuration {name!r}: it is neither a file nor shipped; did you mean {close[0]!r}?")
+    sets = ", ".join(path.name for path in shipped_configs() if path.parent.name != "overlays")
+    raise ValueError(f"no configuration {name!r}: it is neither a file nor one of the shipped {sets}, nor an overlay")
 
 
 def entry_point() -> NoReturn:
