@@ -116,15 +116,12 @@ def build(config: Any) -> dict[str, Network]:
 
 def _description(chosen: Any) -> dict[str, Any]:
     """A parsed class and its arguments as `build_network` takes them, attention inside included."""
-    arguments = chosen.get("init_args") or {}
+    arguments = vars(chosen.get("init_args") or argparse.Namespace())
     return {
         "class_name": chosen.class_path.rpartition(".")[2],
         "init_args": {
-            name: _description(value) if hasattr(value, "class_path") else value
-            for name, value in vars(arguments).items()
-        }
-        if arguments
-        else {},
+            name: _description(value) if hasattr(value, "class_path") else value for name, value in arguments.items()
+        },
     }
 
 
