@@ -1,6 +1,5 @@
 """Training with reference attention in the discriminator, next to SAN in the generator."""
 
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,13 +8,10 @@ from pytorch_lightning import Trainer
 from torch.utils.data import DataLoader
 
 from dualgan import load_generator
-from dualgan.cautions import cautions
 from dualgan.data import SyntheticCLEVR
-from dualgan.losses import AdversarialLoss, DualContrastive, NonSaturating
-from dualgan.networks import StyleGAN2Discriminator
-from dualgan.networks.attention import SAN, ReferenceAttention
+from dualgan.losses import AdversarialLoss, DualContrastive
 from tests.test_gan import ALL_LOSSES, changed, gradients_of_a_step, weights
-from tests.tiny import Noise, attending_gan, discriminator, tiny_gan, tiny_trainer, train
+from tests.tiny import Noise, attending_gan, tiny_trainer, train
 
 unstable = pytest.mark.filterwarnings("ignore:DualContrastive with reference attention:UserWarning")
 
@@ -80,24 +76,6 @@ def test_validation_and_test_score_with_references(cache: str) -> None:
         assert len(values) == 4
         again = verb(gan, datamodule=data(cache), verbose=False)
         assert again == [values]
-
-
-def test_what_the_paper_found_unstable_is_said_before_training() -> None:
-    gan = attending_gan(loss=DualContrastive())
-    with pytest.warns(UserWarning, match=r"'sometimes not compatible'.*Table 7") as said:
-        train(gan, steps=1)
-    assert len([w for w in said if "compatible" in str(w.message)]) == 1
-    at_16 = partial(discriminator, attention=partial(ReferenceAttention, footprint=3), attention_resolution=16)
-    with pytest.warns(UserWarning, match=r"attention_resolution 16.*'the training turns easily diverging'.*Table 6"):
-        train(tiny_gan(16, discriminator=at_16), steps=1)
-
-
-def test_nothing_is_said_about_what_works() -> None:
-    with torch.device("meta"):
-        eight = StyleGAN2Discriminator(32, attention=ReferenceAttention, attention_resolution=8)
-        own = StyleGAN2Discriminator(32, attention=SAN, attention_resolution=16)
-    assert cautions(eight, NonSaturating()) == []
-    assert cautions(own, DualContrastive()) == []
 
 
 def test_batches_without_references_are_refused() -> None:
