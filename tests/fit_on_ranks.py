@@ -1,4 +1,4 @@
-"""Train a tiny GAN with every loss and penalty on, on however many ranks torchrun started; rank 0 saves the result.
+"""Train tiny GANs with every loss and penalty on, on however many ranks torchrun started; rank 0 saves the results.
 
 The draws of the latents and of the path length's noise are those of the global batch, of which each rank takes its
 strided share: a run on R ranks must then do exactly what one process does with the whole batch.
@@ -6,6 +6,7 @@ strided share: a run on R ranks must then do exactly what one process does with 
 
 import os
 import sys
+from typing import Any
 
 import torch
 from pytorch_lightning import Trainer
@@ -17,7 +18,7 @@ from dualgan.gan import GAN
 from dualgan.losses import DualContrastive, PathLength
 from dualgan.ops import rank, world_size
 from dualgan.randomness import mix_seed
-from tests.tiny import discriminator, generator
+from tests.tiny import attending_discriminator, attending_generator, discriminator, generator
 
 
 def share(count: int, *shape: int, purpose: str) -> Tensor:
@@ -44,10 +45,13 @@ class SharedDraws(GAN):
         pass  # no Adam settings to restore
 
 
-def main(cache_dir: str, path: str) -> None:
-    torch.set_num_threads(1)
+PLAYERS = {"plain": (generator, discriminator), "attention": (attending_generator, attending_discriminator)}
+
+
+def fit(name: str, cache_dir: str) -> dict[str, Any]:
+    G, D = PLAYERS[name]
     gan = SharedDraws(
-        8, generator=generator, discriminator=discriminator, loss=DualContrastive(scope="global"), warmup_kimg=0.008,
+        8, generator=G, discriminator=D, loss=DualContrastive(scope="global"), warmup_kimg=0.008,
         total_kimg=0.032, r1_gamma=1.0, r2_gamma=0.5, d_reg_interval=1, g_reg_interval=1,
     )  # fmt: skip
     gan.path_length = SharedNoise(2.0)
@@ -64,10 +68,16 @@ def main(cache_dir: str, path: str) -> None:
     trainer.fit(gan, datamodule=data)
     trainer.strategy.barrier()
     everyone = trainer.strategy.all_gather(torch.cat([p.flatten() for p in gan.parameters()]))
+    state = {name: value for name, value in gan.state_dict().items() if "noise" not in name}
+    same = bool((everyone == everyone[0]).all()) if everyone.dim() > 1 else True
+    return {"state": state, "ranks_agree": same, "clock": gan.clock}
+
+
+def main(cache_dir: str, path: str) -> None:
+    torch.set_num_threads(1)
+    results = {name: fit(name, cache_dir) for name in PLAYERS}
     if rank() == 0:
-        state = {name: value for name, value in gan.state_dict().items() if "noise" not in name}
-        same = bool((everyone == everyone[0]).all()) if everyone.dim() > 1 else True
-        torch.save({"state": state, "ranks_agree": same, "clock": gan.clock}, path)
+        torch.save(results, path)
 
 
 if __name__ == "__main__":

@@ -29,20 +29,26 @@ def fit_on(ranks: int, folder: Path) -> dict[str, Any]:
     return loaded
 
 
+Runs = tuple[dict[str, Any], dict[str, Any]]
+every_case = pytest.mark.parametrize("case", ["plain", "attention"])
+
+
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict[str, Any]]:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     folder = tmp_path_factory.mktemp("ranks")
     return fit_on(1, folder), fit_on(2, folder)
 
 
 # Trap: alternating players under DDP, and gathers that lose or double the gradient.
-def test_two_ranks_train_exactly_like_one_with_the_whole_batch(runs: tuple[dict[str, Any], dict[str, Any]]) -> None:
-    one, two = runs
+@every_case
+def test_two_ranks_train_exactly_like_one_with_the_whole_batch(case: str, runs: Runs) -> None:
+    one, two = (run[case] for run in runs)
     assert one["clock"] == two["clock"] == 32
     assert one["state"].keys() == two["state"].keys()
     for name, value in one["state"].items():
         assert torch.allclose(two["state"][name], value, rtol=1e-4, atol=1e-5), name
 
 
-def test_ranks_hold_the_same_weights_bit_by_bit(runs: tuple[dict[str, Any], dict[str, Any]]) -> None:
-    assert runs[1]["ranks_agree"]
+@every_case
+def test_ranks_hold_the_same_weights_bit_by_bit(case: str, runs: Runs) -> None:
+    assert runs[1][case]["ranks_agree"]

@@ -281,6 +281,7 @@ def gradients_of_a_step(gan: GAN) -> dict[str, Tensor]:
     """Gradients of D's adversarial and penalty step on a fixed batch and fixed fakes."""
     real = torch.rand(16, 3, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
     fakes = torch.rand(16, 3, 8, 8, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    reference = fakes.flip(0) if gan.takes_reference else None
     parts = gan._parts(16)
 
     def draw(count: int, labels: Tensor | None, purpose: str, part: int) -> tuple[Tensor, Tensor]:
@@ -298,8 +299,8 @@ def gradients_of_a_step(gan: GAN) -> dict[str, Tensor]:
     gan.trainer = tiny_trainer(1)
     gan.manual_backward = lambda loss: loss.backward()  # type: ignore
     gan._player = lambda player: nullcontext()  # type: ignore
-    gan.discriminator_step(real, None)
-    gan.penalty_step(real, None)
+    gan.discriminator_step(real, None, reference)
+    gan.penalty_step(real, None, reference)
     return collected
 
 

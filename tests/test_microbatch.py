@@ -2,7 +2,7 @@ import torch
 from torch import Tensor
 
 from dualgan.losses.dual_contrastive import dual_contrast
-from dualgan.microbatch import backward_in_parts, interleave
+from dualgan.microbatch import backward_in_parts, interleave, strided
 
 
 def run_backward(value: Tensor) -> None:
@@ -11,7 +11,15 @@ def run_backward(value: Tensor) -> None:
 
 def test_interleave_undoes_the_strided_split() -> None:
     values = torch.arange(12)
-    assert torch.equal(interleave([values[k::3] for k in range(3)]), values)
+    assert torch.equal(interleave([strided(k, 3, values)[0] for k in range(3)]), values)
+
+
+def test_what_belongs_together_is_split_alike() -> None:
+    images, reference = torch.arange(8), torch.arange(8, 16)
+    part, nothing, other = strided(1, 4, images, None, reference)
+    assert nothing is None
+    assert part.tolist() == [1, 5]
+    assert torch.equal(other, part + 8)
 
 
 def test_a_coupled_loss_has_the_gradient_of_the_whole_batch() -> None:

@@ -11,15 +11,28 @@ from torch.utils.data import DataLoader, IterableDataset
 from dualgan.data import Batch
 from dualgan.gan import GAN
 from dualgan.networks import StyleGAN2Discriminator, StyleGAN2Generator
+from dualgan.networks.attention import SAN, ReferenceAttention
 
 WIDTH: dict[str, Any] = {"channel_base": 128, "channel_max": 16}
 generator = partial(StyleGAN2Generator, z_dim=16, w_dim=16, mapping_layers=2, **WIDTH)
 discriminator = partial(StyleGAN2Discriminator, mapping_layers=2, **WIDTH)
 
 
+# With attention in both players: SAN in G, reference attention in D.
+attending_generator = partial(generator, attention=partial(SAN, footprint=3), attention_resolution=8)
+attending_discriminator = partial(
+    discriminator, attention=partial(ReferenceAttention, footprint=3), attention_resolution=8
+)
+
+
 def tiny_gan(resolution: int = 8, **settings: Any) -> GAN:
-    settings = {"total_kimg": 1.0, "r1_gamma": 1.0, **settings}
-    return GAN(resolution, generator=generator, discriminator=discriminator, **settings)
+    players = {"generator": generator, "discriminator": discriminator}
+    return GAN(resolution, **{"total_kimg": 1.0, "r1_gamma": 1.0, **players, **settings})
+
+
+def attending_gan(resolution: int = 8, **settings: Any) -> GAN:
+    players = {"generator": attending_generator, "discriminator": attending_discriminator}
+    return tiny_gan(resolution, **players, **settings)
 
 
 class Noise(IterableDataset[Batch]):

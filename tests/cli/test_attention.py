@@ -1,4 +1,4 @@
-"""Attention in the generator, chosen in a configuration or on the command line."""
+"""Attention in either player, chosen in a configuration or on the command line."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -65,7 +65,7 @@ def test_a_run_with_attention_trains_and_its_checkpoint_makes_the_same_images(
 
 
 REFUSED = {
-    "SAM": ["'SAM'", "SAN", "SAGAN", "DFN", "VT"],
+    "SAM": ["'SAM'", "expected one of DFN, SAGAN, SAN, VT"],
     "ReferenceAttention": ["'ReferenceAttention'", "SAN"],
     "{class_path: SAN, init_args: {footprnt: 5}}": ["attention.footprnt", "attention.footprint"],
     "{class_path: SAN, init_args: {footprint: 17}}": ["footprint 17", "8 x 8", "15"],
@@ -89,3 +89,43 @@ def test_a_resolution_the_generator_does_not_have_is_answered_with_those_it_has(
     )
     assert "attention_resolution 16" in error
     assert "resolution 8" in error
+
+
+REFERENCE = words(
+    "--model.discriminator.attention ReferenceAttention --model.discriminator.attention_resolution 8 "
+    "--model.discriminator.attention.footprint 3"
+)
+
+
+def test_reference_attention_trains_and_scores_with_no_further_setting(run_cli: RunCLI) -> None:
+    run_cli.succeeds("fit", *TINY, *REFERENCE, "--trainer.max_steps", 1, "--run_dir", "run")
+    assert "loss/discriminator" in run_cli.succeeds("validate", "--config", "run/config.yaml")
+
+
+def test_sources_come_from_a_configuration(run_cli: RunCLI, in_empty_folder: Path) -> None:
+    chosen = "attention: {class_path: ReferenceAttention, init_args: {sources: eq1}}, attention_resolution: 8"
+    (in_empty_folder / "mine.yaml").write_text(
+        f"model: {{discriminator: {{class_path: StyleGAN2Discriminator, init_args: {{{chosen}}}}}}}"
+    )
+    config = yaml.safe_load(run_cli.succeeds("fit", *TINY, "--config", "mine.yaml", "--print_config"))
+    attention = config["model"]["discriminator"]["init_args"]["attention"]
+    assert attention["class_path"] == "dualgan.networks.attention.ReferenceAttention"
+    assert attention["init_args"] == {"sources": "eq1", "footprint": 7, "normalize": False}
+
+
+REFUSED_IN_D = {
+    "--attention SAM": ["'SAM'", "DFN, ReferenceAttention, SAGAN, SAN, VT"],
+    "--attention [SAN,ReferenceAttention] --attention_resolution 8": ["a single one of", "ReferenceAttention"],
+    "--attention ReferenceAttention --attention_resolution 8 --attention.sources eq3": ["'eq3'", "eq8, eq1, eq2"],
+    "--attention ReferenceAttention --attention_resolution 16": ["attention_resolution 16", "resolution 8"],
+    "--attention ReferenceAttention": ["attention_resolution None", "8"],
+}
+
+
+@pytest.mark.parametrize("given", REFUSED_IN_D)
+def test_what_a_discriminator_cannot_have_is_refused(given: str, run_cli: RunCLI) -> None:
+    error = run_cli.fails("fit", *TINY, *words(given.replace("--", "--model.discriminator.")))
+    for text in REFUSED_IN_D[given]:
+        assert text in error
+    for noise in ("<class", "NoneType", "collections.abc", "PatchwiseAttention", "SelfAttention"):
+        assert noise not in error

@@ -29,8 +29,9 @@ class Recorder(LightningModule):
 
     images_seen: Tensor
 
-    def __init__(self, images_seen: int = 0) -> None:
+    def __init__(self, images_seen: int = 0, takes_reference: bool = False) -> None:
         super().__init__()
+        self.takes_reference = takes_reference
         self.register_buffer("images_seen", torch.tensor(images_seen))
         self.weight = torch.nn.Parameter(torch.zeros(()))
         self.batches: list[Batch] = []
@@ -41,6 +42,8 @@ class Recorder(LightningModule):
         return self.weight * 1.0
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        assert (batch.reference is not None) == self.takes_reference
+        assert batch.reference is None or batch.reference.shape == batch.images.shape
         self.validated += len(batch.images)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -71,6 +74,39 @@ def test_training_sees_floats_and_continues_at_images_seen(cache: str) -> None:
         assert -1 <= batch.images.min() < batch.images.max() <= 1
         assert batch.labels is None
     assert all(torch.equal(a.images, b.images) for a, b in zip(whole[2:], resumed, strict=True))
+
+
+def test_references_come_in_an_order_of_their_own_and_continue(cache: str) -> None:
+    module = Recorder(takes_reference=True)
+    whole = fit(make(cache, num_val=5), module, steps=6)
+    resumed = fit(make(cache), Recorder(images_seen=8, takes_reference=True), steps=4)
+    plain = fit(make(cache), Recorder(), steps=6)
+    assert module.validated > 0
+    assert all(torch.equal(a.images, b.images) and b.reference is None for a, b in zip(whole, plain, strict=True))
+    references = [batch.reference for batch in whole if batch.reference is not None]
+    again = [batch.reference for batch in resumed if batch.reference is not None]
+    assert all(torch.equal(a, b) for a, b in zip(references[2:], again, strict=True))
+    assert references[0].is_contiguous(memory_format=torch.channels_last)
+    epochs = [torch.cat(references[k : k + 3]) for k in (0, 3)]
+    everything = torch.cat([batch.images for batch in whole[:3]])
+    for epoch in epochs:  # every image once
+        assert sorted(x.numpy().tobytes() for x in epoch) == sorted(x.numpy().tobytes() for x in everything)
+    assert not torch.equal(*epochs)
+    assert not torch.equal(epochs[0], everything)
+
+
+def test_ranks_share_the_references_of_one_process(cache: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def first(*place: int) -> list[Batch]:
+        data = make(cache)
+        monkeypatch.setattr(data, "_place", lambda: place)
+        monkeypatch.setattr(data, "_takes_reference", lambda: True)
+        return list(islice(data.train_dataloader(), 3))
+
+    for whole, even, odd in zip(first(0, 1), first(0, 2), first(1, 2), strict=True):
+        assert whole.reference is not None
+        for got, half in ((even, whole.reference[::2]), (odd, whole.reference[1::2])):
+            assert got.reference is not None
+            assert torch.equal(got.reference, half)
 
 
 def test_workers_load_the_same_batches(cache: str) -> None:

@@ -60,19 +60,19 @@ class ReferenceAttention(PatchwiseAttention):
             raise ValueError(f"unknown sources {sources!r}: expected one of {', '.join(SOURCES)}")
         self.sources = SOURCES[sources]
 
-    def check_pair(self, primary_NCHW: Tensor, reference_NCHW: Tensor) -> None:
+    def check_pair(self, primary_NCHW: Tensor, reference_NCHW: Tensor, kinds: int = 1) -> None:
         """Match the two feature maps with the module and each other.
 
         Raises:
             ValueError: They do not fit.
         """
         self.check_input(primary_NCHW)
-        self.check_input(reference_NCHW)
         (count, *size), (references, *other) = primary_NCHW.shape, reference_NCHW.shape
-        if size != other or not references or count % references:
+        if size != other or count != kinds * references:
+            shared = "" if kinds == 1 else f", shared by {kinds} kinds of primary images"
             raise ValueError(
                 f"primary features of shape {tuple(primary_NCHW.shape)} and reference features of shape "
-                f"{tuple(reference_NCHW.shape)}: give every primary image one reference image of the same size"
+                f"{tuple(reference_NCHW.shape)}: give every primary image one reference image of the same size{shared}"
             )
 
     def hidden(self, maps: dict[Source, Tensor]) -> Tensor:
@@ -81,15 +81,16 @@ class ReferenceAttention(PatchwiseAttention):
         return self.weights.hidden(self.pad(key), spread(query, len(key)))
 
     # Eq. 8: O = attn(K, Q, V) + T_pri
-    def forward(self, primary_NCHW: Tensor, reference_NCHW: Tensor) -> Tensor:
+    def forward(self, primary_NCHW: Tensor, reference_NCHW: Tensor, kinds: int = 1) -> Tensor:
         """Feature maps of the primary and the reference images, pair by pair -> [N, C, H, W].
 
-        With fewer reference images (N / k), each k-th part of the primary images is paired with all of them.
+        The primary images may be of several kinds one after another (real and generated ones): each of the `kinds`
+        equal parts is paired with the same N / kinds reference images.
 
         Raises:
             ValueError: The feature maps do not fit the module or each other.
         """
-        self.check_pair(primary_NCHW, reference_NCHW)
+        self.check_pair(primary_NCHW, reference_NCHW, kinds)
         maps: dict[Source, Tensor] = {
             # Channels last, the shifted views of the values are rows of memory.
             "primary": primary_NCHW.contiguous(memory_format=torch.channels_last),

@@ -33,9 +33,10 @@ class AttentionLayer(nn.Module):
         self.attention.check_size(resolution, resolution)
         self.bias = nn.Parameter(torch.zeros(channels))
 
-    def forward(self, *features: Tensor) -> Tensor:
-        """Primary and, for reference attention, reference features [N, channels, H, W] -> the same shape."""
-        y = self.attention(*features)
+    def forward(self, primary: Tensor, reference: Tensor | None = None) -> Tensor:
+        """Primary features [N, channels, H, W], reference features [N / kinds, ...] -> [N, channels, H, W]."""
+        shared = () if reference is None else (reference, len(primary) // len(reference))
+        y = self.attention(primary, *shared)
         bias = (self.bias * LEAKY_GAIN)[None, :, None, None].to(y.dtype)
         return leaky_relu(torch.add(bias, y, alpha=LEAKY_GAIN))
 

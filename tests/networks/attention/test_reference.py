@@ -90,3 +90,12 @@ def test_mistakes_are_answered_with_what_is_expected() -> None:
         make("eq8")(pair()[0], pair()[1][:1])
     with pytest.raises(ValueError, match="footprint 3 is too large"):
         make("eq8")(torch.zeros(1, 8, 1, 1), torch.zeros(1, 8, 1, 1))
+
+
+@every_form
+def test_kinds_of_primaries_share_their_references(sources: Name) -> None:
+    module, primary, reference = make(sources), feature_map(4, 8, 6, 5), feature_map(2, 8, 6, 5).flip(3)
+    expected = module(primary, torch.cat([reference, reference]))
+    torch.testing.assert_close(module(primary, reference, kinds=2), expected)
+    with pytest.raises(ValueError, match=r"\(4, 8, 6, 5\).*\(1, 8, 6, 5\).*shared by 2 kinds"):
+        module(primary, reference[:1], kinds=2)
