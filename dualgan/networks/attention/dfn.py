@@ -26,6 +26,8 @@ class DFN(SelfAttention):
         ValueError: The bottleneck is not positive.
     """
 
+    has_map = False
+
     def __init__(self, channels: int, bottleneck: int = 56, normalize: bool = False) -> None:
         super().__init__(channels, normalize)
         self.remember(locals())
