@@ -1,4 +1,4 @@
-"""The command line: `dualgan fit | validate | test | predict | generate`."""
+"""The command line: `dualgan fit | validate | test | predict | generate | attention`."""
 
 import os
 import sys
@@ -15,7 +15,10 @@ TRAINER_VERBS = {
     "test": "the same on the data's test images",
     "predict": "write N generated images to a folder or zip, on any number of devices",
 }
-COMMANDS = {"generate": "write images of chosen seeds from a checkpoint; needs neither data nor configuration"}
+COMMANDS = {
+    "generate": "write images of chosen seeds from a checkpoint; needs neither data nor configuration",
+    "attention": "draw where the generator's attention looks from some positions of its images",
+}
 
 OVERVIEW = f"""\
 dualgan {__version__}: GANs with dual contrastive loss and attention
