@@ -18,8 +18,8 @@ discriminator = partial(StyleGAN2Discriminator, mapping_layers=2, **WIDTH)
 
 
 def tiny_gan(resolution: int = 8, **settings: Any) -> GAN:
-    settings = {"total_kimg": 1.0, "r1_gamma": 1.0, **settings}
-    return GAN(resolution, generator=generator, discriminator=discriminator, **settings)
+    networks = {"generator": generator, "discriminator": discriminator}
+    return GAN(resolution, **{"total_kimg": 1.0, "r1_gamma": 1.0, **networks, **settings})
 
 
 class Noise(IterableDataset[Batch]):
