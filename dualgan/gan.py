@@ -21,6 +21,7 @@ from dualgan.schedule import (
     check_batch,
     check_precision,
     check_settings,
+    cooldown_factor,
     default_warmup_kimg,
     ema_decay,
     is_due,
@@ -62,6 +63,8 @@ class GAN(Players):
         ema_rampup: Bound the half-life by this fraction of the images seen so far; null for none.
         warmup_kimg: Start with the non-saturating loss for this long; null is about 20 epochs, at most 6 % of the
             training, for losses that need it and 0 for the others.
+        cooldown_kimg: Let both learning rates fall linearly to 0 over this long at the end of the training; 0 keeps
+            them constant, as the paper does.
         micro_batch: Images per device and backward pass; null is the whole batch of the device.
         max_non_finite: Stop the run after this many minibatches in a row with a non-finite loss or gradient.
         seed: Seed of everything random in the training; taken from seed_everything on the command line.
@@ -96,6 +99,7 @@ class GAN(Players):
         ema_kimg: float = 10.0,
         ema_rampup: float | None = None,
         warmup_kimg: float | None = None,
+        cooldown_kimg: float = 0.0,
         micro_batch: int | None = None,
         max_non_finite: int = 10,
         seed: int = 0,
@@ -109,6 +113,7 @@ class GAN(Players):
             not_negative={
                 "r1_gamma": r1_gamma, "r2_gamma": r2_gamma, "gradient_penalty": gradient_penalty,
                 "path_length_weight": path_length_weight, "warmup_kimg": warmup_kimg,
+                "cooldown_kimg": cooldown_kimg,
             },
             probabilities={"style_mixing": style_mixing},
         )  # fmt: skip
@@ -123,6 +128,7 @@ class GAN(Players):
         self.learning_rate, self.betas, self.eps = learning_rate, betas, eps
         self.d_reg_interval, self.g_reg_interval = d_reg_interval, g_reg_interval
         self.ema_kimg, self.ema_rampup = ema_kimg, ema_rampup
+        self.cooldown_kimg = cooldown_kimg
         self.micro_batch, self.max_non_finite = micro_batch, max_non_finite
 
         penalties: list[DiscriminatorPenalty] = [R1(r1_gamma), R2(r2_gamma), GradientPenalty(gradient_penalty)]
@@ -165,7 +171,13 @@ class GAN(Players):
 
     def _adam_settings(self, player: int) -> dict[str, Any]:
         intervals = [self.g_reg_interval if self.path_length else None, self.d_reg_interval if self.penalties else None]
-        return lazy_adam(self.learning_rate, self.betas, intervals[player]) | {"eps": self.eps}
+        learning_rate = self.learning_rate * cooldown_factor(self.clock, self.total_images, self.cooldown_kimg)
+        return lazy_adam(learning_rate, self.betas, intervals[player]) | {"eps": self.eps}
+
+    def _update_optimizers(self) -> None:
+        for player, optimizer in enumerate(self.trainer.optimizers):
+            for group in optimizer.param_groups:
+                group.update(self._adam_settings(player))
 
     def on_fit_start(self) -> None:
         """Take the clock from the restored buffer."""
@@ -173,9 +185,7 @@ class GAN(Players):
 
     def on_train_start(self) -> None:
         """Take the optimizer settings from this run's configuration: restored ones bring the old run's back."""
-        for player, optimizer in enumerate(self.trainer.optimizers):
-            for group in optimizer.param_groups:
-                group.update(self._adam_settings(player))
+        self._update_optimizers()
         if self.clock >= self.total_images:
             self.trainer.should_stop = True  # a finished run was resumed
 
@@ -186,6 +196,8 @@ class GAN(Players):
         real, labels = batch
         minibatch = self.clock // (len(real) * world_size())
         self.step_is_finite = torch.ones((), dtype=torch.bool, device=self.device)
+        if self.cooldown_kimg:
+            self._update_optimizers()
         self.generator_step(real, labels)
         if self.path_length and is_due(minibatch, self.g_reg_interval):
             self.path_length_step(self.path_length, len(real), labels)

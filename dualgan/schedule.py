@@ -24,6 +24,12 @@ def ema_decay(batch: int, images_seen: int, ema_kimg: float, rampup: float | Non
     return float(0.5 ** (batch / max(half_life, 1e-8)))
 
 
+def cooldown_factor(images_seen: int, total_images: int, cooldown_kimg: float) -> float:
+    """Factor on the learning rates: 1, then a straight line down to 0 at the end of the training."""
+    left = total_images - images_seen
+    return max(min(1.0, left / (cooldown_kimg * 1000)), 0.0) if cooldown_kimg else 1.0
+
+
 def default_warmup_kimg(dataset_size: int, total_images: int) -> float:
     """About 20 epochs as in the paper, but at most 6 % of the training: large sets would never leave the warm-up."""
     return min(20 * dataset_size, 0.06 * total_images) / 1000

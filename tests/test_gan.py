@@ -342,9 +342,24 @@ def test_resuming_a_finished_run_trains_no_further(tmp_path: Path) -> None:
     assert gan.clock == 16
 
 
+def test_both_players_slow_down_at_the_end() -> None:
+    gan = tiny_gan(total_kimg=0.064, cooldown_kimg=0.048, learning_rate=0.01)
+    train(gan, steps=5, batch=8)  # the fifth step starts after 32 of 64 images, a third of the way down
+    for optimizer, interval in zip(gan.trainer.optimizers, (4, 16), strict=True):
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(0.01 * 2 / 3 * interval / (interval + 1))
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("micro_batch", 0), ("total_kimg", -1.0), ("r1_gamma", -5.0), ("g_reg_interval", 0), ("learning_rate", 0.0)],
+    [
+        ("style_mixing", 1.5),
+        ("cooldown_kimg", -1.0),
+        ("micro_batch", 0),
+        ("total_kimg", -1.0),
+        ("r1_gamma", -5.0),
+        ("g_reg_interval", 0),
+        ("learning_rate", 0.0),
+    ],
 )
 def test_numbers_out_of_range_are_named(name: str, value: float) -> None:
     settings: dict[str, Any] = {name: value}

@@ -1,6 +1,14 @@
 import pytest
 
-from dualgan.schedule import check_batch, check_precision, default_warmup_kimg, ema_decay, is_due, lazy_adam
+from dualgan.schedule import (
+    check_batch,
+    check_precision,
+    cooldown_factor,
+    default_warmup_kimg,
+    ema_decay,
+    is_due,
+    lazy_adam,
+)
 
 
 def test_due_at_multiples() -> None:
@@ -31,6 +39,12 @@ def test_ema_ramp_up_bounds_the_half_life_by_what_was_seen() -> None:
 def test_warm_up_is_twenty_epochs_but_a_small_part_of_the_training() -> None:
     assert default_warmup_kimg(1000, 25_000_000) == 20
     assert default_warmup_kimg(3_000_000, 25_000_000) == 1500
+
+
+def test_a_cooldown_is_a_straight_line_to_the_end() -> None:
+    assert [cooldown_factor(seen, 30_000, 10) for seen in (0, 20_000, 25_000, 30_000)] == [1, 1, 0.5, 0]
+    assert cooldown_factor(30_008, 30_000, 10) == 0  # the last batch may pass the end
+    assert cooldown_factor(29_999, 30_000, 0) == 1
 
 
 def test_precisions() -> None:
