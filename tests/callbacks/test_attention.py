@@ -1,5 +1,6 @@
 """Attention maps during training."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,15 @@ from dualgan import load_generator
 from dualgan.attention_figure import draw_attention, render
 from dualgan.callbacks import AttentionMaps
 from dualgan.networks.attention import DFN, SAN
-from dualgan.networks.stylegan2 import StyleGAN2Generator
 from tests.conftest import TINY, RunCLI
-from tests.tiny import WIDTH, tiny_gan, train
+from tests.tiny import generator, tiny_gan, train
 
 SAN_AT_8 = ("--model.generator.attention", "SAN", "--model.generator.attention_resolution", 8)
 POSITIONS = [(0.25, 0.5), (0.7, 0.3)]
 
 
 def build(attention: Any) -> Any:
-    def generator(*shape: int) -> StyleGAN2Generator:
-        return StyleGAN2Generator(*shape, z_dim=16, w_dim=16, attention=attention, attention_resolution=8, **WIDTH)
-
-    return generator
+    return partial(generator, attention=attention, attention_resolution=8)
 
 
 def names(folder: Path) -> list[str]:
@@ -57,7 +54,7 @@ def test_a_resumed_run_takes_the_options_from_its_configuration(run_cli: RunCLI)
 
 
 def test_drawing_leaves_the_training_alone(tmp_path: Path) -> None:
-    states = []
+    states: list[dict[str, torch.Tensor]] = []
     for callbacks in ([], [AttentionMaps(every_kimg=0.008, seeds=1, positions=[(0.5, 0.5)])]):
         torch.manual_seed(len(states))  # the training's numbers come from its own seed
         gan = tiny_gan(generator=build(SAN))
