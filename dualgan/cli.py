@@ -1,4 +1,4 @@
-"""The command line: `dualgan fit | validate | test | predict | generate | complexity`."""
+"""The command line: `dualgan fit | validate | test | predict | generate | attention | complexity`."""
 
 import os
 import sys
@@ -16,7 +16,10 @@ TRAINER_VERBS = {
     "test": "the same on the data's test images",
     "predict": "write N generated images to a folder or zip, on any number of devices",
 }
-COMMANDS = {"generate": "write images of chosen seeds from a checkpoint; needs neither data nor configuration"}
+COMMANDS = {
+    "generate": "write images of chosen seeds from a checkpoint; needs neither data nor configuration",
+    "attention": "draw where the generator's attention looks from some positions of its images",
+}
 CONFIG_COMMANDS = {"complexity": "count parameters and multiply-adds of a configuration's networks"}
 VERBS = TRAINER_VERBS | COMMANDS | CONFIG_COMMANDS
 

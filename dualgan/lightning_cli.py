@@ -16,7 +16,15 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveCon
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import DDPStrategy
 
-from dualgan.callbacks import KimgProgressBar, MarginWarning, Predictions, Quality, RunCheckpoint, SampleGrid
+from dualgan.callbacks import (
+    AttentionMaps,
+    KimgProgressBar,
+    MarginWarning,
+    Predictions,
+    Quality,
+    RunCheckpoint,
+    SampleGrid,
+)
 from dualgan.callbacks.console import is_rank_zero, quiet_libraries, say
 from dualgan.callbacks.run import RunCSVLogger, WandbOptions, wandb_logger
 from dualgan.checkpoints import read_checkpoint
@@ -33,6 +41,7 @@ C = TypeVar("C", bound=Callback)
 SECTIONS: dict[str, type] = {
     "quality": Quality,
     "samples": SampleGrid,
+    "attention_maps": AttentionMaps,
     "checkpoints": RunCheckpoint,
     "predictions": Predictions,
 }

@@ -1,6 +1,7 @@
 """Images from seeds: the same seed gives the same latent and class on every device, in any batch, on any rank."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -78,9 +79,7 @@ def _batches(
     device: torch.device,
 ) -> Iterator[Tensor]:
     z_dim = int(generator.z_dim)  # type: ignore[arg-type]
-    was_training = {module: module.training for module in generator.modules()}
-    generator.eval()
-    try:
+    with evaluating(generator):
         for start in range(0, len(seeds), batch_size):
             stop = start + batch_size
             z = latents(seeds[start:stop], z_dim).to(device)
@@ -89,6 +88,15 @@ def _batches(
             with torch.inference_mode():
                 images = to_uint8(generator(z, classes, truncation_psi=truncation_psi, noise_mode=noise_mode))
             yield images
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Eval mode inside of the block; every submodule's training flag is restored after it."""
+    was_training = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        yield
     finally:
         for module, training in was_training.items():
             module.training = training

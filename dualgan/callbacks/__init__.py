@@ -1,5 +1,6 @@
 """Callbacks: when things happen."""
 
+from dualgan.callbacks.attention import AttentionMaps
 from dualgan.callbacks.checkpoint import RunCheckpoint
 from dualgan.callbacks.contrast import MarginWarning
 from dualgan.callbacks.predictions import Predictions
@@ -7,4 +8,4 @@ from dualgan.callbacks.progress import KimgProgressBar
 from dualgan.callbacks.quality import Quality
 from dualgan.callbacks.samples import SampleGrid
 
-__all__ = ["KimgProgressBar", "MarginWarning", "Predictions", "Quality", "RunCheckpoint", "SampleGrid"]
+__all__ = ["AttentionMaps", "KimgProgressBar", "MarginWarning", "Predictions", "Quality", "RunCheckpoint", "SampleGrid"]

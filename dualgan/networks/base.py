@@ -1,11 +1,12 @@
 """What every generator and discriminator answers, whatever its architecture."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from dualgan.networks.attention.base import attention_class, describe_attention
+from dualgan.networks.attention.base import Position, attention_class, describe_attention
 from dualgan.networks.description import Described
 
 NoiseMode = str  # "random" | "const" | "none"
@@ -37,6 +38,7 @@ class Generator(Network):
     num_classes: int
     num_channels: int
     resolution: int
+    attention_resolution: int | None = None
     mapping: nn.Module
     synthesis: nn.Module
 
@@ -51,6 +53,14 @@ class Generator(Network):
         ws = self.mapping(z, labels, truncation_psi=truncation_psi)
         images: Tensor = self.synthesis(ws, noise_mode=noise_mode)
         return images
+
+    def attention_maps(self, ws: Tensor, positions: Sequence[Position]) -> Tensor:
+        """Ws [N, num_ws, w_dim] and P pixels (row, column) of the map at `attention_resolution` -> [N, P, ...].
+
+        Raises:
+            ValueError: The generator has no attention or one without maps, or a position lies outside.
+        """
+        raise ValueError(f"{type(self).__name__} has no attention: take a StyleGAN2Generator with attention=SAN")
 
 
 class Discriminator(Network):

@@ -9,8 +9,18 @@ from dualgan.lightning_cli import DualGANCLI, Parser
 from dualgan.version import __version__
 from tests.conftest import RunCLI
 
-VERBS = ("fit", "validate", "test", "predict", "generate")
-OURS = ("model.", "data", "quality.", "samples.", "checkpoints.", "predictions.", "wandb.", "run_dir")
+VERBS = ("fit", "validate", "test", "predict", "generate", "attention")
+OURS = (
+    "model.",
+    "data",
+    "quality.",
+    "samples.",
+    "attention_maps.",
+    "checkpoints.",
+    "predictions.",
+    "wandb.",
+    "run_dir",
+)
 
 
 def actions() -> Iterator[argparse.Action]:
@@ -54,6 +64,12 @@ def test_every_argument_of_a_data_set_has_help(dataset: str, run_cli: RunCLI) ->
     for option in out.split("--data.")[1:]:
         explanation = option.split("(")[0].split(None, 1)
         assert len(explanation) == 2, option
+
+
+def test_attention_explains_its_arguments(run_cli: RunCLI) -> None:
+    out = run_cli.succeeds("attention", "--help")
+    for name in ("--ckpt", "--seeds", "--positions", "--truncation_psi", "--out", "--label"):
+        assert name in out
 
 
 def test_generate_explains_its_arguments(run_cli: RunCLI) -> None:

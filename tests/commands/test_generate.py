@@ -3,34 +3,13 @@
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from dualgan.checkpoints import header
-from dualgan.commands.generate import parse_seeds
-from dualgan.networks import StyleGAN2Discriminator, StyleGAN2Generator
+from dualgan.commands.options import parse_seeds
 from tests.conftest import RunCLI
-
-WIDTH: dict[str, Any] = {"channel_base": 64, "mapping_layers": 2}
-
-
-@pytest.fixture
-def checkpoint(in_empty_folder: Path) -> Callable[..., Path]:
-    """Write a checkpoint of an untrained generator."""
-
-    def save(num_channels: int = 3, num_classes: int = 0) -> Path:
-        torch.manual_seed(0)
-        G = StyleGAN2Generator(8, num_channels, num_classes, z_dim=8, w_dim=8, **WIDTH)
-        D = StyleGAN2Discriminator(8, num_channels, num_classes, **WIDTH)
-        state = {f"generator_ema.{name}": value for name, value in G.state_dict().items()}
-        torch.save({"dualgan": header(G, D), "state_dict": state}, "made.ckpt")
-        return in_empty_folder / "made.ckpt"
-
-    return save
 
 
 def image(path: Path) -> np.ndarray:

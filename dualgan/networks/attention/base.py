@@ -31,6 +31,7 @@ class Attention(Described, nn.Module):
     """
 
     registry: ClassVar[dict[str, type["Attention"]]] = {}
+    footprint: int | None = None  # rows and columns of the patch that a position looks at; None is the whole map
 
     def __init_subclass__(cls, registered: bool = True, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -80,6 +81,8 @@ class Attention(Described, nn.Module):
 
 class SelfAttention(Attention, registered=False):
     """Attention of one feature map on itself."""
+
+    has_map: ClassVar[bool] = True
 
     def forward(self, x_NCHW: Tensor, style_NC: Tensor | None = None) -> Tensor:
         """Feature map, and a style that modulates the 1x1 convolutions on it -> feature map of the same shape.

@@ -26,6 +26,8 @@ class DFN(SelfAttention):
         ValueError: The bottleneck is not positive.
     """
 
+    has_map = False
+
     def __init__(self, channels: int, bottleneck: int = 56, normalize: bool = False) -> None:
         super().__init__(channels, normalize)
         self.remember(locals())
@@ -34,15 +36,16 @@ class DFN(SelfAttention):
                 f"bottleneck {bottleneck} is not positive: 56 gives about the paper's number of parameters"
             )
         self.squeeze = Projection(channels, bottleneck, bias=True, activate=True)
-        # Demodulation cancels any constant scale of these.
-        self.weight = nn.Parameter(torch.randn(bottleneck, channels, channels, 3, 3))
+        # Demodulation cancels any constant scale of these. Two dimensions: with five, no module that holds this one
+        # could be moved to channels_last.
+        self.weight = nn.Parameter(torch.randn(bottleneck, channels * channels * 9))
 
     def filters(self, x_NCHW: Tensor, style_NC: Tensor | None) -> Tensor:
         """Feature map -> filters [N, C, C, 3, 3] before demodulation."""
         mean_NC11 = x_NCHW.mean(dim=(2, 3), keepdim=True)
         code_NB = self.squeeze(modulate(mean_NC11, style_NC), style_NC).flatten(1)
-        filter_NF = torch.mm(code_NB, self.weight.flatten(1).to(code_NB.dtype))
-        return filter_NF.view(-1, *self.weight.shape[1:])
+        filter_NF = torch.mm(code_NB, self.weight.to(code_NB.dtype))
+        return filter_NF.view(-1, self.channels, self.channels, 3, 3)
 
     # One convolution of N groups is N convolutions of one group each.
     def attend(self, x_NCHW: Tensor, style_NC: Tensor | None) -> Tensor:

@@ -72,6 +72,8 @@ class PatchwiseAttention(Attention, registered=False):
         ValueError: The channels are no multiple of 4, or the footprint is not positive.
     """
 
+    footprint: int
+
     def __init__(self, channels: int, footprint: int = 7, normalize: bool = False) -> None:
         super().__init__(channels, normalize, divisor=SHARE)
         if footprint < 1:

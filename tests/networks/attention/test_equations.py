@@ -142,7 +142,7 @@ def test_dfn_is_a_convolution_per_sample(with_style: bool) -> None:
     x, s = feature_map(2, 8, 5, 4), style(with_style)
     code = project(dfn.squeeze, x.mean(dim=(2, 3), keepdim=True), s).flatten(1)
     for n in range(2):
-        weight = torch.einsum("b,boikl->oikl", code[n], dfn.weight)
+        weight = torch.einsum("b,boikl->oikl", code[n], dfn.weight.view(-1, 8, 8, 3, 3))
         weight = weight / (weight.square().sum(dim=(1, 2, 3), keepdim=True) + 1e-8).sqrt()
         expected = F.conv2d(x[n : n + 1], weight, padding=1) + x[n : n + 1]
         torch.testing.assert_close(dfn(x, s)[n : n + 1], expected)

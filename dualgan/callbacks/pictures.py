@@ -1,0 +1,58 @@
+"""Pictures of the averaged generator during training: the same latents again and again."""
+
+from typing import Any
+
+import numpy as np
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from dualgan.callbacks.clock import check_interval, crossed
+from dualgan.callbacks.run import log_picture, run_folder
+from dualgan.gan import GAN
+from dualgan.pictures import save_png
+
+
+class Pictures(Callback):
+    """Writes NAME/kimg_NNNNN.NNN.png before, during and after training, and logs it as NAME. A base class.
+
+    Args:
+        name: Folder in the run's folder, and key in the loggers.
+        section: Name of the options on the command line.
+        every_kimg: Thousands of images between pictures.
+    """
+
+    def __init__(self, name: str, section: str, every_kimg: float) -> None:
+        self.name, self.every_kimg = name, check_interval(every_kimg, section)
+        self.last_kimg = -1.0
+
+    def picture(self, gan: GAN) -> np.ndarray | None:
+        """The picture, uint8 [H, W, C]; draws no numbers from torch's global generators. None where there is none."""
+        raise NotImplementedError
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show the untrained generator."""
+        assert isinstance(pl_module, GAN)
+        if pl_module.clock == 0:
+            self._show(trainer, pl_module)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Show where a picture is due."""
+        assert isinstance(pl_module, GAN)
+        if crossed(pl_module, batch, self.every_kimg):
+            self._show(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show the final generator."""
+        assert isinstance(pl_module, GAN)
+        self._show(trainer, pl_module)
+
+    def _show(self, trainer: Trainer, gan: GAN) -> None:
+        kimg = gan.clock / 1000
+        if not trainer.is_global_zero or kimg == self.last_kimg:
+            return
+        self.last_kimg = kimg
+        picture = self.picture(gan)
+        if picture is not None:
+            save_png(picture, run_folder(trainer) / self.name / f"kimg_{kimg:09.3f}.png")
+            log_picture(trainer, self.name, picture, kimg)

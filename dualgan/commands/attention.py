@@ -1,0 +1,121 @@
+"""`dualgan attention`: where the generator looks from chosen positions of its images."""
+
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from dualgan.attention_figure import (
+    DEFAULT_POSITIONS,
+    MAX_SEEDS,
+    Fraction,
+    check_positions,
+    draw_attention,
+    mapped_attention,
+    render,
+)
+from dualgan.checkpoints import load_generator
+from dualgan.commands.options import chosen_labels, find_device, parse_seeds
+from dualgan.networks import Generator
+from dualgan.parsing import ParagraphParser
+from dualgan.pictures import save_png
+
+
+def parse_positions(words: Sequence[str]) -> list[Fraction]:
+    """Read pairs such as "0.25,0.5".
+
+    Raises:
+        ValueError: Something else, or a position that lies outside of the image.
+    """
+    positions: list[Fraction] = []
+    for word in words:
+        try:
+            row, column = (float(part) for part in word.split(","))
+        except ValueError:
+            raise ValueError(
+                f"positions {word!r}: expected row,column as parts of the image's height and width, from 0 to below "
+                f"1, such as 0.25,0.5"
+            ) from None
+        positions.append((row, column))
+    check_positions(positions)
+    return positions
+
+
+def run(
+    ckpt: str,
+    out: str,
+    seeds: str = "0-3",
+    positions: list[str] | None = None,
+    truncation_psi: float = 1.0,
+    label: int | None = None,
+    device: str = "auto",
+) -> None:
+    """Draw the averaged generator's images of chosen seeds with attention maps; needs neither data nor configuration.
+
+    Args:
+        ckpt: Checkpoint of a run whose generator has attention.
+        out: File that ends in .png for one figure with a row per seed, or folder for one figure per seed.
+        seeds: Numbers and ranges such as 0-3 or 1,5,10-12.
+        positions: Where to look from; by default three places.
+        truncation_psi: 1 for none; smaller values trade variety for quality.
+        label: Class to generate, for a conditional generator; by default each seed draws one.
+        device: "auto", "cpu", "cuda", ...
+    """
+    numbers = parse_seeds(seeds)
+    chosen = parse_positions(positions) if positions else list(DEFAULT_POSITIONS)
+    figures = planned_figures(Path(out), numbers)
+    place = find_device(device)
+    generator = load_generator(ckpt)
+    mapped_attention(generator)  # complains before any file is written
+    labels = chosen_labels(label, generator.num_classes, 1)
+    generator = generator.to(place)
+    for path, group in figures.items():
+        _write(path, generator, group, chosen, labels, truncation_psi)
+    print(f"Wrote attention maps of {len(numbers)} images to {out}")
+
+
+def planned_figures(out: Path, seeds: list[int]) -> dict[Path, list[int]]:
+    """The seeds of every figure's file: all in one .png, or one each in a folder.
+
+    Raises:
+        ValueError: A file of another format, or more seeds than a figure has room for.
+    """
+    if out.suffix.lower() == ".png":
+        if len(seeds) > MAX_SEEDS:
+            raise ValueError(
+                f"out {str(out)!r} for {len(seeds)} seeds: a figure has room for {MAX_SEEDS}; give a folder, which "
+                f"gets one figure per seed"
+            )
+        return {out: seeds}
+    if out.suffix[1:].isalpha():
+        raise ValueError(f"out {str(out)!r} has an unknown ending: figures are .png; give such a file or a folder")
+    return {out / f"seed{seed:06d}.png": [seed] for seed in seeds}
+
+
+def _write(
+    path: Path,
+    generator: Generator,
+    seeds: list[int],
+    positions: list[Fraction],
+    label: Tensor | None,
+    truncation_psi: float,
+) -> None:
+    labels = None if label is None else label.expand(len(seeds))
+    figure = draw_attention(generator, seeds, positions, labels=labels, truncation_psi=truncation_psi)
+    save_png(render(figure), path)
+
+
+def main(args: list[str]) -> None:
+    """Run the command with the words of the command line."""
+    parser = ParagraphParser(prog="dualgan attention", allow_abbrev=False)
+    parser.add_function_arguments(run, as_positional=False, skip={"positions"}, as_group=False)
+    parser.add_argument(
+        "--positions",
+        nargs="+",
+        metavar="ROW,COLUMN",
+        help="Where to look from, as parts of the image's height and width from 0 to below 1, such as 0.25,0.5 "
+        "0.7,0.3; by default three places.",
+    )
+    parser.description = inspect.getdoc(run).split("\n")[0]  # type: ignore[union-attr]
+    run(**parser.parse_args(args).as_dict())

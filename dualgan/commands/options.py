@@ -1,0 +1,50 @@
+"""Options that several commands share: seeds, class and device."""
+
+import torch
+from torch import Tensor
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Read "0-63" or "1,5,10-12".
+
+    Raises:
+        ValueError: Anything else.
+    """
+    seeds: list[int] = []
+    for item in text.split(","):
+        first, dash, last = item.strip().partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()):
+            raise ValueError(f"seeds {text!r}: expected numbers and ranges such as 0-63 or 1,5,10-12")
+        seeds += range(int(first), int(last if dash else first) + 1)
+    if not seeds:
+        raise ValueError(f"seeds {text!r} is an empty range: the first seed must not be above the last")
+    return seeds
+
+
+def chosen_labels(label: int | None, num_classes: int, count: int) -> Tensor | None:
+    """The same class for every image, or None where none was chosen.
+
+    Raises:
+        ValueError: The generator has no such class.
+    """
+    if label is None:
+        return None
+    if num_classes == 0:
+        raise ValueError(f"label {label} was given, but this generator has no classes: leave it out")
+    if not 0 <= label < num_classes:
+        raise ValueError(f"label {label} is out of range: this generator has the classes 0 to {num_classes - 1}")
+    return torch.full((count,), label)
+
+
+def find_device(name: str) -> torch.device:
+    """The device of a name; "auto" is a GPU where there is one.
+
+    Raises:
+        ValueError: There is no such device.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
+        raise ValueError(f"device {name!r} is not available here: expected auto, cpu, cuda, cuda:1, ...") from error
