@@ -1,8 +1,9 @@
-"""The command line: `dualgan fit | validate | test | predict | generate`."""
+"""The command line: `dualgan fit | validate | test | predict | generate | complexity`."""
 
 import os
 import sys
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
@@ -16,13 +17,15 @@ TRAINER_VERBS = {
     "predict": "write N generated images to a folder or zip, on any number of devices",
 }
 COMMANDS = {"generate": "write images of chosen seeds from a checkpoint; needs neither data nor configuration"}
+CONFIG_COMMANDS = {"complexity": "count parameters and multiply-adds of a configuration's networks"}
+VERBS = TRAINER_VERBS | COMMANDS | CONFIG_COMMANDS
 
 OVERVIEW = f"""\
 dualgan {__version__}: GANs with dual contrastive loss and attention
 
 usage: dualgan VERB [options]      dualgan VERB --help explains each
 
-""" + "\n".join(f"  {verb:<10} {text}" for verb, text in (TRAINER_VERBS | COMMANDS).items())
+""" + "\n".join(f"  {verb:<10} {text}" for verb, text in VERBS.items())
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -41,8 +44,8 @@ def main(args: Sequence[str] | None = None) -> int:
     if not words or words[0] in ("-h", "--help"):
         print(OVERVIEW)
         return 0
-    if words[0] not in TRAINER_VERBS | COMMANDS:
-        return _complain(f"unknown verb {words[0]!r}: expected one of {', '.join(TRAINER_VERBS | COMMANDS)}")
+    if words[0] not in VERBS:
+        return _complain(f"unknown verb {words[0]!r}: expected one of {', '.join(VERBS)}")
     try:
         return _run(words)
     except ValueError as error:
@@ -68,8 +71,11 @@ def _run(words: list[str]) -> int:
         run: Callable[[list[str]], None] = import_module(f"dualgan.commands.{words[0]}").main
         run(words[1:])
         return 0
-    from dualgan.lightning_cli import run_trainer
+    from dualgan.lightning_cli import parse_fit, run_trainer
 
+    if words[0] in CONFIG_COMMANDS:
+        import_module(f"dualgan.commands.{words[0]}").main(words[1:], lambda given: parse_fit(resolve_configs(given)))
+        return 0
     return run_trainer(resolve_configs(words))
 
 
@@ -80,7 +86,7 @@ def config_folders() -> list[Path]:
 
 
 def resolve_configs(words: list[str]) -> list[str]:
-    """Let `--config NAME.yaml` find a shipped configuration from any folder.
+    """Let `--config NAME.yaml` find a shipped configuration from any folder, with or without its subfolder.
 
     Raises:
         ValueError: A named file is neither here nor shipped.
@@ -94,15 +100,25 @@ def resolve_configs(words: list[str]) -> list[str]:
     return resolved
 
 
+def shipped_configs() -> list[Path]:
+    """All shipped configurations, those in subfolders included, in the order of their names; each name is unique."""
+    found = {path.name: path for folder in reversed(config_folders()) for path in folder.rglob("*.yaml")}
+    return [found[name] for name in sorted(found)]
+
+
 def _find_config(name: str) -> str:
     if Path(name).is_file() or "\n" in name:
         return name
-    for folder in config_folders():
-        shipped = folder / Path(name).name
-        if shipped.is_file() and Path(name).parent.name in ("", "configs"):
-            return os.fspath(shipped)
-    known = sorted({path.name for folder in config_folders() for path in folder.glob("*.yaml")})
-    raise ValueError(f"no configuration {name!r}: it is neither a file nor one of the shipped {', '.join(known)}")
+    parts = Path(name).parts
+    wanted = parts[1:] if parts[:1] == ("configs",) else parts
+    for path in shipped_configs():
+        if path.parts[-len(wanted) :] == wanted:
+            return os.fspath(path)
+    known = [path.name for path in shipped_configs()]
+    if close := get_close_matches(Path(name).name, known, n=1, cutoff=0.8):
+        raise ValueError(f"no configuration {name!r}: it is neither a file nor shipped; did you mean {close[0]!r}?")
+    sets = ", ".join(path.name for path in shipped_configs() if path.parent.name != "overlays")
+    raise ValueError(f"no configuration {name!r}: it is neither a file nor one of the shipped {sets}, nor an overlay")
 
 
 def entry_point() -> NoReturn:

@@ -1,5 +1,6 @@
 """LightningCLI for GANs: the run's folder, loggers, precision, devices and checkpoints by name."""
 
+import copy
 import os
 import re
 import secrets
@@ -115,8 +116,8 @@ class DualGANCLI(LightningCLI):
             "--run_dir",
             type=str | None,
             default=None,
-            help="Folder of the run: config.yaml, metrics.csv, samples/, checkpoints/. By default runs/NAME_OF_CONFIG, "
-            "or with --config RUN/config.yaml of a run the folder RUN",
+            help="Folder of the run: config.yaml, metrics.csv, samples/, checkpoints/. By default runs/NAME_OF_CONFIG "
+            "(several are joined by +), or with --config RUN/config.yaml of a run the folder RUN",
         )
         parser.add_class_arguments(WandbOptions, "wandb")
         for section, callback in SECTIONS.items():
@@ -207,29 +208,50 @@ class DualGANCLI(LightningCLI):
         say(summary(self.trainer, self.model))
 
 
+class ParsedCLI(DualGANCLI):
+    """Stops when the words are understood: draws no seed, builds nothing, runs nothing."""
+
+    def _set_seed(self) -> None: ...
+
+    def before_instantiate_classes(self) -> None:
+        """Leave the configuration as it was given."""
+
+    def instantiate_classes(self) -> None:
+        """Build nothing."""
+
+    def _run_subcommand(self, subcommand: str) -> None: ...
+
+
+SETTINGS: dict[str, Any] = {
+    "model_class": GAN,
+    "datamodule_class": ImageDataModule,
+    "subclass_mode_data": True,
+    "auto_configure_optimizers": False,
+    "save_config_callback": RunConfig,
+    "seed_everything_default": 0,
+    "trainer_defaults": {
+        "max_epochs": -1,
+        "num_sanity_val_steps": 0,
+        "use_distributed_sampler": False,  # the sampler is a pure function of seed, clock and rank
+        "enable_model_summary": False,
+        "precision": "32-true",
+    },
+    "parser_class": Parser,
+    "parser_kwargs": {"allow_abbrev": False},
+}
+
+
+def parse_fit(words: list[str]) -> Namespace:
+    """What `dualgan fit` with the given words would train with; nothing is built and no data is read."""
+    with quiet_libraries():
+        return ParsedCLI("fit", args=["fit", *words], **copy.deepcopy(SETTINGS))._options
+
+
 def run_trainer(words: list[str]) -> int:
     """Run `fit`, `validate`, `test` or `predict` with the given words; returns the exit code."""
     with quiet_libraries():
         try:
-            cli = DualGANCLI(
-                words[0],
-                model_class=GAN,
-                datamodule_class=ImageDataModule,
-                args=words,
-                subclass_mode_data=True,
-                auto_configure_optimizers=False,
-                save_config_callback=RunConfig,
-                seed_everything_default=0,
-                trainer_defaults={
-                    "max_epochs": -1,
-                    "num_sanity_val_steps": 0,
-                    "use_distributed_sampler": False,  # the sampler is a pure function of seed, clock and rank
-                    "enable_model_summary": False,
-                    "precision": "32-true",
-                },
-                parser_class=Parser,
-                parser_kwargs={"allow_abbrev": False},
-            )
+            cli = DualGANCLI(words[0], args=words, **copy.deepcopy(SETTINGS))
         except DivergenceError as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
@@ -278,11 +300,18 @@ def check_automatic_only(trainer: Namespace) -> None:
 
 
 def default_run_dir(configs: list[Any] | None) -> Path:
-    """The folder of a run's own config.yaml, or runs/NAME for any other configuration."""
+    """The folder of a run's own config.yaml; for other configurations runs/NAME, or runs/NAME+NAME for several."""
     if not configs:
         return Path("runs") / "default"
-    last = Path(str(configs[-1]))
-    return last.parent if last.name == "config.yaml" and holds_run(last.parent) else Path("runs") / last.stem
+    paths = [Path(str(config)) for config in configs]
+    if is_of_run(paths[-1]):
+        return paths[-1].parent
+    return Path("runs") / "+".join(path.parent.name if is_of_run(path) else path.stem for path in paths)
+
+
+def is_of_run(config: Path) -> bool:
+    """Whether this is the configuration that a run has written down."""
+    return config.name == "config.yaml" and holds_run(config.parent)
 
 
 def holds_run(folder: Path) -> bool:

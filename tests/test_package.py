@@ -31,7 +31,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_wheel_carries_the_configurations(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    assert {f"dualgan/configs/{path.name}" for path in (ROOT / "configs").glob("*.yaml")} <= names
+    configs = [path.relative_to(ROOT) for path in (ROOT / "configs").rglob("*.yaml")]
+    assert {f"dualgan/{path.as_posix()}" for path in configs} <= names
     assert "dualgan/py.typed" in names
     assert not [name for name in names if name.startswith("tests")]
 
