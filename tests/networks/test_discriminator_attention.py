@@ -107,7 +107,9 @@ def test_the_trunk_sees_each_image_once_in_a_step_of_d() -> None:
     D, (real, fake, reference) = discriminator(Eq8, 8), images(3)
     passes = seen_by(D.get_submodule("b16"), lambda: D.pair(real, fake, None, reference))
     assert [len(inputs[0]) for inputs in passes] == [24]
-    ((primary, other),) = seen_by(D.get_submodule("b8.conv0.attention"), lambda: D.pair(real, fake, None, reference))
+    ((primary, other, *_),) = seen_by(
+        D.get_submodule("b8.conv0.attention"), lambda: D.pair(real, fake, None, reference)
+    )
     assert (len(primary), len(other)) == (16, 8)
     assert other.requires_grad
 
@@ -132,7 +134,7 @@ def test_the_trunk_learns_through_the_reference(monkeypatch: pytest.MonkeyPatch)
 # G's step: D is frozen, and nothing asks for the reference's gradient.
 def test_references_record_nothing_in_a_step_of_g() -> None:
     D, (fake, reference) = discriminator(Eq8, 8).requires_grad_(False), images(2)
-    ((primary, other),) = seen_by(
+    ((primary, other, *_),) = seen_by(
         D.get_submodule("b8.conv0.attention"), lambda: D(fake.clone().requires_grad_(), None, reference)
     )
     assert primary.requires_grad
@@ -142,7 +144,7 @@ def test_references_record_nothing_in_a_step_of_g() -> None:
 @every_form
 def test_r1_looks_at_the_primary_and_reaches_every_weight(sources: str) -> None:
     D, (real, reference) = discriminator(FORMS[sources], 8), images(2)
-    ((_, other), *_) = seen_by(
+    ((_, other, *_), *_) = seen_by(
         D.get_submodule("b8.conv0.attention"),
         lambda: torch.autograd.backward(R1(gamma=1)(lambda x: D(x, None, reference), real, None)),
     )
