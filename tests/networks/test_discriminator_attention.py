@@ -1,7 +1,7 @@
 """Attention in StyleGAN2's discriminator: its place, its reference images, its description."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -16,15 +16,6 @@ from dualgan.networks.attention import SAN, Attention, ReferenceAttention
 FORMS = {name: partial(ReferenceAttention, sources=name, footprint=3) for name in ("eq8", "eq1", "eq2")}
 every_form = pytest.mark.parametrize("sources", FORMS)
 Eq8 = FORMS["eq8"]
-
-
-@pytest.fixture(autouse=True)
-def seeded_on_one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
 
 
 def discriminator(

@@ -1,7 +1,7 @@
 """Attention in StyleGAN2's generator: its place, its description, its maps."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -22,15 +22,6 @@ MODULES: dict[str, Callable[[int], SelfAttention]] = {
     "VT": partial(VT, tokens=4, token_width=8),
 }
 every_module = pytest.mark.parametrize("name", MODULES)
-
-
-@pytest.fixture(autouse=True)
-def seeded_on_one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
 
 
 def generator(attention: Any = None, attention_resolution: int | None = None, resolution: int = 16) -> Any:

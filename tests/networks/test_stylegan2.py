@@ -1,5 +1,4 @@
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,16 +16,6 @@ from dualgan.networks.stylegan2.mapping import block_resolutions
 GOLDEN = Path(__file__).parent.parent / "golden"
 PSI = 0.6
 DESIGNED_RESOLUTIONS = [8, 16, 32, 64, 128, 256, 512, 1024]
-
-
-@pytest.fixture(autouse=True)
-def seeded_on_one_thread() -> Iterator[None]:
-    """Small tensors: on a busy machine, waiting for a second thread takes longer than the computation."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
 
 
 def small_generator(resolution: int = 16, num_channels: int = 3, num_classes: int = 0) -> StyleGAN2Generator:
