@@ -1,6 +1,5 @@
 """`dualgan attention`: where the generator looks from chosen positions of its images."""
 
-import inspect
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,9 +15,8 @@ from dualgan.attention_figure import (
     render,
 )
 from dualgan.checkpoints import load_generator
-from dualgan.commands.options import chosen_labels, find_device, parse_seeds
+from dualgan.commands.options import chosen_labels, command_parser, find_device, parse_seeds
 from dualgan.networks import Generator
-from dualgan.parsing import ParagraphParser
 from dualgan.pictures import save_png
 
 
@@ -108,8 +106,7 @@ def _write(
 
 def main(args: list[str]) -> None:
     """Run the command with the words of the command line."""
-    parser = ParagraphParser(prog="dualgan attention", allow_abbrev=False)
-    parser.add_function_arguments(run, as_positional=False, skip={"positions"}, as_group=False)
+    parser = command_parser("attention", run, skip={"positions"})
     parser.add_argument(
         "--positions",
         nargs="+",
@@ -117,5 +114,4 @@ def main(args: list[str]) -> None:
         help="Where to look from, as parts of the image's height and width from 0 to below 1, such as 0.25,0.5 "
         "0.7,0.3; by default three places.",
     )
-    parser.description = inspect.getdoc(run).split("\n")[0]  # type: ignore[union-attr]
     run(**parser.parse_args(args).as_dict())

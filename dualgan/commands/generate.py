@@ -1,6 +1,5 @@
 """`dualgan generate`: images of chosen seeds."""
 
-import inspect
 from pathlib import Path
 from typing import Literal
 
@@ -9,8 +8,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dualgan.checkpoints import load_generator
-from dualgan.commands.options import chosen_labels, find_device, parse_seeds
-from dualgan.parsing import ParagraphParser
+from dualgan.commands.options import chosen_labels, command_parser, find_device, parse_seeds
 from dualgan.pictures import ImageWriter, save_png
 from dualgan.pictures import grid as arrange
 from dualgan.sampling import generate
@@ -75,12 +73,10 @@ def _write_grid(images: Tensor, out: Path) -> None:
 
 def main(args: list[str]) -> None:
     """Run the command with the words of the command line."""
-    parser = ParagraphParser(prog="dualgan generate", allow_abbrev=False)
-    parser.add_function_arguments(run, as_positional=False, skip={"grid"}, as_group=False)
+    parser = command_parser("generate", run, skip={"grid"})
     parser.add_argument(
         "--grid",
         action="store_true",
         help="Also write all images as one picture: grid.png in the folder, or NAME.grid.png beside NAME.zip.",
     )
-    parser.description = inspect.getdoc(run).split("\n")[0]  # type: ignore[union-attr]
     run(**parser.parse_args(args).as_dict())
