@@ -38,6 +38,8 @@ class ImageSource(Protocol):
 
     num_channels: int
     fingerprint: str
+    labels: NDArray[np.int64] | None
+    """Class of every image [N], or None for a set without labels."""
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -71,7 +73,9 @@ class RealImages(Dataset[Batch]):
         images = self.source.read(self.chosen[positions])
         flip = flipped == 1
         images[flip] = images[flip][:, :, ::-1]
-        return Batch(torch.from_numpy(images), None)
+        labels = self.source.labels
+        of_these = None if labels is None else torch.from_numpy(labels[self.chosen[positions]])
+        return Batch(torch.from_numpy(images), of_these)
 
 
 class ImageDataModule(LightningDataModule):
@@ -182,7 +186,8 @@ class ImageDataModule(LightningDataModule):
     @property
     def num_classes(self) -> int:
         """Number of classes, 0 for sets without labels."""
-        return 0
+        labels = self._ready()[0].labels
+        return 0 if labels is None else int(labels.max()) + 1
 
     @property
     def dataset_size(self) -> int:

@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 
 ResizeFilter = Literal["box", "lanczos"]
+Crop = Literal["center", "celeba", "none"]
 _FILTERS = {"box": Image.Resampling.BOX, "lanczos": Image.Resampling.LANCZOS}
 
 
@@ -36,15 +37,42 @@ def decode(content: bytes) -> Image.Image:
     return image.convert("L" if image.mode in ("1", "L") else "RGB")
 
 
-def to_square(image: Image.Image, resolution: int, num_channels: int, resize_filter: ResizeFilter) -> NDArray[np.uint8]:
-    """Crop the centre square and resize it: uint8 [resolution, resolution, num_channels]."""
-    image = image.convert("L" if num_channels == 1 else "RGB")
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    image = image.crop((left, top, left + side, top + side))
-    if side != resolution:
+def to_square(
+    image: Image.Image, resolution: int, num_channels: int, resize_filter: ResizeFilter, crop: Crop = "center"
+) -> NDArray[np.uint8]:
+    """Crop a square and resize it: uint8 [resolution, resolution, num_channels].
+
+    Raises:
+        ValueError: The image is not square and the crop is "none", or it is too small for the crop.
+    """
+    image = image.convert("L" if num_channels == 1 else "RGB").crop(crop_box(image.width, image.height, crop))
+    if image.size != (resolution, resolution):
         image = image.resize((resolution, resolution), _FILTERS[resize_filter])
     return np.asarray(image, np.uint8).reshape(resolution, resolution, num_channels)
+
+
+def crop_box(width: int, height: int, crop: Crop) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of the square that is kept.
+
+    "center" is the largest centred square, "celeba" the 128x128 square around the face of an aligned CelebA image
+    (centre at x 89, y 121, as in the GAN literature), "none" the whole image.
+
+    Raises:
+        ValueError: The image is not square and the crop is "none", or it is too small for the crop.
+    """
+    if crop == "celeba":
+        if width < 153 or height < 185:
+            raise ValueError(
+                f"{width}x{height} pixels are too few for crop 'celeba': aligned CelebA images have 178x218"
+            )
+        return 25, 57, 153, 185
+    if crop == "none":
+        if width != height:
+            raise ValueError(f"{width}x{height} pixels are not square: crop 'center' would cut the middle out")
+        return 0, 0, width, height
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    return left, top, left + side, top + side
 
 
 def _check_size(image: Image.Image) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Protocol
 
 from tqdm import tqdm
 
@@ -58,6 +58,10 @@ class FolderFiles:
         """Return the content of a file."""
         return (self.root / name).read_bytes()
 
+    def labels(self, names: Sequence[str]) -> list[int] | None:
+        """Return None: these have no labels."""
+        return None
+
 
 class ZipFiles:
     """Image members of a zip, which is never extracted. Members with absolute names or `..` are ignored."""
@@ -79,6 +83,10 @@ class ZipFiles:
         """Return the content of a member."""
         return self._opened().read(name)
 
+    def labels(self, names: Sequence[str]) -> list[int] | None:
+        """Return None: these have no labels."""
+        return None
+
     def _opened(self) -> zipfile.ZipFile:
         # A forked worker must not share the parent's file position.
         if self._zip is None or self._process != os.getpid():
@@ -86,7 +94,22 @@ class ZipFiles:
         return self._zip
 
 
-Files = FolderFiles | ZipFiles
+class Files(Protocol):
+    """The image files of a set, wherever they lie: names, contents, and classes where there are any."""
+
+    root: Path
+
+    def entries(self) -> list[Entry]:
+        """List the images, sorted by name."""
+        ...
+
+    def read(self, name: str) -> bytes:
+        """Return the content of one image file."""
+        ...
+
+    def labels(self, names: Sequence[str]) -> list[int] | None:
+        """Return the class of every named image, or None for a set without labels."""
+        ...
 
 
 def open_files(root: Path, hint: str) -> Files:

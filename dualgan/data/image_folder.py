@@ -143,6 +143,7 @@ class _DecodedImages:
         self.num_channels = num_channels
         self.resize_filter = resize_filter
         self.fingerprint = fingerprint
+        self.labels: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.names)

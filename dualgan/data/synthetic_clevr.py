@@ -121,6 +121,7 @@ class _RenderedImages:
     def __init__(self, path: Path, fingerprint: str) -> None:
         self.path = path
         self.fingerprint = fingerprint
+        self.labels: NDArray[np.int64] | None = None
         self._images: NDArray[np.uint8] = np.load(path, mmap_mode="r")
 
     def __getstate__(self) -> dict[str, Any]:
