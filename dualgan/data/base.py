@@ -1,6 +1,5 @@
 """What all sets of real images share: loaders, order, mirroring, subsets, fingerprint."""
 
-import os
 import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -13,12 +12,14 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from dualgan.data.arguments import RESOLUTIONS as RESOLUTIONS
+from dualgan.data.arguments import check_least as check_least
+from dualgan.data.arguments import check_resolution
+from dualgan.data.arguments import usable_cpus as usable_cpus
 from dualgan.data.cache import digest
 from dualgan.data.sampler import InfiniteBatchSampler, ReferenceBatchSampler, epoch_permutation
 from dualgan.ops import flush_denormals, to_float
 from dualgan.randomness import mix_seed
-
-RESOLUTIONS = tuple(2**power for power in range(3, 11))
 
 
 class Batch(NamedTuple):
@@ -112,7 +113,7 @@ class ImageDataModule(LightningDataModule):
         num_val: int = 512,
     ) -> None:
         super().__init__()
-        _check_resolution(resolution)
+        check_resolution(resolution)
         check_least("batch_size", batch_size, 1)
         check_least("num_val", num_val, 1)
         check_least("num_workers", num_workers, 0)
@@ -299,13 +300,6 @@ def default_workers() -> int:
     return min(4, usable_cpus())
 
 
-def usable_cpus() -> int:
-    """Number of CPUs that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _as_it_is(batch: Any) -> Any:
     return batch
 
@@ -313,19 +307,3 @@ def _as_it_is(batch: Any) -> Any:
 def _start_worker(worker: int) -> None:
     torch.set_num_threads(1)
     flush_denormals()
-
-
-def _check_resolution(resolution: int) -> None:
-    if resolution not in RESOLUTIONS:
-        raise ValueError(
-            f"resolution {resolution} is not a power of two: StyleGAN2 needs one of 8, 16, ..., 1024. "
-            f"Pass a supported resolution; images are cropped and resized to it."
-            if resolution & (resolution - 1) or resolution < 1
-            else f"resolution {resolution} is out of range: StyleGAN2 needs one of 8, 16, ..., 1024."
-        )
-
-
-def check_least(name: str, value: int, least: int) -> None:
-    """Raise a ValueError that names the argument when `value` is below `least`."""
-    if value < least:
-        raise ValueError(f"{name} {value} is too small: expected {least} or more.")
