@@ -1,6 +1,5 @@
 """What all sets of real images share: loaders, order, mirroring, subsets, fingerprint."""
 
-import os
 import warnings
 from abc import abstractmethod
 from typing import Any, ClassVar
@@ -10,15 +9,12 @@ from numpy.typing import NDArray
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
+from dualgan.data.arguments import check_least, check_resolution, usable_cpus
 from dualgan.data.batches import Batch, ImageSource, RealImages, ReferenceImages, image_loader, with_reference
 from dualgan.data.cache import digest
 from dualgan.data.sampler import InfiniteBatchSampler, ReferenceBatchSampler, epoch_permutation
 from dualgan.ops import to_float
 from dualgan.randomness import mix_seed
-
-__all__ = ["RESOLUTIONS", "Batch", "ImageDataModule", "ImageSource", "check_least", "default_workers", "usable_cpus"]
-
-RESOLUTIONS = tuple(2**power for power in range(3, 11))
 
 
 class ImageDataModule(LightningDataModule):
@@ -68,7 +64,7 @@ class ImageDataModule(LightningDataModule):
         reference: str = "full",
     ) -> None:
         super().__init__()
-        _check_resolution(resolution)
+        check_resolution(resolution)
         check_least("batch_size", batch_size, 1)
         check_least("num_val", num_val, 1)
         check_least("num_workers", num_workers, 0)
@@ -266,23 +262,6 @@ def default_workers() -> int:
     return min(4, usable_cpus())
 
 
-def usable_cpus() -> int:
-    """Number of CPUs that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _check_resolution(resolution: int) -> None:
-    if resolution not in RESOLUTIONS:
-        raise ValueError(
-            f"resolution {resolution} is not a power of two: StyleGAN2 needs one of 8, 16, ..., 1024. "
-            f"Pass a supported resolution; images are cropped and resized to it."
-            if resolution & (resolution - 1) or resolution < 1
-            else f"resolution {resolution} is out of range: StyleGAN2 needs one of 8, 16, ..., 1024."
-        )
-
-
 def _check_subset(subset: int | float | None) -> None:
     if isinstance(subset, float):
         if not 0 < subset <= 1:
@@ -291,9 +270,3 @@ def _check_subset(subset: int | float | None) -> None:
             )
     elif subset is not None:
         check_least("subset", subset, 1)
-
-
-def check_least(name: str, value: int, least: int) -> None:
-    """Raise a ValueError that names the argument when `value` is below `least`."""
-    if value < least:
-        raise ValueError(f"{name} {value} is too small: expected {least} or more.")

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from dualgan.data.arguments import check_choice
 from dualgan.data.cifar10_files import ARCHIVES, FOLDERS, CIFAR10Files, Split
-from dualgan.data.file_images import FileImages, check_choice
+from dualgan.data.file_images import FileImages
 from dualgan.data.image_files import Files, open_files
 from dualgan.data.official_layout import SourceCard
 
@@ -42,15 +43,19 @@ class CIFAR10(FileImages):
         check_choice("split", split, Split)
         self.split: Split = split
 
+    @property
+    def part(self) -> str:
+        """The split when it is not train."""
+        return "" if self.split == "train" else f"split '{self.split}'"
+
     def _find(self) -> Files:
         place = self._located()
         if place is not None:
             return CIFAR10Files(place, self.split)
         files = open_files(self.root, self.advice)
-        if self.split != "train":
+        if self.part:
             raise ValueError(
-                f"'{self.root}' has none of CIFAR-10's archives, which alone would tell split '{self.split}'. "
-                f"{self.advice}"
+                f"'{self.root}' has none of CIFAR-10's archives, which alone would tell {self.part}. {self.advice}"
             )
         return files
 

@@ -8,7 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dualgan.data.file_images import FileImages, check_choice
+from dualgan.data.arguments import check_choice
+from dualgan.data.file_images import FileImages
 from dualgan.data.image_files import Files, open_files
 from dualgan.data.official_layout import SourceCard
 from dualgan.data.raw_files import RawFiles, RawImages
@@ -63,6 +64,9 @@ class FewShot(FileImages):
                 "none is known for the photographs",
             )
         )
+
+    def _is_packed(self) -> bool:
+        return self.chosen != "lfw100" and super()._is_packed()
 
     def _find(self) -> Files:
         return LFWFiles() if self.chosen == "lfw100" else open_files(self._located(), self.advice)

@@ -3,15 +3,17 @@
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dualgan.data.arguments import check_choice
 from dualgan.data.base import ImageDataModule, default_workers
 from dualgan.data.batches import ImageSource
-from dualgan.data.cache import cache_root, digest
-from dualgan.data.decoding import Crop, ResizeFilter, crop_box, decode, to_square
+from dualgan.data.cache import cache_root, content_fingerprint
+from dualgan.data.decoded_images import DecodedImages
+from dualgan.data.decoding import Crop, ResizeFilter, crop_box
 from dualgan.data.image_files import Checked, Files, check_files, open_files
 from dualgan.data.lmdb_files import LMDBFiles
 from dualgan.data.official_layout import SourceCard
@@ -26,7 +28,7 @@ class FileImages(ImageDataModule, registered=False):
     A published set says what it is in `card`, and gives `__init__` the defaults that it differs in.
 
     Args:
-        root: Folder or zip of images, or folder of an LMDB.
+        root: Folder or zip of images, folder of an LMDB, or folder or URL of a packed set.
         resolution: Height and width of the images, a power of two from 8 to 1024.
         resize_filter: Pillow's filter for resizing. It changes metrics: compare numbers of one filter only.
         crop: Square that is kept: "center", the largest in the middle; "celeba", 128x128 around the face of an aligned
@@ -78,6 +80,7 @@ class FileImages(ImageDataModule, registered=False):
         check_choice("crop", crop, Crop)
         if num_channels not in (None, 1, 3):
             raise ValueError(f"num_channels {num_channels} is impossible: expected 1 (gray), 3 (colour) or nothing.")
+        self.place = root  # may be a URL
         self.root = Path(root).expanduser()
         self.resize_filter: ResizeFilter = resize_filter
         self.crop: Crop = crop
@@ -91,6 +94,11 @@ class FileImages(ImageDataModule, registered=False):
     def advice(self) -> str:
         """What to get and where to put it: the end of errors about missing images."""
         return "" if self.card is None else str(self.card)
+
+    @property
+    def part(self) -> str:
+        """What was asked for other than the usual part of the set, empty for that: packed sets know no parts."""
+        return ""
 
     def _find(self) -> Files:
         """Find the images of the set at `root`. Raises ValueError where they are not."""
@@ -124,7 +132,43 @@ class FileImages(ImageDataModule, registered=False):
             self.reference, self.resolution, self.resize_filter, self.crop, channels, cache_dir=str(self.cache)
         )
 
+    def _is_packed(self) -> bool:
+        from dualgan.data.packed import is_packed  # sets of files need none of what URLs need
+
+        return is_packed(self.place)
+
+    def _open_packed(self) -> ImageSource:
+        from dualgan.data.packed import open_packed
+
+        images = open_packed(self.place, self.cache)
+        wanted = {
+            "resolution": self.resolution,
+            "resize_filter": self.resize_filter,
+            "crop": self.crop,
+            "num_channels": self._wanted_channels or images.num_channels,
+        }
+        for name, value in wanted.items():
+            packed = getattr(images, name)
+            if packed != value:
+                raise ValueError(
+                    f"'{self.place}' was packed with {name} {packed}, and {name} {value} is asked for. Pass "
+                    f"{name}={packed} and compare metrics with such sets only, or pack the images again with 'dualgan "
+                    f"prepare'."
+                )
+        if self.skip_bad_images:
+            raise ValueError(f"'{self.place}' is packed and has no bad images: leave skip_bad_images out.")
+        if self.part:
+            raise ValueError(
+                f"'{self.place}' is packed, and {self.part} cannot be told from the rest: pack what you want to read, "
+                f"and leave that out."
+            )
+        images.labels = self._checked_labels(images.labels) if self.use_labels else None
+        return images
+
     def _prepare(self) -> None:
+        if self._is_packed():
+            self._open_packed()
+            return
         files = self._files()
         if isinstance(files, LMDBFiles):
             self._check_unread(files)
@@ -141,21 +185,27 @@ class FileImages(ImageDataModule, registered=False):
             )
 
     def _open(self) -> ImageSource:
+        if self._is_packed():
+            return self._open_packed()
         files = self._files()
-        names: Sequence[str]
-        if isinstance(files, LMDBFiles):
-            names, channels, content = files.names(), self._wanted_channels or 3, files.stamp()
-        else:
-            good, _ = _split(self._checked(files))
-            names = [checked.name for checked in good]
-            channels, content = self._wanted_channels or good[0].channels, [checked.sha256 for checked in good]
-        images = DecodedImages(files, names, self.resolution, channels, self.resize_filter, self.crop, content)
+        names, content, channels = self._listed(files)
+        channels = self._wanted_channels or channels
+        how = (self.resolution, self.resize_filter, self.crop, channels)
+        fingerprint = content_fingerprint(*how, content)
+        images = DecodedImages(files, names, self.resolution, channels, self.resize_filter, self.crop, fingerprint)
         if self.use_labels:
-            images.labels = self._checked_labels(files, names)
+            images.labels = self._checked_labels(self._labels(files, names))
         return images
 
-    def _checked_labels(self, files: Files, names: Sequence[str]) -> NDArray[np.int64]:
-        labels = self._labels(files, names)
+    def _listed(self, files: Files) -> tuple[Sequence[str], list[str], int]:
+        """Names of the images, what stands for their content, and their channels."""
+        if isinstance(files, LMDBFiles):
+            self._check_unread(files)
+            return files.names(), [files.stamp()], 3
+        good, _ = _split(self._checked(files))
+        return [checked.name for checked in good], [checked.sha256 for checked in good], good[0].channels
+
+    def _checked_labels(self, labels: Sequence[int] | NDArray[np.int64] | None) -> NDArray[np.int64]:
         if labels is None:
             raise ValueError(
                 f"'{self.root}' has no labels, and use_labels is true: expected a dataset.json there with "
@@ -207,79 +257,6 @@ class FileImages(ImageDataModule, registered=False):
                 crop_box(checked.width, checked.height, self.crop)
             except ValueError as error:
                 raise ValueError(f"'{self.root}': image '{checked.name}': {error}. Pass another crop.") from error
-
-
-class BadImageError(ValueError):
-    """An image could not be read in the middle of training.
-
-    A loader's worker process sends its traceback along; the paragraph in it is all that is kept.
-    """
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message.rpartition(f"{__name__}.BadImageError: ")[2].strip())
-
-
-class DecodedImages:
-    """Images that are decoded, cropped and resized whenever they are read.
-
-    Args:
-        files: Where they are.
-        names: Their names.
-        resolution: Height and width of the images.
-        num_channels: 3 for colour, 1 for gray.
-        resize_filter: Pillow's filter for resizing.
-        crop: Square that is kept.
-        content: What stands for the content of the files, as JSON.
-    """
-
-    def __init__(
-        self,
-        files: Files,
-        names: Sequence[str],
-        resolution: int,
-        num_channels: int,
-        resize_filter: ResizeFilter,
-        crop: Crop,
-        content: list[str] | str,
-    ) -> None:
-        self.files = files
-        self.names = names
-        self.resolution = resolution
-        self.num_channels = num_channels
-        self.resize_filter: ResizeFilter = resize_filter
-        self.crop: Crop = crop
-        self.fingerprint = digest([[resolution, resize_filter, crop, num_channels], content])
-        self.labels: NDArray[np.int64] | None = None
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return the images [N, H, W, C] of some indices [N].
-
-        Raises:
-            BadImageError: One of them is damaged; the message names it.
-        """
-        return np.stack([self._read_one(self.names[index]) for index in indices])
-
-    def _read_one(self, name: str) -> NDArray[np.uint8]:
-        try:
-            image = decode(self.files.read(name))
-            return to_square(image, self.resolution, self.num_channels, self.resize_filter, self.crop)
-        except Exception as error:  # decoders raise many kinds for broken files
-            reason = f"{type(error).__name__}: {error}".replace("\n", " ")
-            raise BadImageError(
-                f"'{self.files.root}': image '{name}' cannot be read ({reason}). Get the set again or remove the "
-                f"image; 'dualgan prepare' finds all such images at once."
-            ) from error
-
-
-def check_choice(name: str, value: str, choices: object) -> None:
-    """Raise a ValueError that lists the choices, those of a Literal, when `value` is none of them."""
-    known = get_args(choices)
-    if value not in known:
-        listed = ", ".join(f"'{choice}'" for choice in known[:-1])
-        raise ValueError(f"{name} '{value}' is unknown: expected {listed} or '{known[-1]}'.")
 
 
 def _split(report: Sequence[Checked]) -> tuple[list[Checked], list[Checked]]:

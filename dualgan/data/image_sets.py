@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
+from dualgan.data.arguments import check_choice
 from dualgan.data.decoding import Crop, ResizeFilter
-from dualgan.data.file_images import FileImages, check_choice
+from dualgan.data.file_images import FileImages
 from dualgan.data.image_files import Files, open_files
 from dualgan.data.labels import labels_of_folders
 from dualgan.data.official_layout import SourceCard, part_of
@@ -44,6 +45,11 @@ class FFHQ(FileImages):
         check_choice("folder", folder, FFHQFolder)
         self.folder = folder
 
+    @property
+    def part(self) -> str:
+        """The folder when it is not images1024x1024."""
+        return "" if self.folder == "images1024x1024" else f"folder '{self.folder}'"
+
     def _find(self) -> Files:
         return part_of(open_files(self.root, self.advice), self.folder, get_args(FFHQFolder), self.advice)
 
@@ -70,6 +76,11 @@ class CLEVR(FileImages):
         super().__init__(root, **kwargs)
         check_choice("split", split, CLEVRSplit)
         self.split = split
+
+    @property
+    def part(self) -> str:
+        """The split when it is not train."""
+        return "" if self.split == "train" else f"split '{self.split}'"
 
     def _find(self) -> Files:
         splits = [f"images/{split}" for split in get_args(CLEVRSplit)]

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from dualgan.data.file_images import FileImages, check_choice
+from dualgan.data.arguments import check_choice
+from dualgan.data.file_images import FileImages
 from dualgan.data.image_files import Files, open_files
 from dualgan.data.lmdb_files import DATA_FILE, is_lmdb
 from dualgan.data.official_layout import SourceCard
@@ -59,6 +60,11 @@ class LSUN(FileImages):
         layout = f"the unpacked folder {folder} with {DATA_FILE}, as root or in it; or a folder or zip of its images"
         return str(SourceCard(f"LSUN {self.category}", size, source, layout, "LSUN states none for its photographs"))
 
+    @property
+    def part(self) -> str:
+        """The split when it is not train."""
+        return "" if self.split == "train" else f"split '{self.split}'"
+
     def _find(self) -> Files:
         return open_files(self._located(), self.advice)
 
@@ -77,7 +83,7 @@ class LSUN(FileImages):
         others = sorted(path.parent.name for path in self.root.glob(f"*/{DATA_FILE}"))
         if others:
             raise ValueError(self._absent(f"'{self.root}' holds only the LMDBs {', '.join(others)}, and not"))
-        if self.split != "train" and self.root.exists():
+        if self.part and self.root.exists():
             raise ValueError(self._absent(f"'{self.root}' has no LMDB, only which would tell"))
         return self.root
 

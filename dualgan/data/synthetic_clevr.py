@@ -7,7 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dualgan.data.base import ImageDataModule, ImageSource, check_least, usable_cpus
+from dualgan.data.arguments import check_least, usable_cpus
+from dualgan.data.base import ImageDataModule
+from dualgan.data.batches import ImageSource
 from dualgan.data.cache import cache_root, digest, file_sha256, read_json, replacing, write_json
 from dualgan.data.render import RENDERER_VERSION
 from dualgan.data.render_worker import render_to_file
