@@ -3,6 +3,7 @@
 Each rank saves the images that its training steps saw, as the red of their middle and their label.
 """
 
+import os
 import sys
 
 import torch
@@ -10,7 +11,7 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from dualgan.data import AnimalFace, Batch
-from dualgan.ops import rank, world_size
+from dualgan.ops import rank
 
 
 class Witness(LightningModule):
@@ -36,7 +37,7 @@ def main(root: str, cache_dir: str, out: str, steps: int) -> None:
     torch.set_num_threads(1)
     data = AnimalFace(root, resolution=8, batch_size=4, num_workers=1, use_labels=True, cache_dir=cache_dir)
     trainer = Trainer(
-        max_steps=steps, accelerator="cpu", devices=world_size() if world_size() > 1 else 1, logger=False,
+        max_steps=steps, accelerator="cpu", devices=int(os.environ["WORLD_SIZE"]), logger=False,
         strategy="ddp", enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
         use_distributed_sampler=False, limit_val_batches=0,
     )  # fmt: skip
@@ -48,4 +49,5 @@ def main(root: str, cache_dir: str, out: str, steps: int) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4], int(sys.argv[4]))
+    folder, cache, result, count = sys.argv[1:]
+    main(folder, cache, result, int(count))

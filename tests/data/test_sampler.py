@@ -58,7 +58,8 @@ def test_two_processes_see_each_image_once_per_epoch(tmp_path: Path) -> None:
     out.mkdir()
     launch = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     steps = 6  # of four images: two epochs
-    program = ["-m", "tests.data.load_on_ranks", tmp_path / "images", tmp_path / "cache", out, str(steps)]
+    places = [os.fspath(path) for path in (tmp_path / "images", tmp_path / "cache", out)]
+    program = ["-m", "tests.data.load_on_ranks", *places, str(steps)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [*launch, *program], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
