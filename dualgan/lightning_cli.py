@@ -28,7 +28,7 @@ from dualgan.callbacks import (
 from dualgan.callbacks.console import is_rank_zero, quiet_libraries, say
 from dualgan.callbacks.run import RunCSVLogger, WandbOptions, wandb_logger
 from dualgan.checkpoints import read_checkpoint
-from dualgan.data import ImageDataModule, ImageFolder, SyntheticCLEVR
+from dualgan.data import ImageDataModule
 from dualgan.gan import GAN, DivergenceError
 from dualgan.losses import AdversarialLoss
 from dualgan.networks import Discriminator, Generator
@@ -54,7 +54,6 @@ CHOICES: dict[str, type] = {
     "data": ImageDataModule,
     "attention": Attention,  # an argument of either player, whose class has a parser of its own
 }
-DATASETS = (SyntheticCLEVR, ImageFolder)
 
 
 class Parser(ParagraphParser, LightningArgumentParser):

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from dualgan.data.cache import digest, read_json, write_json
 from dualgan.data.decoding import EXTENSIONS, decode
+from dualgan.data.labels import labels_of_manifest
 
 _REPORT_VERSION = 1
 
@@ -59,8 +60,8 @@ class FolderFiles:
         return (self.root / name).read_bytes()
 
     def labels(self, names: Sequence[str]) -> list[int] | None:
-        """Return None: these have no labels."""
-        return None
+        """Return the classes that a dataset.json at the root gives, or None without one."""
+        return labels_of_manifest(self.root, self.read, names)
 
 
 class ZipFiles:
@@ -84,8 +85,8 @@ class ZipFiles:
         return self._opened().read(name)
 
     def labels(self, names: Sequence[str]) -> list[int] | None:
-        """Return None: these have no labels."""
-        return None
+        """Return the classes that a dataset.json at the root gives, or None without one."""
+        return labels_of_manifest(self.root, self.read, names)
 
     def _opened(self) -> zipfile.ZipFile:
         # A forked worker must not share the parent's file position.
@@ -99,7 +100,7 @@ class Files(Protocol):
 
     root: Path
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> Sequence[Entry]:
         """List the images, sorted by name."""
         ...
 
@@ -113,13 +114,15 @@ class Files(Protocol):
 
 
 def open_files(root: Path, hint: str) -> Files:
-    """Return the files of a folder or zip.
+    """Return the files of a folder, zip or LMDB.
 
     Raises:
         ValueError: When there is nothing at `root` (the error ends with `hint`), or a file that is no zip.
     """
+    from dualgan.data.lmdb_files import LMDBFiles, is_lmdb  # which imports this module
+
     if root.is_dir():
-        return FolderFiles(root)
+        return LMDBFiles(root) if is_lmdb(root) else FolderFiles(root)
     if root.is_file():
         if zipfile.is_zipfile(root):
             return ZipFiles(root)
