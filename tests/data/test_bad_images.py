@@ -191,7 +191,7 @@ def test_damaged_zips_are_refused(root: Path) -> None:
     with pytest.raises(ValueError, match=r"images\.zip' is a damaged zip"):
         make(archive)
     archive.write_bytes(content[: len(content) // 2])
-    with pytest.raises(ValueError, match="neither a folder nor a zip file .or it is a zip that is cut off"):
+    with pytest.raises(ValueError, match=r"neither a folder nor a zip file \(or it is a zip that is cut off"):
         make(archive)
     archive.write_bytes(content.replace(encoded()[40:50], bytes(10)))
     with pytest.raises(ValueError, match=r"'é\.png' \(BadZipFile: Bad CRC-32"):
@@ -227,10 +227,11 @@ def test_pipes_are_no_images(root: Path) -> None:
     assert make(root).dataset_size == 1
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_unreadable_files_are_named_until_they_can_be_read(root: Path) -> None:
     save(root / "deep" / "a.png", EIGHT)
     (root / "deep" / "a.png").chmod(0)
+    if os.access(root / "deep" / "a.png", os.R_OK):
+        pytest.skip("this user may read everything")
     with pytest.raises(ValueError, match=r"'deep/a\.png' \(Permission denied\)"):
         make(root)
     (root / "deep" / "a.png").chmod(0o600)
