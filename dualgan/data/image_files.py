@@ -7,7 +7,7 @@ import stat
 import warnings
 import zipfile
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -207,7 +207,7 @@ def check_files(files: Files, entries: Sequence[Entry], cache: Path) -> list[Che
     return [known[entry.name] for entry in entries]
 
 
-def in_parallel(function: Callable[[Entry], Result], entries: Sequence[Entry], bar: str) -> Iterator[Result]:
+def in_parallel(function: Callable[[Entry], Result], entries: Sequence[Entry], bar: str) -> Generator[Result, None, None]:
     """Yield what a function of every entry returns, in order, with a progress bar where someone watches.
 
     Few calls wait at a time, so that neither memory nor the time that Ctrl-C takes grows with the set.

@@ -280,8 +280,7 @@ ORIENTED: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
 def test_exif_orientation_is_undone_exactly(root: Path, orientation: int, kind: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    options = {"lossless": True} if kind == "webp" else {}
-    save(root / f"a.{kind}", EIGHT, exif=exif, **options)
+    save(root / f"a.{kind}", EIGHT, exif=exif, lossless=True)
     assert (images(make(root))[0].numpy() == ORIENTED[orientation](EIGHT)).all()
 
 
@@ -297,7 +296,7 @@ def test_sixteen_bit_pngs_lose_their_low_byte(root: Path, kind: int, channels: i
 
 
 def test_cmyk_of_a_tiff_and_of_an_inverted_jpeg_show_the_same(root: Path) -> None:
-    cmyk = Image.fromarray(np.broadcast_to(np.uint8([200, 30, 60, 10]), (16, 16, 4)).copy(), "CMYK")
+    cmyk = Image.fromarray(np.broadcast_to(np.array([200, 30, 60, 10], np.uint8), (16, 16, 4)).copy(), "CMYK")
     cmyk.save(root / "adobe.jpg", quality=100)
     cmyk.save(root / "plain.tif")
     assert b"\xff\xee\x00\x0eAdobe" in (root / "adobe.jpg").read_bytes()  # says that the values are inverted
@@ -306,7 +305,7 @@ def test_cmyk_of_a_tiff_and_of_an_inverted_jpeg_show_the_same(root: Path) -> Non
 
 
 def test_palettes_are_looked_up(root: Path) -> None:
-    palette = Image.fromarray(np.repeat(np.uint8([[0, 1], [2, 3]]), 4, 0).repeat(4, 1), "P")
+    palette = Image.fromarray(np.repeat(np.array([[0, 1], [2, 3]], np.uint8), 4, 0).repeat(4, 1), "P")
     palette.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90, 0, 0, 0])
     palette.save(root / "a.png")
     palette.save(root / "b.png", transparency=bytes([255, 0, 255, 255]))
