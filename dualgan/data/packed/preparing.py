@@ -252,7 +252,7 @@ def _check_space(places: _Places, settings: Settings, count: int) -> None:
     free = shutil.disk_usage(places.partial).free
     if needed > free:
         raise ValueError(
-            f"'{places.out}' needs {needed / 1e9:.1f} GB more, and its disk has {free / 1e9:.1f} GB left. Make room, "
+            f"'{places.out}' needs {needed / 1e6:,.1f} MB more, and its disk has {free / 1e6:,.1f} MB left. Make room, "
             f"pass a folder on another disk, or a smaller --resolution."
         )
 
