@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dualgan.networks import Discriminator, Generator, build_network
+from dualgan.networks.base import Network
 from dualgan.version import __version__
 
 FORMAT_VERSION = 1
@@ -98,10 +99,37 @@ def load_generator(path: str | os.PathLike[str]) -> Generator:
     Raises:
         ValueError: No such file, not a checkpoint of ours, or unreadable.
     """
-    checkpoint = read_checkpoint(path)
-    generator = build_network(checkpoint["dualgan"]["generator"])
-    prefix = "generator_ema."
-    state = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
-    generator.load_state_dict(state)
+    return generator_of(read_checkpoint(path))
+
+
+def generator_of(checkpoint: dict[str, Any], ema: bool = True) -> Generator:
+    """The averaged or (without `ema`) the trained generator of a checkpoint that was read, in eval mode.
+
+    Raises:
+        ValueError: The checkpoint does not hold it.
+    """
+    name = "generator_ema" if ema else "generator"
+    generator = _network_of(checkpoint, "generator", name)
     assert isinstance(generator, Generator)
-    return generator.eval().requires_grad_(False)
+    return generator
+
+
+def discriminator_of(checkpoint: dict[str, Any]) -> Discriminator:
+    """The discriminator of a checkpoint that was read, in eval mode.
+
+    Raises:
+        ValueError: The checkpoint does not hold it.
+    """
+    discriminator = _network_of(checkpoint, "discriminator", "discriminator")
+    assert isinstance(discriminator, Discriminator)
+    return discriminator
+
+
+def _network_of(checkpoint: dict[str, Any], described: str, name: str) -> Network:
+    network = build_network(checkpoint["dualgan"][described])
+    prefix = f"{name}."
+    state = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+    if not state:
+        raise ValueError(f"the checkpoint holds no {name}: expected one that a training has written, not an export")
+    network.load_state_dict(state)
+    return network.eval().requires_grad_(False)

@@ -1,4 +1,4 @@
-"""The command line: `dualgan fit | validate | test | predict | generate | attention | prepare | complexity`."""
+"""The command line: `dualgan fit | validate | test | predict | generate | evaluate | ...`."""
 
 import os
 import sys
@@ -21,7 +21,10 @@ COMMANDS = {
     "attention": "draw where the generator's attention looks from some positions of its images",
     "prepare": "check images of any kind and pack them into a folder that loads fast, also over a network",
 }
-CONFIG_COMMANDS = {"complexity": "count parameters and multiply-adds of a configuration's networks"}
+CONFIG_COMMANDS = {
+    "evaluate": "measure FID, KID, precision, recall and more of a checkpoint, or of images of any model",
+    "complexity": "count parameters and multiply-adds of a configuration's networks",
+}
 VERBS = TRAINER_VERBS | COMMANDS | CONFIG_COMMANDS
 
 OVERVIEW = f"""\

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,8 +63,11 @@ class Photos:
         noise = torch.randn(size, 3, 4, 4, generator=torch.Generator().manual_seed(size)) * 0.4 + 0.1
         self.images, self.fingerprint, self.dataset_size, self.as_tuple = to_uint8(noise), fingerprint, size, as_tuple
 
-    def reference_dataloader(self, num: int | None, batch_size: int) -> Iterator[Batch | tuple[Tensor, None]]:
-        for images in torch.split(self.images[:num], batch_size):
+    def reference_dataloader(
+        self, num: int | None, *, batches: Sequence[range]
+    ) -> Iterator[Batch | tuple[Tensor, None]]:
+        for batch in batches:
+            images = self.images[:num][batch.start : batch.stop]
             yield (images, None) if self.as_tuple else Batch(images)
 
 

@@ -85,3 +85,9 @@ class ChunkFolder:
     def _path(self, chunk: range) -> Path:
         assert self.folder is not None
         return self.folder / f"{chunk.start:09d}-{chunk.stop:09d}.safetensors"
+
+
+def rows_in(folder: Path) -> int:
+    """Number of rows that a folder of chunks holds, 0 where there is none."""
+    names = [path.stem.split("-") for path in folder.glob("[0-9]*-*.safetensors")]
+    return sum(int(stop) - int(start) for start, stop in names)

@@ -144,8 +144,9 @@ def together(work: Callable[[], T]) -> T:
         result = work()
     except Exception as caught:
         error = caught
+    own = None if error is None else (isinstance(error, ValueError), str(error) or type(error).__name__)
     told: list[tuple[bool, str] | None] = [None] * world_size()
-    dist.all_gather_object(told, error and (isinstance(error, ValueError), str(error) or type(error).__name__))
+    dist.all_gather_object(told, own)
     if error is not None:
         raise error
     for other, problem in enumerate(told):
@@ -203,22 +204,19 @@ def real_features(
     return torch.cat([torch.empty(0, extractor.dim), *chunks(reference, extractor, num, cache_dir)])
 
 
-def checked_num(num: int | None, size: int) -> int:
-    """Number of real images: `num`, or all of them."""
+def checked_num(num: int | None, size: int, name: str = "num_real") -> int:
+    """Number of images to take of a set: `num`, or all of them."""
     if num is None:
         return size
     if not 1 <= num <= size:
-        raise ValueError(f"num_real {num} does not fit a reference set of {size} images: expected 1 to {size}.")
+        raise ValueError(f"{name} {num} does not fit a set of {size} images: expected 1 to {size}.")
     return num
 
 
-def cache_folder(
-    reference: ReferenceSet, extractor: FeatureExtractor, num: int, cache_dir: str | Path | None
-) -> Path:
+def cache_folder(reference: ReferenceSet, extractor: FeatureExtractor, num: int, cache_dir: str | Path | None) -> Path:
     """Folder of the features of `num` real images; another extractor, set or version has another one."""
     if cache_dir is None:
         cache_dir = os.environ.get("DUALGAN_CACHE") or Path.home() / ".cache" / "dualgan"
     size = getattr(extractor, "size", None)
     key = repr((reference.fingerprint, extractor.name, extractor.weight_hash, size, num, _CACHE_FORMAT))
     return Path(cache_dir) / "features" / hashlib.sha256(key.encode()).hexdigest()[:32]
-

@@ -32,29 +32,31 @@ class Moments:
         self.count += len(rows)
         self._waiting.append(rows.detach().cpu().double())
         if sum(map(len, self._waiting)) > _ROWS_PER_DIMENSION * rows.shape[1]:
-            self._fold_waiting()
+            self.compact()
 
     def merge(self, others: Sequence["Moments"]) -> None:
         """Add the rows that others have seen, in their order."""
-        self._fold_waiting()
+        self.compact()
         for other in others:
-            other._fold_waiting()
+            other.compact()
             self._fold(other._folded, other._mean, other._factor)
             self.count += other.count
 
     @property
     def mean(self) -> Tensor:
         """Mean row, float64 [d]."""
-        self._fold_waiting()
+        self.compact()
         return self._mean
 
     @property
     def root(self) -> Tensor:
         """A, float64 [k, d], with A^T A = the unbiased covariance; of no more than d rows, or one per row seen."""
-        self._fold_waiting()
-        return self._factor / max(self.count - 1, 1) ** 0.5
+        self.compact()
+        root: Tensor = self._factor / max(self.count - 1, 1) ** 0.5
+        return root
 
-    def _fold_waiting(self) -> None:
+    def compact(self) -> None:
+        """Turn rows that wait into moments."""
         if self._waiting:
             rows, self._waiting = torch.cat(self._waiting), []
             self._fold(len(rows), rows.mean(0), rows - rows.mean(0))
