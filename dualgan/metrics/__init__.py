@@ -1,7 +1,7 @@
 """How good samples are: formulas on features, metrics that collect features, and the extractors that make them."""
 
-from dualgan.metrics.extractors import EfficientNetLite0, FeatureExtractor, InceptionV3, find_extractor
 from dualgan.metrics.discriminator import discriminator_features, fddf, reference_indices
+from dualgan.metrics.extractors import EfficientNetLite0, FeatureExtractor, InceptionV3, find_extractor
 from dualgan.metrics.ppl import path_lengths, perceptual_path_length
 from dualgan.metrics.quality import (
     DensityCoverage,
