@@ -19,6 +19,7 @@ TRAINER_VERBS = {
 COMMANDS = {
     "generate": "write images of chosen seeds from a checkpoint; needs neither data nor configuration",
     "attention": "draw where the generator's attention looks from some positions of its images",
+    "weights": "list the weight files that metrics use and where they are, and fetch missing ones",
     "prepare": "check images of any kind and pack them into a folder that loads fast, also over a network",
 }
 CONFIG_COMMANDS = {

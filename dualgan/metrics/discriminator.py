@@ -1,7 +1,7 @@
 """FDDF: Frechet distance between the last hidden features of a discriminator, of real and of generated images.
 
 A larger one means features that tell both apart better.
-Source: Yu et al., "Dual Contrastive Loss and Attention for GANs", ICCV 2021, section 3.2 and Table 2.
+Source: Yu et al., "Dual Contrastive Loss and Attention for GANs", ICCV 2021, section 3.1 and Table 2.
 """
 
 from collections.abc import Iterable

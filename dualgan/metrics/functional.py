@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_BLOCK_ELEMENTS = 2**23  # 64 MB of float64 distances or kernel values are alive at a time
+from dualgan.metrics.blocks import row_blocks
+from dualgan.metrics.manifold import Points, closeness, neighbour_radii, product_dtype
 
 
 def frechet_distance(real_features: Tensor, fake_features: Tensor) -> Tensor:
@@ -89,7 +90,8 @@ def kernel_distance(
 def precision_recall(real_features: Tensor, fake_features: Tensor, k: int = 3) -> tuple[Tensor, Tensor]:
     """Share of generated rows inside the real manifold, and of real rows inside the generated one: each in [0, 1].
 
-    A manifold is the union of closed balls around a set's rows that reach each row's k-th nearest neighbour.
+    A manifold is the union of balls around a set's rows that reach each row's k-th nearest neighbour. Balls are open,
+    as in the field's package prdc; the source's are closed, which only tells where distances are equal.
 
     Source: Kynkaanniemi et al., "Improved Precision and Recall Metric", NeurIPS 2019, Eq. 1 and 2.
 
@@ -106,8 +108,15 @@ def precision_recall(real_features: Tensor, fake_features: Tensor, k: int = 3) -
     """
     real, fake = _prepare(real_features, fake_features)
     _check_neighbours(k, real=len(real), generated=len(fake))
+    x, y = _points(real, fake)
+    real_radii, fake_radii = neighbour_radii(x, k)[:, None], neighbour_radii(y, k)[None]
+    precise, recalled = torch.zeros_like(fake_radii[0], dtype=torch.bool), real.new_zeros(())
+    for _, (in_real, in_fake) in closeness(x, y, real_radii, fake_radii):
+        # Eq. 1: f(p, C) = 1 if |p - c| < |c - NN_k(c, C)| for at least one c
+        precise |= in_real.any(dim=0)
+        recalled += in_fake.any(dim=1).sum()
     # Eq. 2: precision = mean_fake f(fake, real), recall = mean_real f(real, fake)
-    return _share_inside(fake, centers=real, k=k), _share_inside(real, centers=fake, k=k)
+    return precise.double().mean(), recalled / len(real)
 
 
 def density_coverage(real_features: Tensor, fake_features: Tensor, k: int = 5) -> tuple[Tensor, Tensor]:
@@ -131,10 +140,9 @@ def density_coverage(real_features: Tensor, fake_features: Tensor, k: int = 5) -
     """
     real, fake = _prepare(real_features, fake_features)
     _check_neighbours(k, real=len(real))
-    radii = _neighbour_radii(real, k)
+    x, y = _points(real, fake)
     inside, covered = real.new_zeros(()), real.new_zeros(())
-    for rows, distances in _distance_blocks(real, fake):
-        hits = distances < radii[rows, None]
+    for _, (hits,) in closeness(x, y, neighbour_radii(x, k)[:, None]):
         inside += hits.sum()
         covered += hits.any(dim=1).sum()
     # Eq. 3: density = 1/(kM) sum_j sum_i 1[y_j in B(x_i)];  Eq. 4: coverage = 1/N sum_i 1[any y_j in B(x_i)]
@@ -215,6 +223,11 @@ def _prepare(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
     return _float64(real), _float64(fake)
 
 
+def _points(real: Tensor, fake: Tensor) -> tuple[Points, Points]:
+    origin, dtype = real.mean(dim=0), product_dtype()
+    return Points(real, origin, dtype), Points(fake, origin, dtype)
+
+
 def _float64(features: Tensor) -> Tensor:
     # Apple's GPU has no float64
     features = features.detach().cpu() if features.device.type == "mps" else features.detach()
@@ -250,7 +263,7 @@ def _mmd(real: Tensor, fake: Tensor, real_members: Tensor, fake_members: Tensor)
 def _kernel_sums(x: Tensor, y: Tensor, x_members: Tensor, y_members: Tensor) -> Tensor:
     """Sum of k over each pair of subsets, [S]; the kernel matrix exists only one block of rows at a time."""
     total = x.new_zeros(x_members.shape[1])
-    for rows in _row_blocks(len(x), len(y)):
+    for rows in row_blocks(len(x), len(y)):
         # section 4: k(x, y) = (x.y / d + 1)^3
         kernel: Tensor = (x[rows] @ y.T / x.shape[1] + 1) ** 3
         total += (x_members[rows] * (kernel @ y_members)).sum(0)
@@ -275,36 +288,6 @@ def _membership(subsets: list[Tensor], like: Tensor) -> Tensor:
     for column, rows in enumerate(subsets):
         members[rows, column] = 1
     return members.to(like.device)
-
-
-def _share_inside(points: Tensor, centers: Tensor, k: int) -> Tensor:
-    """Share of points that lie in at least one ball around the centers."""
-    radii = _neighbour_radii(centers, k)
-    # Eq. 1: f(p, C) = 1 if |p - c| <= |c - NN_k(c, C)| for at least one c
-    inside = [(distances <= radii).any(dim=1) for _, distances in _distance_blocks(points, centers)]
-    return torch.cat(inside).double().mean()
-
-
-def _neighbour_radii(features: Tensor, k: int) -> Tensor:
-    """Distance of every row [N] to its k-th nearest other row: rank k + 1, for rank 1 is the row itself."""
-    blocks = _distance_blocks(features, features)
-    return torch.cat([distances.kthvalue(k + 1, dim=1).values for _, distances in blocks])
-
-
-def _distance_blocks(x: Tensor, y: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Euclidean distances of x to all of y, a block of x's rows at a time."""
-    x_squares, y_squares = x.square().sum(1), y.square().sum(1)
-    for rows in _row_blocks(len(x), len(y)):
-        scale = x_squares[rows, None] + y_squares
-        squares = scale - 2 * x[rows] @ y.T
-        # the product's rounding must not part identical rows: a ball of radius 0 holds its own center
-        yield rows, squares.masked_fill_(squares <= 1e-13 * scale, 0).sqrt_()
-
-
-def _row_blocks(rows: int, columns: int) -> Iterator[slice]:
-    step = max(1, _BLOCK_ELEMENTS // columns)
-    for start in range(0, rows, step):
-        yield slice(start, min(start + step, rows))
 
 
 def _check_subsets(subset_size: int, num_subsets: int, n: int, m: int) -> None:
