@@ -17,25 +17,31 @@ from dualgan.data.batches import ReferenceImages
 from dualgan.data.cache import file_sha256
 from dualgan.data.decoding import Crop, ResizeFilter
 from dualgan.evaluation import Evaluation
+from dualgan.evaluation.paths import PATHS
 from dualgan.evaluation.records import append_to_history, write_scores
-from dualgan.metrics.extractors import ExtractorName
+from dualgan.metrics.extractors.finding import ExtractorName
 
 METRICS: dict[str, tuple[str, ...]] = {
     "fid": ("frechet",),
     "kid": ("kernel",),
     "pr": ("precision", "recall"),
     "dc": ("density", "coverage"),
+    "is": ("inception_score",),
     "fddf": ("fddf",),
+    "ppl": ("ppl_wend",),
+    **{kind: (kind,) for kind in PATHS},
 }
 """What can be asked for, and the metrics that each stands for."""
 
-_OF_NETWORKS = ("fddf",)  # those that images alone do not have
+_OF_NETWORKS = ("fddf", "ppl", *PATHS)  # those that images alone do not have
 _OF_GENERATORS = ("weights", "truncation_psi", "noise_mode")  # options that images alone do not have
 
 _METRICS_HELP = """What to measure in one pass over the images: fid (Frechet distance), kid (kernel distance), pr \
-(precision and recall), dc (density and coverage), fddf (Frechet distance of features of the checkpoint's \
-discriminator). Numbers carry their extractor's name: fid and kid only if Inception-v3 with the published weights made \
-them, and for instance fd_efficientnet_lite0 otherwise. (default: fid kid)"""
+(precision and recall), dc (density and coverage), is (inception score), fddf (Frechet distance of features of the \
+checkpoint's discriminator), ppl_wend, ppl_wfull, ppl_zend, ppl_zfull (path length in W or Z, at the ends of paths or \
+anywhere on them; ppl is ppl_wend, StyleGAN2's). Numbers carry their extractor's name: fid and kid only if \
+Inception-v3 with the published weights made them, and for instance fd_efficientnet_lite0 otherwise. (default: fid \
+kid)"""
 
 _EPILOG = """The real images: --data takes a folder, a zip, an LMDB or a packed set, or the name of a data set as in \
 'dualgan fit' (--data SyntheticCLEVR); --config takes the data section of a configuration. Without both it is the \

@@ -111,6 +111,6 @@ def _only_size(place: str) -> int:
         found = ", ".join(f"{count} of {w}x{h}" for (w, h), count in sizes.most_common(3))
         raise ValueError(
             f"'{place}' holds images of {len(sizes)} sizes ({found}{', ...' if len(sizes) > 3 else ''}): generated "
-            f"images are scored as they are, and must be square and of one size. 'dualgan prepare' crops and resizes them"
+            f"images are scored as they are, and must be square and of one size. 'dualgan prepare' makes them so"
         )
     return width

@@ -17,7 +17,10 @@ from dualgan.data.batches import ReferenceImages
 from dualgan.data.cache import digest
 from dualgan.evaluation import Evaluation, evaluate, evaluate_images
 from dualgan.evaluation.chunks import own_chunks, rows_in
-from dualgan.metrics.extractors import ExtractorName, FeatureExtractor, find_extractor
+from dualgan.evaluation.paths import PATHS
+from dualgan.metrics.distances import find_distance
+from dualgan.metrics.extractors import FeatureExtractor, find_extractor
+from dualgan.metrics.extractors.finding import ExtractorName
 from dualgan.ops import rank
 from dualgan.version import __version__
 
@@ -85,8 +88,10 @@ def measure(device: torch.device, job: Job) -> tuple[Evaluation, Path]:
     extractor = find_extractor(job.extractor, job.extractor_weights)
     reference = open_images(job.data, prepared=True)
     fakes = open_images(job.fake, prepared=True) if job.fake else None
-    passes = [job.num_fake, job.num_real or reference.dataset_size]
-    passes += passes[1:] if "fddf" in job.kinds and len(job.kinds) > 1 else []
+    num_real = job.num_real or reference.dataset_size
+    of_images = set(job.kinds) - PATHS.keys()
+    passes = [job.num_fake] * bool(of_images) + [num_real] * bool(of_images - {"fddf"})
+    passes += [num_real] * ("fddf" in of_images) + [job.num_fake] * len(PATHS.keys() & job.kinds)
     work = job.work_dir / _key(job, extractor, reference)
     if rank() == 0 and (done := rows_in(work / "generated")):
         print(f"Going on: {done} of {job.num_fake} generated images have been measured already.")
@@ -105,7 +110,7 @@ def measure(device: torch.device, job: Job) -> tuple[Evaluation, Path]:
 def _key(job: Job, extractor: FeatureExtractor, reference: ReferenceImages) -> str:
     """Name for all that the features in the work folder depend on."""
     images = [job.identity, job.num_fake, job.ema, job.truncation_psi, job.noise_mode, job.seed, job.batch_size]
-    seen_by = [extractor.name, extractor.weight_hash, getattr(extractor, "size", None), "fddf" in job.kinds]
+    seen_by = [extractor.identity, sorted(job.kinds)]
     return digest([__version__, images, seen_by, reference.fingerprint, job.num_real])
 
 
@@ -124,4 +129,5 @@ def _score_checkpoint(
         noise_mode=job.noise_mode,
         ema=job.ema,
         discriminator=discriminator_of(checkpoint).to(device) if "fddf" in job.kinds else None,
+        distance=find_distance() if PATHS.keys() & job.kinds else None,
     )

@@ -217,6 +217,5 @@ def cache_folder(reference: ReferenceSet, extractor: FeatureExtractor, num: int,
     """Folder of the features of `num` real images; another extractor, set or version has another one."""
     if cache_dir is None:
         cache_dir = os.environ.get("DUALGAN_CACHE") or Path.home() / ".cache" / "dualgan"
-    size = getattr(extractor, "size", None)
-    key = repr((reference.fingerprint, extractor.name, extractor.weight_hash, size, num, _CACHE_FORMAT))
+    key = repr((reference.fingerprint, extractor.identity, num, _CACHE_FORMAT))
     return Path(cache_dir) / "features" / hashlib.sha256(key.encode()).hexdigest()[:32]

@@ -12,6 +12,7 @@ from dualgan.evaluation.chunks import ChunkFolder
 from dualgan.evaluation.discriminating import discriminator_view
 from dualgan.evaluation.features import Progress, View, checked_num, feature_chunks, real_chunks, together, view_of
 from dualgan.evaluation.images import GeneratedImages, Images, ReferenceSet, SetImages
+from dualgan.evaluation.paths import PATHS, path_provenance, score_paths
 from dualgan.evaluation.scoring import (
     FEATURES,
     HIDDEN,
@@ -19,12 +20,14 @@ from dualgan.evaluation.scoring import (
     Side,
     check_counts,
     collect,
+    inception_score,
     needs_rows,
     parameters,
     reported_name,
     score,
 )
 from dualgan.metrics import FeatureExtractor
+from dualgan.metrics.distances import PerceptualDistance
 from dualgan.version import __version__
 
 
@@ -55,6 +58,7 @@ def evaluate(
     metrics: Sequence[str] = ("frechet", "kernel"),
     ema: bool | None = None,
     discriminator: nn.Module | None = None,
+    distance: PerceptualDistance | None = None,
     device: torch.device | str = "cpu",
     cache_dir: str | Path | None = None,
     work_dir: str | Path | None = None,
@@ -76,9 +80,11 @@ def evaluate(
             2**32 image seeds.
         truncation_psi: for the generator.
         noise_mode: for the generator; with "random" the result depends on torch's generator and the number of ranks.
-        metrics: any of "frechet", "kernel", "precision", "recall", "density", "coverage", "inception_score", "fddf".
+        metrics: any of "frechet", "kernel", "precision", "recall", "density", "coverage", "inception_score", "fddf",
+            "ppl_wend", "ppl_wfull", "ppl_zend" and "ppl_zfull".
         ema: whether the generator holds averaged weights; only recorded.
         discriminator: for "fddf"; lives on `device`.
+        distance: between images, for path lengths.
         device: where to run.
         cache_dir: root of the cache of real features, see `real_features`.
         work_dir: folder for features of generated images that a later call with the same arguments goes on from; None
@@ -89,9 +95,18 @@ def evaluate(
         ValueError: an unknown metric, numbers of images that do not fit, or features that are not finite.
     """
     fakes = GeneratedImages(generator, num_fake, seed, truncation_psi, noise_mode, device)
-    compared = Comparison(reference, extractor, num_real, metrics, seed, batch_size, discriminator, device, cache_dir)
-    values = compared.values(fakes, work_dir, progress)
-    made = {"ema": ema, "truncation_psi": truncation_psi, "noise_mode": noise_mode}
+    of_images = [kind for kind in metrics if kind not in PATHS]
+    compared = Comparison(reference, extractor, num_real, of_images, seed, batch_size, discriminator, device, cache_dir)
+    work = None if work_dir is None else Path(work_dir)
+    values = compared.values(fakes, work, progress)
+    made: dict[str, Any] = {"ema": ema, "truncation_psi": truncation_psi, "noise_mode": noise_mode}
+    for kind in [kind for kind in metrics if kind in PATHS]:
+        assert distance is not None, "the caller has one for path lengths"
+        if truncation_psi != 1:
+            raise ValueError(f"{kind} is measured without truncation: leave it out, or truncation_psi {truncation_psi}")
+        settings: dict[str, Any] = {"batch_size": batch_size, "device": device, "work_dir": work, "progress": progress}
+        values[distance.metric_name(*PATHS[kind])] = score_paths(kind, generator, distance, fakes.seeds, **settings)
+        made |= path_provenance(distance)
     return Evaluation(values, {**compared.provenance(num_fake), **made, "seed": seed})
 
 
@@ -120,7 +135,7 @@ def evaluate_images(
         num_real: real images to compare with; None takes all.
         batch_size: images per batch and rank, at most.
         seed: of KID's subsets.
-        metrics: any that `evaluate` knows, but "fddf".
+        metrics: any that `evaluate` knows, but "fddf" and path lengths.
         device: where to run.
         cache_dir: root of the cache of real features.
         work_dir: folder for features of the generated images.
@@ -128,7 +143,7 @@ def evaluate_images(
     """
     images = SetImages(fakes, checked_num(num_fake, fakes.dataset_size, "num_fake"))
     compared = Comparison(reference, extractor, num_real, metrics, seed, batch_size, None, device, cache_dir)
-    values = compared.values(images, work_dir, progress)
+    values = compared.values(images, None if work_dir is None else Path(work_dir), progress)
     made = {"fake_fingerprint": fakes.fingerprint, "fake_size": fakes.dataset_size}
     return Evaluation(values, {**compared.provenance(images.count), **made, "seed": seed})
 
@@ -151,14 +166,17 @@ class Comparison:
         self.names = {kind: reported_name(kind, self.extractor) for kind in self.metrics}
         self.count = checked_num(self.num_real, self.reference.dataset_size)
 
-    def values(self, fakes: Images, work_dir: str | Path | None, progress: Progress | None) -> dict[str, float]:
+    def values(self, fakes: Images, work: Path | None, progress: Progress | None) -> dict[str, float]:
         """Score generated images; by reported name, in the order that was asked for."""
+        if not self.metrics:
+            return {}
         check_counts(self.metrics, self.extractor, self.count, fakes.count)
-        work = None if work_dir is None else Path(work_dir)
         views = together(self._views)
         fake = together(lambda: self._passed(fakes, views, "generated", work, progress))
         real = together(lambda: self._real(views, work, progress))
         scores = score(self.metrics, real, fake, self._subset_size(fakes.count), self.seed, self.device)
+        if "inception_score" in self.metrics:
+            scores["inception_score"] = inception_score(fake[FEATURES], self.extractor, self.device)
         return {self.names[kind]: scores[kind] for kind in self.metrics}
 
     def provenance(self, num_fake: int) -> dict[str, Any]:

@@ -11,7 +11,14 @@ import torch.distributed as dist
 from torch import Tensor
 
 from dualgan.evaluation.features import Rows, View
-from dualgan.metrics import DensityCoverage, FeatureExtractor, FeatureMetric, KernelDistance, PrecisionRecall
+from dualgan.metrics import (
+    DensityCoverage,
+    FeatureExtractor,
+    FeatureMetric,
+    InceptionScore,
+    KernelDistance,
+    PrecisionRecall,
+)
 from dualgan.metrics.moments import Moments, frechet_from_moments
 from dualgan.ops import rank, world_size
 
@@ -19,6 +26,7 @@ logger = logging.getLogger("dualgan.evaluation")
 
 KERNEL_SUBSET_SIZE, KERNEL_SUBSETS = 1000, 100  # the field's values
 PRECISION_RECALL_K, DENSITY_COVERAGE_K = 3, 5
+INCEPTION_SPLITS = 10
 
 FEATURES, HIDDEN = "features", "hidden"  # how images are seen: by the extractor, by the discriminator
 
@@ -57,9 +65,18 @@ def collect(chunks: Iterable[Rows], views: Mapping[str, View], keep: bool) -> di
     return {name: Side(moments[name], torch.cat(kept) if kept and name == FEATURES else None) for name in views}
 
 
+def inception_score(fake: Side, extractor: FeatureExtractor, device: torch.device | str) -> float:
+    """Mean inception score over splits; the extractor's classes are told from its features."""
+    assert fake.rows is not None
+    metric = InceptionScore(INCEPTION_SPLITS).to(device)
+    logits = torch.cat([extractor.logits(rows.to(device)) for rows in torch.split(fake.rows, 4096)])
+    metric.update(logits)
+    return float(metric.compute()[0])
+
+
 def needs_rows(metrics: Sequence[str]) -> bool:
     """Whether features themselves must be kept."""
-    return not {kind for kinds in _families(0, 0) for kind in kinds}.isdisjoint(metrics)
+    return "inception_score" in metrics or not {kind for kinds in _families(0, 0) for kind in kinds}.isdisjoint(metrics)
 
 
 def reported_name(kind: str, extractor: FeatureExtractor) -> str:
@@ -118,6 +135,8 @@ def parameters(metrics: Sequence[str], subset_size: int) -> dict[str, Any]:
         told["precision_recall_k"] = PRECISION_RECALL_K
     if not {"density", "coverage"}.isdisjoint(metrics):
         told["density_coverage_k"] = DENSITY_COVERAGE_K
+    if "inception_score" in metrics:
+        told["inception_score_splits"] = INCEPTION_SPLITS
     return told
 
 
@@ -128,9 +147,12 @@ def check_counts(metrics: Sequence[str], extractor: FeatureExtractor, num_real: 
         ValueError: too few images.
     """
     least = {"frechet": 2, "kernel": 2, "precision": PRECISION_RECALL_K + 1, "recall": PRECISION_RECALL_K + 1}
+    least["inception_score"] = INCEPTION_SPLITS
     least |= {"density": DENSITY_COVERAGE_K + 1, "coverage": DENSITY_COVERAGE_K + 1}
     for kind in metrics:
         for name, count in (("generated", num_fake), ("real", num_real)):
+            if name == "real" and kind == "inception_score":
+                continue
             if count < least.get(kind, 2):
                 raise ValueError(
                     f"{count} {name} images are too few for {reported_name(kind, extractor)}: it needs "
