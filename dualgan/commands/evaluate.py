@@ -209,10 +209,10 @@ def _report(scores: Evaluation, subject: Subject, path: Path, metrics: Sequence[
     scores = replace(scores, provenance={**scores.provenance, **subject.identity})
     for name, value in scores.values.items():
         print(f"{name:<32} {value:.6g}")
-    wrong = [name for name in ("fid", "kid") if name in metrics and name not in scores.values]
+    wrong = [name.upper() for name in ("fid", "kid") if name in metrics and name not in scores.values]
     if wrong:
         print(
-            f"warning: this is NOT {' or '.join(wrong).upper()}: {scores.provenance['extractor']} has measured, and "
+            f"warning: this is NOT {' or '.join(wrong)}: {scores.provenance['extractor']} has measured, and "
             f"its numbers compare only with each other.",
             file=sys.stderr,
         )
