@@ -200,17 +200,18 @@ def test_a_killed_evaluation_goes_on_with_the_next_chunk(tmp_path: Path) -> None
     class Killed(BaseException):
         pass
 
+    done = 90
+
     def kill_at(count: int) -> None:
         nonlocal done
         done += count
-        if done > 90 + 128:
+        if done > 128:
             raise Killed
 
     def score(extractor: TinyExtractor, progress: Progress | None = None, **work: Path) -> dict[str, float]:
         settings = {"num_fake": 200, "cache_dir": tmp_path / "cache", "progress": progress, "metrics": ALL, **work}
         return evaluate(TinyGenerator(), Photos(), extractor, **settings).values  # type: ignore[arg-type]
 
-    done = 90
     with pytest.raises(Killed):
         score(TinyExtractor(), kill_at, work_dir=tmp_path / "work")
     again = TinyExtractor()

@@ -106,7 +106,7 @@ def test_the_same_images_score_the_same_wherever_they_lie(
         ("", "no real images"),
         ("--data real --config clevr_demo.yaml", "give one of them"),
         ("--data nowhere", "nowhere"),
-        ("--data SyntheticCLEVR --data.resolution 16 --data.num_images 4", "pass --resolution 8"),
+        ("--data SyntheticCLEVR --data.resolution 16 --data.num_images 4", "Pass --resolution 8"),
         ("--data gray", "pass --data.num_channels 3"),
         ("--data real --metrics fid speed", "'speed' is unknown: expected some of fid, kid"),
         ("--data real --num_fake 1", "num_fake 1 is out of range"),
