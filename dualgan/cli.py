@@ -1,4 +1,4 @@
-"""The command line: `dualgan fit | validate | test | predict | generate | attention | prepare | complexity`."""
+"""The command line: `dualgan fit | validate | test | predict | generate | attention | compare | prepare | complexity`."""
 
 import os
 import sys
@@ -19,6 +19,7 @@ TRAINER_VERBS = {
 COMMANDS = {
     "generate": "write images of chosen seeds from a checkpoint; needs neither data nor configuration",
     "attention": "draw where the generator's attention looks from some positions of its images",
+    "compare": "put runs side by side: a table, and a page with curves, samples, settings and published figures",
     "prepare": "check images of any kind and pack them into a folder that loads fast, also over a network",
 }
 CONFIG_COMMANDS = {"complexity": "count parameters and multiply-adds of a configuration's networks"}
