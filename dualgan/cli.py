@@ -1,4 +1,4 @@
-"""The command line: `dualgan fit | validate | test | predict | generate | attention | compare | prepare | complexity`."""
+"""The command line: `dualgan VERB [options]`."""
 
 import os
 import sys
@@ -20,6 +20,7 @@ COMMANDS = {
     "generate": "write images of chosen seeds from a checkpoint; needs neither data nor configuration",
     "attention": "draw where the generator's attention looks from some positions of its images",
     "compare": "put runs side by side: a table, and a page with curves, samples, settings and published figures",
+    "dashboard": "make a W&B workspace that shows a project's runs side by side",
     "prepare": "check images of any kind and pack them into a folder that loads fast, also over a network",
 }
 CONFIG_COMMANDS = {"complexity": "count parameters and multiply-adds of a configuration's networks"}

@@ -11,6 +11,9 @@ def aligned(rows: Sequence[Sequence[str]], left: int = 1) -> str:
         left: Number of columns that are flush left; the others, numbers, are flush right.
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    aligners = [str.ljust if column < left else str.rjust for column in range(len(widths))]
-    cells = ([align(*cell) for align, *cell in zip(aligners, row, widths, strict=True)] for row in rows)
-    return "\n".join("  ".join(row).rstrip() for row in cells)
+
+    def line(row: Sequence[str]) -> str:
+        cells = (t.ljust(w) if k < left else t.rjust(w) for k, (t, w) in enumerate(zip(row, widths, strict=True)))
+        return "  ".join(cells).rstrip()
+
+    return "\n".join(line(row) for row in rows)

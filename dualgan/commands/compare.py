@@ -8,7 +8,8 @@ from dualgan.comparison.differences import MISSING, comparison_warnings
 from dualgan.comparison.page import PageOptions, number, write
 from dualgan.comparison.published import PublishedRow, deviations, published_row
 from dualgan.comparison.runs import Run, read_runs
-from dualgan.comparison.scores import Score, better, scores
+from dualgan.comparison.scores import Score, scores
+from dualgan.metric_names import better
 from dualgan.tables import aligned
 
 HEADER = ("metric", "run", "kimg", "last", "best", "at kimg", "images/s", "published")
@@ -18,7 +19,11 @@ def table(runs: Sequence[Run]) -> str:
     """Last and best score of every metric and run, as aligned text."""
     rows = [_row(run, entry) for entry in scores(runs) for run in runs if run.name == entry.run]
     scored = {entry.run for entry in scores(runs)}
-    rows += [(MISSING, run.name, *_progress(run), *[MISSING] * 3, *_rest(run, None)) for run in runs if run.name not in scored]
+    rows += [
+        (MISSING, run.name, *_progress(run), *[MISSING] * 3, *_rest(run, None))
+        for run in runs
+        if run.name not in scored
+    ]
     return printable(aligned([HEADER, *rows], left=2))
 
 
@@ -70,6 +75,8 @@ def run(runs: list[str], out: str = "compare.html", pictures: int = 12, picture_
         pictures: Most sample grids per run on the page, evenly spread over the training.
         picture_size: Longest side of a sample grid on the page in pixels; larger ones are reduced.
     """
+    if not runs:
+        raise ValueError("compare needs folders of runs: 'dualgan compare RUN RUN ...', such as runs/clevr_demo")
     if pictures < 1 or picture_size < 16:
         raise ValueError(f"pictures {pictures} and picture_size {picture_size}: expected at least 1 and 16")
     target = Path(out)
@@ -86,5 +93,5 @@ def run(runs: list[str], out: str = "compare.html", pictures: int = 12, picture_
 def main(args: list[str]) -> None:
     """Run the command with the words of the command line."""
     parser = command_parser("compare", run, skip={"runs"})
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="Folders of runs, such as runs/clevr_demo.")
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="Folders of runs, such as runs/clevr_demo.")
     run(**parser.parse_args(args).as_dict())

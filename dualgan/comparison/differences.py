@@ -62,7 +62,9 @@ def _between(runs: Sequence[Run]) -> list[str]:
         return []
     found = []
     if not set.intersection(*(set(metrics_of(run)) for run in scored)):
-        found.append("The runs have no metric in common: " + _listed(scored, [", ".join(metrics_of(r)) for r in scored]))
+        found.append(
+            "The runs have no metric in common: " + _listed(scored, [", ".join(metrics_of(r)) for r in scored])
+        )
     protocol = side_by_side([_protocol(run) for run in scored])
     for name, texts in protocol.items():
         if differs(texts):

@@ -159,7 +159,7 @@ def _distance(published: Setting, own: Setting) -> tuple[bool, bool, float]:
 
 
 def deviations(run: Run, row: PublishedRow) -> list[str]:
-    """Where a run's protocol is not that of the published row, in short phrases such as "batch_size 8 instead of 32"."""
+    """Where a run's protocol is not that of the published row, in phrases like "batch_size 8 instead of 32"."""
     own = setting_of(run.config)
     assert own is not None
     expected = {"resolution": row.setting.resolution, "subset": row.setting.subset}

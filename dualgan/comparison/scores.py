@@ -1,14 +1,10 @@
 """Last and best score of each metric of each run."""
 
-import re
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from dualgan.comparison.runs import Run, finite
-
-PREFIX = "metrics/"
-_HIGHER = re.compile(r"(precision|recall|density|coverage|inception_score|isc?)(_|$)")
-_NEITHER = re.compile(r"fddf(_|$)")  # tells how far apart D holds the two, not how good the images are
+from dualgan.metric_names import SECTION, better
 
 
 class Score(NamedTuple):
@@ -31,16 +27,9 @@ class Score(NamedTuple):
     best_kimg: float | None
 
 
-def better(metric: str) -> Literal["lower", "higher"] | None:
-    """Which values of a metric are better: distances and PPL lower, precision and its kin higher."""
-    if _NEITHER.match(metric):
-        return None
-    return "higher" if _HIGHER.match(metric) else "lower"
-
-
 def metrics_of(run: Run) -> list[str]:
     """Names of a run's metrics, without their section."""
-    return [name.removeprefix(PREFIX) for name in run.columns if name.startswith(PREFIX)]
+    return [name.removeprefix(SECTION) for name in run.columns if name.startswith(SECTION)]
 
 
 def all_metrics(runs: Sequence[Run]) -> list[str]:
@@ -50,7 +39,7 @@ def all_metrics(runs: Sequence[Run]) -> list[str]:
 
 def score(run: Run, metric: str) -> Score | None:
     """Score of a run; None where it has no finite one."""
-    values = finite(run.series(PREFIX + metric))
+    values = finite(run.series(SECTION + metric))
     if not values:
         return None
     last_kimg, last = values[-1]
