@@ -36,10 +36,10 @@ class TestContent:
     def test_numbers_are_those_of_the_csv(self, make_run: MakeRun) -> None:
         runs = read_runs([make_run()])
         page = render(runs)
-        assert 'data-last="300.12345678901234"' in page
+        name = "metrics/fd_efficientnet_lite0"
+        assert f'data-last="{ROWS[-1][name]}"' in page
         assert 'data-best="208.62763546830786"' in page
         (curve,) = curves(runs)["Quality"]
-        name = "metrics/fd_efficientnet_lite0"
         expected = [(row["kimg"], row[name]) for row in ROWS if name in row]
         trace = curve.figure["data"][0]
         assert list(zip(trace["x"], trace["y"], strict=True)) == expected
