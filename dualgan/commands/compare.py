@@ -1,5 +1,6 @@
 """`dualgan compare`: runs side by side, as a table and as a page."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def table(runs: Sequence[Run]) -> str:
         for run in runs
         if run.name not in scored
     ]
-    return printable(aligned([HEADER, *rows], left=2))
+    return aligned([[printable(text) for text in row] for row in (HEADER, *rows)], left=2)
 
 
 def _progress(run: Run) -> tuple[str]:
@@ -62,8 +63,10 @@ def _published_note(run: Run, row: PublishedRow) -> str:
 
 
 def printable(text: str) -> str:
-    """Text from run folders without what could move the cursor or change colours."""
-    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+    """Text from run folders without what could move the cursor or change colours, or what the terminal cannot show."""
+    encoding = sys.stdout.encoding or "utf-8"
+    harmless = "".join(c if c.isprintable() else "?" for c in text)
+    return harmless.encode(encoding, errors="replace").decode(encoding)
 
 
 def run(runs: list[str], out: str = "compare.html", pictures: int = 12, picture_size: int = 640) -> None:

@@ -55,6 +55,6 @@ def test_a_run_without_scores_has_a_line(finished_run: Callable[[], Path], tmp_p
     assert re.search(r"^— +begun +0/0\.016( +—){5}$", text, flags=re.MULTILINE)
 
 
-@pytest.mark.parametrize("text", ["\x1b[31mred", "a\rb", "\u202ereversed"])
+@pytest.mark.parametrize("text", ["\x1b[31mred", "a\rb", "a\nb", "\u202ereversed"])
 def test_names_cannot_steer_the_terminal(text: str) -> None:
     assert printable(text).isprintable()

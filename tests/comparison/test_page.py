@@ -156,6 +156,39 @@ class TestBrowser:
         assert len(re.findall(r'class="js-line"[^>]* d="M', drawn)) >= 6
         assert '<img class="generated"' in drawn
 
+    def test_slider_boxes_and_axes_work(self, make_run: MakeRun, tmp_path: Path) -> None:
+        page = tmp_path / "compare.html"
+        write(read_runs([make_run("a"), make_run("b")]), page)
+        text = page.read_text()
+        nonce = re.search(r'<script nonce="(.*?)"', text)
+        assert nonce
+        driver = """<script nonce="NONCE">
+          const change = (selector, value, kind) => {
+            const element = document.querySelector(selector);
+            if (element.type === "range") element.value = value; else element.checked = value;
+            element.dispatchEvent(new Event(kind));
+          };
+          change("#moment", 1, "input");
+          change('.toggle[value="1"]', false, "change");
+          change("#logarithmic", true, "change");
+          change('.all[data-table="settings"]', true, "change");
+          setTimeout(() => {
+            const plots = [...document.querySelectorAll(".curve")];
+            document.body.dataset.axes = plots.map(plot => plot._fullLayout.yaxis.type).join();
+            document.body.dataset.traces = plots[0].data.map(trace => trace.visible ?? true).join();
+          }, 1000);
+        </script></body>""".replace("NONCE", nonce[1])
+        page.write_text(text.replace("</body>", driver))
+        drawn = visible(self.browse(page, tmp_path, "--dump-dom"))
+        assert 'data-axes="log,log,linear"' in drawn  # margins below 0 stay on a linear axis
+        assert 'data-traces="true,false"' in drawn
+        assert '<figure data-run="1" hidden' in drawn
+        assert 'id="settings" class="only-differing"' in text
+        assert "only-differing" not in drawn
+        first, _ = drawn.split("<figure")[1:]
+        shown = [image for image in re.findall(r"<img .*?>", first) if "hidden" not in image.split("src=")[1]]
+        assert ['data-kimg="1.0"' in image for image in shown] == [True]
+
     def test_curves_and_pictures_show(self, make_run: MakeRun, tmp_path: Path) -> None:
         write(read_runs([make_run()]), tmp_path / "compare.html", PageOptions(pictures=3))
         self.browse(tmp_path / "compare.html", tmp_path, f"--screenshot={tmp_path / 'shot.png'}")
