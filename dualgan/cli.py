@@ -1,4 +1,4 @@
-"""The command line: `dualgan fit | validate | test | predict | generate | attention | complexity`."""
+"""The command line: `dualgan fit | validate | test | predict | generate | inspect | attention | complexity`."""
 
 import os
 import sys
@@ -18,6 +18,7 @@ TRAINER_VERBS = {
 }
 COMMANDS = {
     "generate": "write images of chosen seeds from a checkpoint; needs neither data nor configuration",
+    "inspect": "say what is in a folder or zip of images, find duplicates, draw a contact sheet",
     "attention": "draw where the generator's attention looks from some positions of its images",
 }
 CONFIG_COMMANDS = {"complexity": "count parameters and multiply-adds of a configuration's networks"}
