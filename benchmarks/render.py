@@ -5,7 +5,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from dualgan.data.base import usable_cpus
+from dualgan.data.arguments import usable_cpus
 from dualgan.data.render_worker import render_to_file
 
 

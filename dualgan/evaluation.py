@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 SEEDS_PER_RUN = 2**20  # evaluation seed s owns the image seeds s * 2**20, ..., (s + 1) * 2**20 - 1
 _KERNEL_SUBSET_SIZE, _KERNEL_SUBSETS = 1000, 100  # the field's values
-_CACHE_FORMAT = 1
+_CACHE_FORMAT = 2
 
 Progress = Callable[[int], object]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim import Adam
 
 from dualgan.cautions import cautions
-from dualgan.data.base import Batch
+from dualgan.data.batches import Batch
 from dualgan.losses import R1, R2, AdversarialLoss, DiscriminatorPenalty, GradientPenalty, NonSaturating, PathLength
 from dualgan.microbatch import backward_in_parts, strided
 from dualgan.networks import Discriminator, Generator, StyleGAN2Discriminator, StyleGAN2Generator

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from dualgan.checkpoints import check_shapes, header
-from dualgan.data.base import Batch
+from dualgan.data.batches import Batch
 from dualgan.losses import AdversarialLoss
 from dualgan.networks import Discriminator, Generator
 from dualgan.ops import rank, world_size

@@ -1,6 +1,6 @@
 """The clock of all callbacks: thousands of real images shown."""
 
-from dualgan.data.base import Batch
+from dualgan.data.batches import Batch
 from dualgan.gan import GAN
 from dualgan.ops import world_size
 

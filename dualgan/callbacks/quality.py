@@ -26,7 +26,7 @@ class Quality(Callback):
     Args:
         every_kimg: Thousands of images between evaluations.
         num_fake: Images to generate for an evaluation.
-        num_real: Real images to compare with; null takes all.
+        num_real: Real images to compare with, of those that the data's `reference` names; null takes all.
         extractor: Feature extractor. "auto" is Inception-v3 where its weights are found, which gives FID and KID;
             EfficientNet-Lite0 otherwise, whose distances have names of their own.
         weights: File with the extractor's weights; null looks in the usual places.
@@ -144,10 +144,10 @@ class Quality(Callback):
 
     def _evaluate(self, trainer: Trainer, gan: GAN) -> Evaluation:
         assert self.extractor is not None
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        num_real = self.num_real and min(self.num_real, data.dataset_size)
+        reference = trainer.datamodule.reference_set()  # type: ignore[attr-defined]
+        num_real = self.num_real and min(self.num_real, reference.dataset_size)
         # The features of the real images are made the first time and come from the cache afterwards.
-        total = self.num_fake // trainer.world_size + (0 if self._evaluated else num_real or data.dataset_size)
+        total = self.num_fake // trainer.world_size + (0 if self._evaluated else num_real or reference.dataset_size)
         hidden = not trainer.is_global_zero or not sys.stderr.isatty()
         with (
             tqdm(total=total, desc="Evaluating", unit="img", leave=False, disable=hidden) as bar,
@@ -155,7 +155,7 @@ class Quality(Callback):
         ):
             scores = evaluate(
                 gan.generator_ema,
-                data,
+                reference,
                 self.extractor,
                 num_fake=self.num_fake,
                 num_real=num_real,

@@ -12,13 +12,14 @@ from PIL import Image
 
 from dualgan.commands.options import command_parser
 from dualgan.contact_sheet import Pair, contact_sheet, pair_sheet
-from dualgan.data.base import RESOLUTIONS, check_least
+from dualgan.data.arguments import RESOLUTIONS, check_least
 from dualgan.data.cache import cache_root
-from dualgan.data.decoding import ResizeFilter, decode, to_square
+from dualgan.data.decoding import Crop, ResizeFilter, decode, to_square
 from dualgan.data.duplicates import HASH_BITS, hamming
-from dualgan.data.image_files import Checked, Files, open_files
+from dualgan.data.image_files import Checked, Files
 from dualgan.data.image_folder import ImageFolder
-from dualgan.data.inspection import Duplicates, Examined, Inspection, inspect_files
+from dualgan.data.inspection import Duplicates, Examined, Inspection, PackedFiles, find_files, inspect_files
+from dualgan.data.lmdb_files import LMDBFiles
 from dualgan.pictures import to_pil
 
 _SHOWN = 10  # lines of a list; --json has all of it
@@ -29,6 +30,7 @@ def run(
     out: str = "contact_sheet.png",
     resolution: int | None = None,
     resize_filter: ResizeFilter = "lanczos",
+    crop: Crop = "center",
     num_channels: Literal[1, 3] | None = None,
     rows: int = 8,
     columns: int = 8,
@@ -40,11 +42,12 @@ def run(
     """Say what is in a set of images: sizes, colours, classes, duplicates, broken files; and draw a contact sheet.
 
     Args:
-        data: Folder or zip of images.
+        data: Folder or zip of images, LMDB, or packed set, which knows its resolution, filter and crop itself.
         out: Contact sheet (NAME.png; duplicates go to NAME.duplicates.png), or a folder for contact_sheet.png.
         resolution: Height and width that the images will be trained at, for the fingerprint, the contact sheet and the
             count of smaller images; by default the largest at which at least half of them are not enlarged.
         resize_filter: Pillow's filter for resizing, "box" or "lanczos".
+        crop: Square that is kept, "center", "celeba" or "none" as in a training.
         num_channels: 3 reads all images as colour, 1 as gray; found out from the files by default.
         rows: Rows of the contact sheet.
         columns: Columns of the contact sheet.
@@ -58,26 +61,30 @@ def run(
         check_least(name, value, least)
     if not 0 <= near_distance < HASH_BITS:
         raise ValueError(f"near_distance {near_distance} is out of range: expected 0 to {HASH_BITS - 1} bits.")
-    root = Path(data).expanduser()
     settings: dict[str, Any] = {
         "resize_filter": resize_filter,
+        "crop": crop,
         "num_channels": num_channels,
         "cache_dir": cache_dir,
     }
-    ImageFolder(data, resolution or RESOLUTIONS[0], **settings)  # complains about arguments before the long part
+    ImageFolder(data, resolution=resolution or RESOLUTIONS[0], **settings)  # refuses arguments before the long part
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        files = open_files(root, "")
+        files = find_files(data, cache_root(cache_dir))
         entries = files.entries()
     left_out = [str(warning.message) for warning in caught]
     if not entries:
         raise ValueError(" ".join([f"'{data}' holds no images: pass the folder or zip that holds them.", *left_out]))
     inspection = inspect_files(files, entries, cache_root(cache_dir), num_channels)
     settings["resolution"] = resolution or _natural_resolution(inspection.good)
+    if isinstance(files, PackedFiles):
+        settings |= {"resize_filter": files.images.resize_filter, "crop": files.images.crop}
     duplicates = inspection.duplicates(near_distance)
     report = {"data": data, "left_out": left_out} | describe(inspection, duplicates, settings["resolution"])
-    report["training"] = _training(data, settings, skip_bad_images=bool(inspection.bad and inspection.good))
+    report["training"] = _training(data, settings, _skips_bad_images(inspection))
     print(text(report))
+    if report["training"]["fingerprint"] is None:
+        settings["crop"] = "center"  # the one that takes every image
     if inspection.good:
         _write_sheets(Path(out), inspection, duplicates, settings, (rows, columns), seed)
     if json is not None:
@@ -94,7 +101,9 @@ def describe(inspection: Inspection, duplicates: Duplicates, resolution: int) ->
     return {
         "images": len(good),
         "bytes": sum(image.num_bytes for image in good),
-        "formats": _tally(image.format for image in good),
+        "formats": {"packed": len(good)}
+        if isinstance(inspection.files, PackedFiles)
+        else _tally(image.format for image in good),
         "modes": _tally(image.mode for image in good),
         "width": _spread([width for width, _ in sides]),
         "height": _spread([height for _, height in sides]),
@@ -127,7 +136,12 @@ def _natural_resolution(good: list[Examined]) -> int:
     """The largest resolution that at least half of the images have."""
     short = [min(image.checked.width, image.checked.height) for image in good]
     half = int(np.quantile(short, 0.5, method="lower")) if short else 0
-    return max((resolution for resolution in RESOLUTIONS if resolution <= half), default=RESOLUTIONS[0])
+    return int(max((resolution for resolution in RESOLUTIONS if resolution <= half), default=RESOLUTIONS[0]))
+
+
+def _skips_bad_images(inspection: Inspection) -> bool:
+    """Whether a training must be told to go on without bad images; one on an LMDB cannot be."""
+    return bool(inspection.bad and inspection.good) and not isinstance(inspection.files, LMDBFiles)
 
 
 def _training(data: str, settings: dict[str, Any], skip_bad_images: bool) -> dict[str, Any]:
@@ -154,7 +168,7 @@ def text(report: dict[str, Any]) -> str:
     lines.append(f"  undecodable    {len(bad):,}")
     lines += _listed(f"{_plain(name)}: {error}" for name, error in bad.items())
     lines += [f"  note           {_plain(note)}" for note in report["left_out"]]
-    settings = ", ".join(f"{name} {training[name]}" for name in ("resolution", "resize_filter", "num_channels"))
+    settings = ", ".join(f"{name} {training[name]}" for name in ("resolution", "resize_filter", "crop", "num_channels"))
     settings += ", without the undecodable files" if training["skip_bad_images"] else ""
     if training["fingerprint"]:
         lines.append(f"  fingerprint    {training['fingerprint']} ({settings})")
@@ -267,7 +281,7 @@ def _tile(inspection: Inspection, index: int, settings: dict[str, Any]) -> Image
     """An image as the network would see it."""
     image = _decoded(inspection.files, inspection.good[index].checked)
     channels = settings["num_channels"] or len(image.getbands())
-    return to_pil(to_square(image, settings["resolution"], channels, settings["resize_filter"]))
+    return to_pil(to_square(image, settings["resolution"], channels, settings["resize_filter"], settings["crop"]))
 
 
 def _pairs(inspection: Inspection, duplicates: Duplicates, most: int) -> list[Pair]:
@@ -297,7 +311,7 @@ def _pair(inspection: Inspection, first: int, second: int, size: int) -> Pair:
 def main(args: list[str]) -> None:
     """Run the command with the words of the command line."""
     parser = command_parser("inspect", run, skip={"data"})
-    parser.add_argument("data", nargs="?", help="Folder or zip of images.")
+    parser.add_argument("data", nargs="?", help="Folder or zip of images, LMDB, or packed set.")
     given = parser.parse_args(args).as_dict()
     if given["data"] is None:
         raise ValueError("inspect needs a folder or zip of images: 'dualgan inspect DATA'.")

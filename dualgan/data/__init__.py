@@ -1,4 +1,4 @@
-"""Where real images come from: Lightning data modules, the CLEVR renderer, folders and zips of images."""
+"""Where real images come from: Lightning data modules of published sets, folders and zips, and the CLEVR renderer."""
 
 # Imported on first use: the renderer's worker processes need NumPy and neither torch nor Lightning.
 
@@ -6,18 +6,44 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dualgan.data.base import Batch, ImageDataModule
+    from dualgan.data.base import ImageDataModule
+    from dualgan.data.batches import Batch
+    from dualgan.data.cifar10 import CIFAR10
+    from dualgan.data.few_shot import FewShot
+    from dualgan.data.file_images import FileImages
     from dualgan.data.image_folder import ImageFolder
+    from dualgan.data.image_sets import CLEVR, FFHQ, AnimalFace, CelebA
+    from dualgan.data.lsun import LSUN
+    from dualgan.data.official_layout import SourceCard
     from dualgan.data.synthetic_clevr import SyntheticCLEVR
 
-__all__ = ["Batch", "ImageDataModule", "ImageFolder", "SyntheticCLEVR"]
+__all__ = [
+    "CIFAR10",
+    "CLEVR",
+    "FFHQ",
+    "LSUN",
+    "AnimalFace",
+    "Batch",
+    "CelebA",
+    "FewShot",
+    "FileImages",
+    "ImageDataModule",
+    "ImageFolder",
+    "SourceCard",
+    "SyntheticCLEVR",
+]
+
+_MODULES = (
+    "batches", "base", "official_layout", "file_images", "image_folder", "image_sets", "lsun", "cifar10", "few_shot",
+    "synthetic_clevr",
+)  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     # All at once: the command line finds sets by their short names once their classes exist.
-    for module in ("base", "image_folder", "synthetic_clevr"):
+    for module in _MODULES:
         names = vars(import_module(f"{__name__}.{module}"))
         globals().update({public: names[public] for public in __all__ if public in names})
     return globals()[name]

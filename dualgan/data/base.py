@@ -1,81 +1,20 @@
 """What all sets of real images share: loaders, order, mirroring, subsets, fingerprint."""
 
-import os
 import warnings
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pytorch_lightning import LightningDataModule
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
+from dualgan.data.arguments import check_least, check_resolution, usable_cpus
+from dualgan.data.batches import Batch, ImageSource, RealImages, ReferenceImages, image_loader, with_reference
 from dualgan.data.cache import digest
 from dualgan.data.sampler import InfiniteBatchSampler, ReferenceBatchSampler, epoch_permutation
-from dualgan.ops import flush_denormals, to_float
+from dualgan.ops import to_float
 from dualgan.randomness import mix_seed
-
-RESOLUTIONS = tuple(2**power for power in range(3, 11))
-
-
-class Batch(NamedTuple):
-    """Real images and their labels, and as many reference images where the discriminator takes them.
-
-    Loaders give uint8 images [N, H, W, C]; on the device they are float [N, C, H, W] in [-1, 1], channels_last.
-    Labels are int64 [N], or None for sets without labels. References are other real images, drawn independently.
-    """
-
-    images: Tensor
-    labels: Tensor | None
-    reference: Tensor | None = None
-
-
-class ImageSource(Protocol):
-    """Random access to the images of a set, also from worker processes."""
-
-    num_channels: int
-    fingerprint: str
-    labels: NDArray[np.int64] | None
-    """Class of every image [N], or None for a set without labels."""
-
-    def __len__(self) -> int:
-        """Return the number of images."""
-        ...
-
-    def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return the images [N, H, W, C] of some indices [N], in that order, as an array of its own."""
-        ...
-
-
-class RealImages(Dataset[Batch]):
-    """Dataset of whole batches over a source: the chosen images, then (with `mirror`) the same ones flipped."""
-
-    def __init__(self, source: ImageSource, chosen: NDArray[np.int64], mirror: bool) -> None:
-        self.source = source
-        self.chosen = chosen
-        self.mirror = mirror
-
-    def __len__(self) -> int:
-        """Return the length of the index range, mirrored images included."""
-        return len(self.chosen) * (2 if self.mirror else 1)
-
-    def __getitem__(self, index: int) -> Batch:
-        """Return the batch of one image."""
-        return self.__getitems__([index])
-
-    def __getitems__(self, indices: Sequence[int]) -> Batch:
-        """Return a batch at once: for images in memory this is one indexing operation."""
-        positions = np.asarray(indices, np.int64)
-        flipped, positions = np.divmod(positions, len(self.chosen))
-        images = self.source.read(self.chosen[positions])
-        flip = flipped == 1
-        images[flip] = images[flip][:, :, ::-1]
-        labels = self.source.labels
-        of_these = None if labels is None else torch.from_numpy(labels[self.chosen[positions]])
-        return Batch(torch.from_numpy(images), of_these)
 
 
 class ImageDataModule(LightningDataModule):
@@ -91,14 +30,26 @@ class ImageDataModule(LightningDataModule):
         batch_size: Images per training step over all devices together.
         num_workers: Processes that load batches; 0 loads in the main process.
         mirror: Also train on every image flipped left to right.
-        subset: Use only this many images, drawn at random; all by default.
+        subset: Train on this many images only, drawn at random, or on this fraction of them (0.2); all by default.
         subset_seed: Seed of the draw of the subset.
         seed: Seed of the order of training images.
         num_val: Number of images, the first ones, in the validation and test loaders.
+        reference: What metrics compare with: "full" is the set without `subset`, "train" the images trained on.
 
     Raises:
-        ValueError: For a resolution, batch size, seed or subset that cannot work.
+        ValueError: For a resolution, batch size, seed, subset or reference that cannot work.
     """
+
+    registry: ClassVar[dict[str, type["ImageDataModule"]]] = {}
+    """The data sets by name; classes that several of them share are not among them."""
+
+    shuffled = False
+    """Whether the first images are as good a sample of the set as any others."""
+
+    def __init_subclass__(cls, registered: bool = True, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if registered:
+            ImageDataModule.registry[cls.__name__] = cls
 
     def __init__(
         self,
@@ -106,20 +57,21 @@ class ImageDataModule(LightningDataModule):
         batch_size: int = 32,
         num_workers: int = 0,
         mirror: bool = False,
-        subset: int | None = None,
+        subset: int | float | None = None,
         subset_seed: int = 0,
         seed: int = 0,
         num_val: int = 512,
+        reference: str = "full",
     ) -> None:
         super().__init__()
-        _check_resolution(resolution)
+        check_resolution(resolution)
         check_least("batch_size", batch_size, 1)
         check_least("num_val", num_val, 1)
         check_least("num_workers", num_workers, 0)
         check_least("seed", seed, 0)
         check_least("subset_seed", subset_seed, 0)
-        if subset is not None:
-            check_least("subset", subset, 1)
+        _check_subset(subset)
+        self._check_reference(reference)
         self.resolution = resolution
         self.batch_size = batch_size
         self.num_workers = num_workers
@@ -128,6 +80,7 @@ class ImageDataModule(LightningDataModule):
         self.subset_seed = subset_seed
         self.seed = seed
         self.num_val = num_val
+        self.reference = reference
         self._source: ImageSource | None = None
         self._chosen: NDArray[np.int64] | None = None
 
@@ -162,13 +115,22 @@ class ImageDataModule(LightningDataModule):
     def _choose(self, size: int) -> NDArray[np.int64]:
         if self.subset is None:
             return np.arange(size)
-        if self.subset > size:
+        count = round(self.subset * size) if isinstance(self.subset, float) else self.subset
+        if not 1 <= count <= size:
             raise ValueError(
-                f"subset {self.subset} is larger than the data set of {size} images. Pass a subset of at most {size}, "
-                f"or leave it out."
+                f"subset {self.subset} of the data set of {size} images is no image at all. Pass a larger subset."
+                if count < 1
+                else f"subset {self.subset} is larger than the data set of {size} images. Pass a subset of at most "
+                f"{size}, or leave it out."
             )
         # One permutation for all sizes: smaller subsets are parts of larger ones.
-        return np.sort(epoch_permutation(self.subset_seed, 0, size)[: self.subset])
+        return np.sort(epoch_permutation(self.subset_seed, 0, size)[:count])
+
+    def _check_reference(self, reference: str) -> None:
+        if reference not in ("full", "train"):
+            raise ValueError(
+                f"reference '{reference}' is unknown to {type(self).__name__}: expected 'full' or 'train'."
+            )
 
     def _ready(self) -> tuple[ImageSource, NDArray[np.int64]]:
         if self._source is None:
@@ -198,9 +160,25 @@ class ImageDataModule(LightningDataModule):
     def fingerprint(self) -> str:
         """Hash of what the images are: content, resolution, resize filter, crop, channels and subset."""
         source, chosen = self._ready()
-        if self.subset is None or self.subset == len(source):
+        if len(chosen) == len(source):
             return source.fingerprint
         return digest({"set": source.fingerprint, "subset": len(chosen), "subset_seed": self.subset_seed})
+
+    def reference_set(self) -> ReferenceImages:
+        """Return the images that metrics compare with, as `reference` says.
+
+        Raises:
+            ValueError: When they cannot be opened.
+        """
+        source, chosen = self._ready()
+        fingerprint = self.fingerprint
+        if self.reference != "train":
+            source = self._reference_source()
+            chosen, fingerprint = np.arange(len(source)), source.fingerprint
+        return ReferenceImages(source, chosen, fingerprint, self.shuffled, self.num_workers)
+
+    def _reference_source(self) -> ImageSource:
+        return self._ready()[0]
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Endless loader of this rank's part of every global batch, from the module's `images_seen` on.
@@ -276,22 +254,7 @@ class ImageDataModule(LightningDataModule):
         return mix_seed(self.seed, "reference")
 
     def _loader(self, images: RealImages, **order: Any) -> DataLoader[Batch]:
-        settings: dict[str, Any] = {"collate_fn": _as_it_is, **order}
-        return DataLoader(
-            images,
-            num_workers=self.num_workers,
-            worker_init_fn=_start_worker,
-            pin_memory=torch.cuda.is_available(),
-            generator=torch.Generator(),  # the loader draws a number per pass: not from the training's generator
-            **settings,
-        )
-
-
-def with_reference(batch: Batch) -> Batch:
-    """Make the second half of a batch the reference images of the first half."""
-    count = len(batch.images) // 2
-    labels = None if batch.labels is None else batch.labels[:count]
-    return Batch(batch.images[:count], labels, batch.images[count:])
+        return image_loader(images, self.num_workers, **order)
 
 
 def default_workers() -> int:
@@ -299,33 +262,11 @@ def default_workers() -> int:
     return min(4, usable_cpus())
 
 
-def usable_cpus() -> int:
-    """Number of CPUs that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch
-
-
-def _start_worker(worker: int) -> None:
-    torch.set_num_threads(1)
-    flush_denormals()
-
-
-def _check_resolution(resolution: int) -> None:
-    if resolution not in RESOLUTIONS:
-        raise ValueError(
-            f"resolution {resolution} is not a power of two: StyleGAN2 needs one of 8, 16, ..., 1024. "
-            f"Pass a supported resolution; images are cropped and resized to it."
-            if resolution & (resolution - 1) or resolution < 1
-            else f"resolution {resolution} is out of range: StyleGAN2 needs one of 8, 16, ..., 1024."
-        )
-
-
-def check_least(name: str, value: int, least: int) -> None:
-    """Raise a ValueError that names the argument when `value` is below `least`."""
-    if value < least:
-        raise ValueError(f"{name} {value} is too small: expected {least} or more.")
+def _check_subset(subset: int | float | None) -> None:
+    if isinstance(subset, float):
+        if not 0 < subset <= 1:
+            raise ValueError(
+                f"subset {subset} is no fraction: expected a whole number of images, or a part of all between 0 and 1."
+            )
+    elif subset is not None:
+        check_least("subset", subset, 1)

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from dualgan.data.cache import digest, read_json, write_json
 from dualgan.data.decoding import EXTENSIONS, decode
+from dualgan.data.labels import labels_of_manifest
 
 MAX_BYTES = 2**29  # of one file: more than the largest image that is decoded takes at 8 bits without compression
 
@@ -93,8 +94,8 @@ class FolderFiles:
         return path.relative_to(self.root).as_posix()
 
     def labels(self, names: Sequence[str]) -> list[int] | None:
-        """Return None: these have no labels."""
-        return None
+        """Return the classes that a dataset.json at the root gives, or None without one."""
+        return labels_of_manifest(self.root, self.read, names)
 
 
 class ZipFiles:
@@ -142,8 +143,8 @@ class ZipFiles:
             return file.read(member.file_size)
 
     def labels(self, names: Sequence[str]) -> list[int] | None:
-        """Return None: these have no labels."""
-        return None
+        """Return the classes that a dataset.json at the root gives, or None without one."""
+        return labels_of_manifest(self.root, self.read, names)
 
     def _opened(self) -> zipfile.ZipFile:
         # A forked worker must not share the parent's file position.
@@ -160,7 +161,7 @@ class Files(Protocol):
 
     root: Path
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> Sequence[Entry]:
         """List the images, sorted by name."""
         ...
 
@@ -174,13 +175,15 @@ class Files(Protocol):
 
 
 def open_files(root: Path, hint: str) -> Files:
-    """Return the files of a folder or zip.
+    """Return the files of a folder, zip or LMDB.
 
     Raises:
         ValueError: When there is nothing at `root` (the error ends with `hint`), or a file that is no zip.
     """
+    from dualgan.data.lmdb_files import LMDBFiles, is_lmdb  # which imports this module
+
     if root.is_dir():
-        return FolderFiles(root)
+        return LMDBFiles(root) if is_lmdb(root) else FolderFiles(root)
     if root.is_file():
         if zipfile.is_zipfile(root):
             return ZipFiles(root)

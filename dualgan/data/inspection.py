@@ -1,5 +1,6 @@
 """What is in a set of image files: formats, sizes, colours, classes, duplicates, all from one pass over the files."""
 
+import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,10 +20,52 @@ from dualgan.data.image_files import (
     Files,
     check_image,
     in_parallel,
+    open_files,
     reason,
     report_path,
     store_report,
 )
+from dualgan.data.lmdb_files import LMDBFiles
+from dualgan.data.packed import PackedImages, is_packed, open_packed
+
+
+class PackedFiles:
+    """The images of a packed set as `Files`: each is an uncompressed BMP."""
+
+    def __init__(self, root: Path, images: PackedImages) -> None:
+        self.root = root
+        self.images = images
+        self._index = {name: index for index, name in enumerate(images.names)}
+
+    def entries(self) -> list[Entry]:
+        """List the images in the order of the set."""
+        return [Entry(name, "") for name in self.images.names]
+
+    def read(self, name: str) -> bytes:
+        """Return an image as a file."""
+        content = io.BytesIO()
+        pixels = self.images.read(np.array([self._index[name]]))[0]
+        Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(content, "BMP")
+        return content.getvalue()
+
+    def labels(self, names: Sequence[str]) -> list[int] | None:
+        """Return the class of every named image, or None for a set without labels."""
+        labels = self.images.labels
+        return None if labels is None else [int(labels[self._index[name]]) for name in names]
+
+
+def find_files(data: str, cache: Path) -> Files:
+    """Return the images of a folder, zip, LMDB or packed set (also behind a URL).
+
+    Raises:
+        ValueError: There are none.
+    """
+    if is_packed(data):
+        return PackedFiles(Path(data), open_packed(data, cache))
+    files = open_files(Path(data).expanduser(), "")
+    if isinstance(files, LMDBFiles):
+        files.cache = cache
+    return files
 
 
 @dataclass(frozen=True)
@@ -127,7 +170,8 @@ def inspect_files(files: Files, entries: Sequence[Entry], cache: Path, num_chann
         else:
             inspection.good.append(examined)
             levels[len(counts)] += counts
-    store_report(report_path(files, entries, cache), report)
+    if not isinstance(files, PackedFiles | LMDBFiles):  # whose images a training does not check
+        store_report(report_path(files, entries, cache), report)
     inspection.levels = levels[3] + levels[1] if levels[3].any() else levels[1]
     return inspection
 

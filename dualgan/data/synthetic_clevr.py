@@ -7,7 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dualgan.data.base import ImageDataModule, ImageSource, check_least, usable_cpus
+from dualgan.data.arguments import check_least, usable_cpus
+from dualgan.data.base import ImageDataModule
+from dualgan.data.batches import ImageSource
 from dualgan.data.cache import cache_root, digest, file_sha256, read_json, replacing, write_json
 from dualgan.data.render import RENDERER_VERSION
 from dualgan.data.render_worker import render_to_file
@@ -27,16 +29,19 @@ class SyntheticCLEVR(ImageDataModule):
         batch_size: Images per training step over all devices together.
         num_workers: Processes that load batches; 0, loading in the main process, is fastest for small images.
         mirror: Also train on every image flipped left to right.
-        subset: Use only this many images, drawn at random; all by default.
+        subset: Train on this many images only, drawn at random, or on this fraction of them (0.2); all by default.
         subset_seed: Seed of the draw of the subset.
         seed: Seed of the order of training images.
         num_val: Number of images, the first ones, in the validation and test loaders.
+        reference: What metrics compare with: "full" is the set without `subset`, "train" the images trained on.
         cache_dir: Folder for the rendered images; $DUALGAN_CACHE or ~/.cache/dualgan by default.
         num_renderers: Processes that render, one per CPU by default; 1 renders in the main process.
 
     Raises:
         ValueError: For arguments that cannot work.
     """
+
+    shuffled = True  # image i is a draw of its own
 
     def __init__(
         self,
@@ -46,14 +51,15 @@ class SyntheticCLEVR(ImageDataModule):
         batch_size: int = 32,
         num_workers: int = 0,
         mirror: bool = False,
-        subset: int | None = None,
+        subset: int | float | None = None,
         subset_seed: int = 0,
         seed: int = 0,
         num_val: int = 512,
+        reference: str = "full",
         cache_dir: str | None = None,
         num_renderers: int | None = None,
     ) -> None:
-        super().__init__(resolution, batch_size, num_workers, mirror, subset, subset_seed, seed, num_val)
+        super().__init__(resolution, batch_size, num_workers, mirror, subset, subset_seed, seed, num_val, reference)
         check_least("num_images", num_images, 1)
         check_least("scene_seed", scene_seed, 0)
         if num_renderers is not None:

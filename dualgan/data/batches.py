@@ -1,0 +1,131 @@
+"""Batches of real images: any source in memory or on disk, one `Batch` at a time."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from dualgan.data.sampler import epoch_permutation
+from dualgan.ops import flush_denormals
+from dualgan.randomness import mix_seed
+
+
+class Batch(NamedTuple):
+    """Real images and their labels, and as many reference images where the discriminator takes them.
+
+    Loaders give uint8 images [N, H, W, C]; on the device they are float [N, C, H, W] in [-1, 1], channels_last.
+    Labels are int64 [N], or None for sets without labels. References are other real images, drawn independently.
+    """
+
+    images: Tensor
+    labels: Tensor | None
+    reference: Tensor | None = None
+
+
+class ImageSource(Protocol):
+    """Random access to the images of a set, also from worker processes."""
+
+    num_channels: int
+    fingerprint: str
+    labels: NDArray[np.int64] | None
+    """Class of every image [N], or None for a set without labels."""
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        ...
+
+    def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return the images [N, H, W, C] of some indices [N], in that order, as an array of its own."""
+        ...
+
+
+class RealImages(Dataset[Batch]):
+    """Dataset of whole batches over a source: the chosen images, then (with `mirror`) the same ones flipped."""
+
+    def __init__(self, source: ImageSource, chosen: NDArray[np.int64], mirror: bool) -> None:
+        self.source = source
+        self.chosen = chosen
+        self.mirror = mirror
+
+    def __len__(self) -> int:
+        """Return the length of the index range, mirrored images included."""
+        return len(self.chosen) * (2 if self.mirror else 1)
+
+    def __getitem__(self, index: int) -> Batch:
+        """Return the batch of one image."""
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """Return a batch at once: for images in memory this is one indexing operation."""
+        positions = np.asarray(indices, np.int64)
+        flipped, positions = np.divmod(positions, len(self.chosen))
+        images = self.source.read(self.chosen[positions])
+        flip = flipped == 1
+        images[flip] = images[flip][:, :, ::-1]
+        labels = self.source.labels
+        of_these = None if labels is None else torch.from_numpy(labels[self.chosen[positions]])
+        return Batch(torch.from_numpy(images), of_these)
+
+
+class ReferenceImages:
+    """The real images that metrics compare with: what `dualgan.evaluation.ReferenceSet` asks for.
+
+    Attributes:
+        fingerprint: Hash of what the images are and how they were prepared.
+        dataset_size: Number of images.
+        resize_filter: Filter that resized them; None where nothing was.
+    """
+
+    def __init__(
+        self, source: ImageSource, chosen: NDArray[np.int64], fingerprint: str, shuffled: bool, num_workers: int
+    ) -> None:
+        self.source, self.chosen, self.fingerprint = source, chosen, fingerprint
+        self.shuffled, self.num_workers = shuffled, num_workers
+        self.dataset_size = len(chosen)
+        self.resize_filter: str | None = getattr(source, "resize_filter", None)
+
+    def reference_dataloader(self, num: int | None = None, batch_size: int = 64) -> DataLoader[Batch]:
+        """Finite, ordered loader of `num` images (all by default), never mirrored.
+
+        A part of files in the order of their names would be some classes and not others: it is drawn at random, the
+        same for everyone, and smaller parts are in larger ones.
+        """
+        chosen = self.chosen[:num]
+        if len(chosen) < len(self.chosen) and not self.shuffled:
+            # Not a subset's seed: with `reference="full"` this would be the images that were trained on.
+            order = epoch_permutation(mix_seed("images that metrics compare with"), 0, len(self.chosen))
+            chosen = self.chosen[np.sort(order[:num])]
+        return image_loader(RealImages(self.source, chosen, mirror=False), self.num_workers, batch_size=batch_size)
+
+
+def image_loader(images: RealImages, num_workers: int, **order: Any) -> DataLoader[Batch]:
+    """Return a loader of batches in an order that DataLoader's other arguments say."""
+    settings: dict[str, Any] = {"collate_fn": _as_it_is, **order}
+    return DataLoader(
+        images,
+        num_workers=num_workers,
+        worker_init_fn=_start_worker,
+        pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator(),  # the loader draws a number per pass: not from the training's generator
+        **settings,
+    )
+
+
+def with_reference(batch: Batch) -> Batch:
+    """Make the second half of a batch the reference images of the first half."""
+    count = len(batch.images) // 2
+    labels = None if batch.labels is None else batch.labels[:count]
+    return Batch(batch.images[:count], labels, batch.images[count:])
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def _start_worker(worker: int) -> None:
+    torch.set_num_threads(1)
+    flush_denormals()

@@ -1,0 +1,74 @@
+"""DecodedImages: image files as an `ImageSource`."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dualgan.data.decoding import Crop, ResizeFilter, decode, to_square
+from dualgan.data.image_files import Files
+
+
+class BadImageError(ValueError):
+    """An image could not be read in the middle of training.
+
+    A loader's worker process sends its traceback along; the paragraph in it is all that is kept.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message.rpartition(f"{__name__}.BadImageError: ")[2].strip())
+
+
+class DecodedImages:
+    """Images that are decoded, cropped and resized whenever they are read.
+
+    Args:
+        files: Where they are.
+        names: Their names.
+        resolution: Height and width of the images.
+        num_channels: 3 for colour, 1 for gray.
+        resize_filter: Pillow's filter for resizing.
+        crop: Square that is kept.
+        fingerprint: Hash of the content of the files and of how it is prepared.
+    """
+
+    def __init__(
+        self,
+        files: Files,
+        names: Sequence[str],
+        resolution: int,
+        num_channels: int,
+        resize_filter: ResizeFilter,
+        crop: Crop,
+        fingerprint: str,
+    ) -> None:
+        self.files = files
+        self.names = names
+        self.resolution = resolution
+        self.num_channels = num_channels
+        self.resize_filter: ResizeFilter = resize_filter
+        self.crop: Crop = crop
+        self.fingerprint = fingerprint
+        self.labels: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return the images [N, H, W, C] of some indices [N].
+
+        Raises:
+            BadImageError: One of them is damaged; the message names it.
+        """
+        return np.stack([self._read_one(self.names[index]) for index in indices])
+
+    def _read_one(self, name: str) -> NDArray[np.uint8]:
+        try:
+            image = decode(self.files.read(name))
+            return to_square(image, self.resolution, self.num_channels, self.resize_filter, self.crop)
+        except Exception as error:  # decoders raise many kinds for broken files
+            reason = f"{type(error).__name__}: {error}".replace("\n", " ")
+            raise BadImageError(
+                f"'{self.files.root}': image '{name}' cannot be read ({reason}). Get the set again or remove the "
+                f"image; 'dualgan prepare' finds all such images at once."
+            ) from error

@@ -1,0 +1,269 @@
+"""FileImages: what all data sets made of image files share."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dualgan.data.arguments import check_choice
+from dualgan.data.base import ImageDataModule, default_workers
+from dualgan.data.batches import ImageSource
+from dualgan.data.cache import cache_root, content_fingerprint
+from dualgan.data.decoded_images import DecodedImages
+from dualgan.data.decoding import Crop, ResizeFilter, crop_box
+from dualgan.data.image_files import Checked, Files, check_files, open_files
+from dualgan.data.lmdb_files import LMDBFiles
+from dualgan.data.official_layout import SourceCard
+
+_NAMED = 10  # bad images that an error names
+
+
+class FileImages(ImageDataModule, registered=False):
+    """Images in files. Each is rotated as its EXIF data says, composited on white where it is transparent, cropped to
+    a square and resized. The first `prepare_data` decodes every image once, those of an LMDB excepted.
+
+    A published set says what it is in `card`, and gives `__init__` the defaults that it differs in.
+
+    Args:
+        root: Folder or zip of images, folder of an LMDB, or folder or URL of a packed set.
+        resolution: Height and width of the images, a power of two from 8 to 1024.
+        resize_filter: Pillow's filter for resizing. It changes metrics: compare numbers of one filter only.
+        crop: Square that is kept: "center", the largest in the middle; "celeba", 128x128 around the face of an aligned
+            CelebA image; "none" for images that are square.
+        num_channels: 3 reads all images as colour, 1 as gray; found out from the files by default (LMDB: 3).
+        skip_bad_images: Go on without images that cannot be decoded.
+        use_labels: Train a conditional GAN on the classes of the images.
+        batch_size: Images per training step over all devices together.
+        num_workers: Processes that load batches; one per CPU and at most 4 by default.
+        mirror: Also train on every image flipped left to right.
+        subset: Train on this many images only, drawn at random, or on this fraction of them (0.2); all by default.
+        subset_seed: Seed of the draw of the subset.
+        seed: Seed of the order of training images.
+        num_val: Number of images, the first ones, in the validation and test loaders.
+        reference: What metrics compare with: "full" is the set without `subset`, "train" the images trained on; else
+            the path of other images, which are cropped and resized in the same way.
+        cache_dir: Folder for what is found out about the files; $DUALGAN_CACHE or ~/.cache/dualgan by default.
+
+    Raises:
+        ValueError: For arguments that cannot work; from `prepare_data` and `setup` also for a missing root, a root
+            without images, images that cannot be decoded or cropped, gray and colour images together, and missing
+            labels.
+    """
+
+    card: ClassVar[SourceCard | None] = None
+
+    def __init__(
+        self,
+        root: str,
+        resolution: int = 256,
+        resize_filter: ResizeFilter = "lanczos",
+        crop: Crop = "center",
+        num_channels: Literal[1, 3] | None = None,
+        skip_bad_images: bool = False,
+        use_labels: bool = False,
+        batch_size: int = 32,
+        num_workers: int | None = None,
+        mirror: bool = False,
+        subset: int | float | None = None,
+        subset_seed: int = 0,
+        seed: int = 0,
+        num_val: int = 512,
+        reference: str = "full",
+        cache_dir: str | None = None,
+    ) -> None:
+        workers = default_workers() if num_workers is None else num_workers
+        super().__init__(resolution, batch_size, workers, mirror, subset, subset_seed, seed, num_val, reference)
+        check_choice("resize_filter", resize_filter, ResizeFilter)
+        check_choice("crop", crop, Crop)
+        if num_channels not in (None, 1, 3):
+            raise ValueError(f"num_channels {num_channels} is impossible: expected 1 (gray), 3 (colour) or nothing.")
+        self.place = root  # may be a URL
+        self.root = Path(root).expanduser()
+        self.resize_filter: ResizeFilter = resize_filter
+        self.crop: Crop = crop
+        self.skip_bad_images = skip_bad_images
+        self.use_labels = use_labels
+        self.cache = cache_root(cache_dir)
+        self._wanted_channels = num_channels
+        self._other: ImageSource | None = None
+
+    @property
+    def advice(self) -> str:
+        """What to get and where to put it: the end of errors about missing images."""
+        return "" if self.card is None else str(self.card)
+
+    @property
+    def part(self) -> str:
+        """What was asked for other than the usual part of the set, empty for that: packed sets know no parts."""
+        return ""
+
+    def _find(self) -> Files:
+        """Find the images of the set at `root`. Raises ValueError where they are not."""
+        return open_files(self.root, self.advice)
+
+    def _files(self) -> Files:
+        files = self._find()
+        if isinstance(files, LMDBFiles):
+            files.cache = self.cache
+        return files
+
+    def _labels(self, files: Files, names: Sequence[str]) -> list[int] | None:
+        return files.labels(names)
+
+    def _check_reference(self, reference: str) -> None:
+        if not reference:
+            raise ValueError("reference '' is empty: expected 'full', 'train' or the path of other images.")
+
+    def _reference_source(self) -> ImageSource:
+        if self.reference == "full":
+            return super()._reference_source()
+        if self._other is None:
+            other = self._other_set(self.num_channels)
+            other._prepare()
+            self._other = other._open()
+        return self._other
+
+    def _other_set(self, num_channels: int) -> "FileImages":
+        channels: Literal[1, 3] = 1 if num_channels == 1 else 3
+        return FileImages(
+            self.reference, self.resolution, self.resize_filter, self.crop, channels, cache_dir=str(self.cache)
+        )
+
+    def _is_packed(self) -> bool:
+        from dualgan.data.packed import is_packed  # sets of files need none of what URLs need
+
+        return is_packed(self.place)
+
+    def _open_packed(self) -> ImageSource:
+        from dualgan.data.packed import open_packed
+
+        images = open_packed(self.place, self.cache)
+        wanted = {
+            "resolution": self.resolution,
+            "resize_filter": self.resize_filter,
+            "crop": self.crop,
+            "num_channels": self._wanted_channels or images.num_channels,
+        }
+        for name, value in wanted.items():
+            packed = getattr(images, name)
+            if packed != value:
+                raise ValueError(
+                    f"'{self.place}' was packed with {name} {packed}, and {name} {value} is asked for. Pass "
+                    f"{name}={packed} and compare metrics with such sets only, or pack the images again with 'dualgan "
+                    f"prepare'."
+                )
+        if self.skip_bad_images:
+            raise ValueError(f"'{self.place}' is packed and has no bad images: leave skip_bad_images out.")
+        if self.part:
+            raise ValueError(
+                f"'{self.place}' is packed, and {self.part} cannot be told from the rest: pack what you want to read, "
+                f"and leave that out."
+            )
+        images.labels = self._checked_labels(images.labels) if self.use_labels else None
+        return images
+
+    def _prepare(self) -> None:
+        if self._is_packed():
+            self._open_packed()
+            return
+        files = self._files()
+        if isinstance(files, LMDBFiles):
+            self._check_unread(files)
+            return
+        good, bad = _split(self._checked(files))
+        if bad and self.skip_bad_images:
+            warnings.warn(f"'{self.root}': going on without {_name_bad(bad)}", stacklevel=2)
+        small = sum(min(checked.width, checked.height) < self.resolution for checked in good)
+        if small:
+            warnings.warn(
+                f"'{self.root}': {small} of {len(good)} images are smaller than resolution {self.resolution} and are "
+                f"enlarged; a smaller resolution would keep them sharp.",
+                stacklevel=2,
+            )
+
+    def _open(self) -> ImageSource:
+        if self._is_packed():
+            return self._open_packed()
+        files = self._files()
+        names, content, channels = self._listed(files)
+        channels = self._wanted_channels or channels
+        how = (self.resolution, self.resize_filter, self.crop, channels)
+        fingerprint = content_fingerprint(*how, content)
+        images = DecodedImages(files, names, self.resolution, channels, self.resize_filter, self.crop, fingerprint)
+        if self.use_labels:
+            images.labels = self._checked_labels(self._labels(files, names))
+        return images
+
+    def _listed(self, files: Files) -> tuple[Sequence[str], list[str], int]:
+        """Names of the images, what stands for their content, and their channels."""
+        if isinstance(files, LMDBFiles):
+            self._check_unread(files)
+            return files.names(), [files.stamp()], 3
+        good, _ = _split(self._checked(files))
+        return [checked.name for checked in good], [checked.sha256 for checked in good], good[0].channels
+
+    def _checked_labels(self, labels: Sequence[int] | NDArray[np.int64] | None) -> NDArray[np.int64]:
+        if labels is None:
+            raise ValueError(
+                f"'{self.root}' has no labels, and use_labels is true: expected a dataset.json there with "
+                f'{{"labels": [[NAME, CLASS], ...]}}. Add it, or pass use_labels=false. {self.advice}'.rstrip()
+            )
+        return np.asarray(labels, np.int64)
+
+    def _check_unread(self, files: LMDBFiles) -> None:
+        if self.skip_bad_images:
+            raise ValueError(
+                f"'{self.root}': skip_bad_images cannot work on an LMDB, whose images are decoded only when training "
+                f"reads them. Leave it out, or pack the images once with 'dualgan prepare'."
+            )
+        if not len(files.names()):
+            raise ValueError(f"'{self.root}' is an LMDB without any image. {self.advice}".rstrip())
+
+    def _checked(self, files: Files) -> list[Checked]:
+        entries = files.entries()
+        if not entries:
+            raise ValueError(
+                f"'{self.root}' holds no images: expected files that end in .png, .jpg, .jpeg, .webp, .bmp, .gif or "
+                f".tif there or in folders below. Pass the folder or zip that holds the images. {self.advice}".rstrip()
+            )
+        report = check_files(files, entries, self.cache)
+        good, bad = _split(report)
+        if bad and not (self.skip_bad_images and good):
+            raise ValueError(
+                f"'{self.root}' holds {_name_bad(bad)} Repair or remove them, or pass skip_bad_images=true to go on "
+                f"without them."
+                if good
+                else f"'{self.root}': no image can be decoded: {_name_bad(bad)} Pass a folder or zip of whole images."
+            )
+        self._check_channels(good)
+        self._check_crop(good)
+        return report
+
+    def _check_channels(self, good: Sequence[Checked]) -> None:
+        gray = [checked.name for checked in good if checked.channels == 1]
+        color = [checked.name for checked in good if checked.channels == 3]
+        if gray and color and self._wanted_channels is None:
+            raise ValueError(
+                f"'{self.root}' mixes {len(gray)} gray images (such as '{gray[0]}') and {len(color)} colour images "
+                f"(such as '{color[0]}'). Pass num_channels=3 to read all of them as colour, or num_channels=1 as gray."
+            )
+
+    def _check_crop(self, good: Sequence[Checked]) -> None:
+        for checked in good:
+            try:
+                crop_box(checked.width, checked.height, self.crop)
+            except ValueError as error:
+                raise ValueError(f"'{self.root}': image '{checked.name}': {error}. Pass another crop.") from error
+
+
+def _split(report: Sequence[Checked]) -> tuple[list[Checked], list[Checked]]:
+    return [checked for checked in report if not checked.error], [checked for checked in report if checked.error]
+
+
+def _name_bad(bad: Sequence[Checked]) -> str:
+    named = "; ".join(f"'{checked.name}' ({checked.error})" for checked in bad[:_NAMED])
+    more = f"; and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
+    return f"{len(bad)} image{'s' if len(bad) > 1 else ''} that cannot be decoded: {named}{more}."

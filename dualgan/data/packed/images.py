@@ -1,0 +1,173 @@
+"""Random access to the images of a packed set."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from dualgan.data.cache import file_sha256, read_json
+from dualgan.data.packed.location import LocalFolder, Location, is_url, locate
+from dualgan.data.packed.manifest import FORMAT, MANIFEST, Manifest, PackedFile, Shard, parse
+
+
+def is_packed(root: str | Path) -> bool:
+    """Tell whether `root` is a packed set: a folder with a manifest, or a URL."""
+    if is_url(root):
+        return True
+    path = Path(root).expanduser() / MANIFEST
+    if not path.is_file():
+        return False
+    content = read_json(path)
+    return content is None or (isinstance(content, dict) and content.get("format") == FORMAT)
+
+
+def open_packed(root: str | Path, cache_dir: Path | None = None) -> "PackedImages":
+    """Open a packed set; checks the manifest and the sizes of all files of a folder.
+
+    Args:
+        root: Folder, or URL (http://, https://, s3://, ...) as text.
+        cache_dir: Folder for the files of a URL; $DUALGAN_CACHE or ~/.cache/dualgan by default.
+
+    Raises:
+        ValueError: There is no packed set, it has another format version, or a file is missing or truncated.
+    """
+    location = locate(root, cache_dir)
+    manifest = parse(location.manifest(), location.root)
+    location.check(manifest.files)
+    return PackedImages(location, manifest)
+
+
+def verify(root: str | Path, cache_dir: Path | None = None) -> Manifest:
+    """Compare all files of a set with the SHA-256 in its manifest; a URL is downloaded into the cache for that.
+
+    Raises:
+        ValueError: What `open_packed` finds, or files with other content, all of them named.
+    """
+    images = open_packed(root, cache_dir)
+    files = list(images.manifest.files)
+    location = images.location
+    damaged = []
+    with tqdm(
+        total=sum(file.bytes for file in files), unit="B", unit_scale=True, desc="Verifying", disable=None
+    ) as bar:
+        for file in files:
+            if isinstance(location, LocalFolder):
+                if file_sha256(location.path / file.name) != file.sha256:
+                    damaged.append(file.name)
+            else:
+                location.fetch([file])
+            bar.update(file.bytes)
+    if damaged:
+        raise ValueError(
+            f"{len(damaged)} of {len(files)} files of the packed set '{root}' do not have the manifest's SHA-256: "
+            f"{', '.join(damaged)}. Copy them again, or make the set again."
+        )
+    return images.manifest
+
+
+class PackedImages:
+    """Images of a packed set, an `ImageSource`. It holds no open files: processes may share or pickle it.
+
+    Attributes:
+        resolution: Height and width of the images.
+        resize_filter: Filter that they were resized with.
+        crop: What was cut out of the source images.
+        num_channels: 3 for colour, 1 for gray.
+        fingerprint: Hash of source images and preparation.
+        labels: Class of every image, int64 [N], or None for a set without labels.
+    """
+
+    def __init__(self, location: Location, manifest: Manifest) -> None:
+        self.location = location
+        self.manifest = manifest
+        self.resolution = manifest.resolution
+        self.resize_filter = manifest.resize_filter
+        self.crop = manifest.crop
+        self.num_channels = manifest.num_channels
+        self.fingerprint = manifest.fingerprint
+        self.labels: NDArray[np.int64] | None = self._load_labels(manifest.labels) if manifest.labels else None
+        self._ends = np.cumsum([shard.count for shard in manifest.shards], dtype=np.int64)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "names"}
+
+    def __len__(self) -> int:
+        return self.manifest.count
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Names of the source images, read when first asked for."""
+        with self.location.open(self.manifest.names) as file:
+            names: list[str] = json.loads(file.read())
+        return names
+
+    def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return the images [N, H, W, C] of some indices [N], in that order, as an array of its own.
+
+        Raises:
+            IndexError: An index is out of range.
+            ValueError: A shard is missing or truncated, or cannot be fetched.
+        """
+        if len(indices) and not 0 <= indices.min() <= indices.max() < len(self):
+            raise IndexError(f"packed set of {len(self)} images has no image {indices.min()} or {indices.max()}")
+        images = np.empty((len(indices), self.resolution, self.resolution, self.num_channels), np.uint8)
+        rows = images.reshape(len(indices), self.manifest.image_bytes)
+        parts = list(self._by_shard(indices))
+        self.location.fetch([shard for shard, _, _ in parts])
+        self._announce(parts)
+        for shard, places, offsets in parts:
+            with self.location.open(shard) as file:
+                for place, offset in zip(places.tolist(), offsets.tolist(), strict=True):
+                    self._read_into(rows[place], file, offset, shard)
+        return images
+
+    def _by_shard(self, indices: NDArray[np.int64]) -> Iterator[tuple[Shard, NDArray[np.int64], NDArray[np.int64]]]:
+        """Shards that are needed, with places in the batch and byte offsets in the file, in the order of the file."""
+        order = np.argsort(indices, kind="stable")
+        numbers = np.searchsorted(self._ends, indices[order], side="right")
+        edges = np.flatnonzero(np.diff(numbers)) + 1
+        for places in np.split(order, edges) if len(order) else ():
+            number = int(np.searchsorted(self._ends, indices[places[0]], side="right"))
+            shard = self.manifest.shards[number]
+            size = self.manifest.image_bytes
+            # The images are the end of a .npy file; before them is its header.
+            start = shard.bytes - shard.count * size
+            yield shard, places, start + (indices[places] - (self._ends[number] - shard.count)) * size
+
+    def _announce(self, parts: list[tuple[Shard, NDArray[np.int64], NDArray[np.int64]]]) -> None:
+        """Let the kernel read everything at once that is not in memory yet."""
+        if not hasattr(os, "posix_fadvise"):
+            return
+        for shard, _, offsets in parts:
+            with self.location.open(shard) as file, suppress(OSError):  # a hint; some file systems take none
+                for offset in offsets.tolist():
+                    os.posix_fadvise(file.fileno(), offset, self.manifest.image_bytes, os.POSIX_FADV_WILLNEED)
+
+    def _read_into(self, row: NDArray[np.uint8], file: Any, offset: int, shard: Shard) -> None:
+        file.seek(offset)
+        view = row.data
+        while view:
+            count = file.readinto(view)
+            if not count:
+                raise ValueError(
+                    f"'{shard.name}' of the packed set '{self.location.root}' ends too early: it has been truncated. "
+                    f"Copy or make the set again."
+                )
+            view = view[count:]
+
+    def _load_labels(self, file: PackedFile) -> NDArray[np.int64]:
+        with self.location.open(file) as content:
+            labels: NDArray[np.int64] = np.load(content)
+        if labels.shape != (len(self),) or labels.dtype != np.int64:
+            raise ValueError(
+                f"'{file.name}' of the packed set '{self.location.root}' has {labels.dtype} {list(labels.shape)}: "
+                f"expected int64 [{len(self)}]. Copy or make the set again."
+            )
+        return labels

@@ -1,0 +1,123 @@
+"""The manifest of a packed set: what its images are, and which files hold them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dualgan.version import __version__
+
+MANIFEST = "manifest.json"
+FORMAT = "dualgan-packed"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class PackedFile:
+    """A file of the set: its name in the folder, its size in bytes and its SHA-256."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Shard(PackedFile):
+    """A .npy file of `count` images."""
+
+    count: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a packed set is.
+
+    Attributes:
+        resolution: Height and width of the images.
+        num_channels: 3 for colour, 1 for gray.
+        resize_filter: Pillow's filter that they were resized with.
+        crop: What was cut out of the source images before.
+        count: Number of images.
+        fingerprint: Hash of source images and preparation, that of the source's own files in the same order.
+        shards: Files of the images, in order.
+        names: File of the source images' names, a JSON list.
+        labels: File of the classes, int64 [count] as .npy, or None.
+        source: Where the images came from; says something to people and to `dualgan prepare` only.
+        dualgan: Version that wrote the set.
+    """
+
+    resolution: int
+    num_channels: int
+    resize_filter: str
+    crop: str
+    count: int
+    fingerprint: str
+    shards: tuple[Shard, ...]
+    names: PackedFile
+    labels: PackedFile | None
+    source: Mapping[str, Any]
+    dualgan: str = __version__
+
+    @property
+    def image_bytes(self) -> int:
+        """Size of one image."""
+        return self.resolution * self.resolution * self.num_channels
+
+    @property
+    def files(self) -> Iterator[PackedFile]:
+        """All files of the set but the manifest itself."""
+        yield from self.shards
+        yield self.names
+        if self.labels:
+            yield self.labels
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `parse` reads."""
+        return {"format": FORMAT, "version": VERSION, **asdict(self)}
+
+
+def parse(content: Any, root: str) -> Manifest:
+    """Check the content of a manifest.
+
+    Args:
+        content: Parsed JSON.
+        root: Where it comes from, for errors.
+
+    Raises:
+        ValueError: It belongs to another format version, or it is damaged.
+    """
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise _damaged(root, f"it does not say that it is of format {FORMAT!r}")
+    fields = {name: value for name, value in content.items() if name not in ("format", "version")}
+    if content.get("version") != VERSION:
+        raise ValueError(
+            f"'{root}' is a packed set of format version {content.get('version')}, and this dualgan reads version "
+            f"{VERSION} (it was written by dualgan {content.get('dualgan')}). Install that dualgan, or make the set "
+            f"again with 'dualgan prepare'."
+        )
+    try:
+        shards = tuple(Shard(**shard) for shard in fields.pop("shards"))
+        names = PackedFile(**fields.pop("names"))
+        labels = PackedFile(**labels) if (labels := fields.pop("labels")) else None
+        manifest = Manifest(shards=shards, names=names, labels=labels, **fields)
+        _check(manifest, root)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _damaged(root, f"{type(error).__name__}: {error}") from error
+    return manifest
+
+
+def _check(manifest: Manifest, root: str) -> None:
+    if manifest.num_channels not in (1, 3) or manifest.resolution < 1 or manifest.count < 1:
+        raise _damaged(root, "resolution, num_channels or count is impossible")
+    if sum(shard.count for shard in manifest.shards) != manifest.count:
+        raise _damaged(root, "its shards do not hold the number of images that it names")
+    for file in manifest.files:
+        # Names become paths in the reader's cache: none may lead out of it.
+        if not file.name or file.name.startswith(".") or "/" in file.name or "\\" in file.name:
+            raise _damaged(root, f"{file.name!r} is no name of a file in the same folder")
+    for shard in manifest.shards:
+        if shard.count < 1 or shard.bytes <= shard.count * manifest.image_bytes:
+            raise _damaged(root, f"'{shard.name}' cannot hold {shard.count} images in {shard.bytes} bytes")
+
+
+def _damaged(root: str, why: str) -> ValueError:
+    return ValueError(f"The manifest of the packed set '{root}' is damaged: {why}. Copy or make the set again.")

@@ -1,0 +1,155 @@
+"""What a packing process does: decode, crop and resize the images of one shard, and write it."""
+
+import hashlib
+import io
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dualgan.data.cache import digest, file_sha256, read_json, replacing, write_json
+from dualgan.data.decoding import Crop, ResizeFilter, decode, to_square
+from dualgan.data.image_files import Checked, Entry, Files
+from dualgan.data.packed.manifest import Shard
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How images become pixels, and how many of them share a shard."""
+
+    resolution: int
+    num_channels: int
+    resize_filter: ResizeFilter
+    crop: Crop
+    images_per_shard: int
+
+    @property
+    def image_bytes(self) -> int:
+        """Size of one packed image."""
+        return self.resolution * self.resolution * self.num_channels
+
+
+@dataclass(frozen=True)
+class Part:
+    """What became of one shard's share of the source: its file (None without any good image), and every image."""
+
+    shard: Shard | None
+    images: list[Checked]
+
+
+class Packer:
+    """Packs shard after shard.
+
+    Args:
+        files: The source.
+        shards: Folder for the shards; one appears there when it is whole.
+        notes: Folder for a note about every finished shard; a shard without its note is made again.
+        settings: How to pack.
+        retry: Make shards with bad images again even if they are finished, because files may have been repaired.
+    """
+
+    def __init__(self, files: Files, shards: Path, notes: Path, settings: Settings, retry: bool) -> None:
+        self.files, self.shards, self.notes, self.settings, self.retry = files, shards, notes, settings, retry
+
+    def pack(self, number: int, entries: Sequence[Entry]) -> Part:
+        """Return shard `number` of these source images, as an earlier run left it or made now.
+
+        Raises:
+            OSError: The shard cannot be written.
+        """
+        note = self.notes / f"{number:05d}.json"
+        key = digest([asdict(self.settings), [[entry.name, entry.stamp] for entry in entries]])
+        if finished := self._finished(note, key):
+            return finished
+        part = self._make(f"shard-{number:05d}.npy", entries)
+        shard = asdict(part.shard) if part.shard else None
+        write_json(note, {"key": key, "shard": shard, "images": [asdict(image) for image in part.images]})
+        return part
+
+    def _finished(self, note: Path, key: str) -> Part | None:
+        content = read_json(note)
+        if not isinstance(content, dict) or content.get("key") != key:
+            return None
+        shard = Shard(**content["shard"]) if content["shard"] else None
+        part = Part(shard, [Checked(**image) for image in content["images"]])
+        if self.retry and any(image.error for image in part.images):
+            return None
+        path = self.shards / shard.name if shard else None
+        whole = path is None or (path.is_file() and shard is not None and file_sha256(path) == shard.sha256)
+        return part if whole else None
+
+    def _make(self, name: str, entries: Sequence[Entry]) -> Part:
+        side = self.settings.resolution
+        pixels = np.empty((len(entries), side, side, self.settings.num_channels), np.uint8)
+        images: list[Checked] = []
+        count = 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's remarks about odd files that it can read
+            for entry in entries:
+                images.append(self._read(entry, pixels[count]))
+                count += not images[-1].error
+        return Part(self._write(name, pixels[:count]) if count else None, images)
+
+    def _read(self, entry: Entry, pixels: NDArray[np.uint8]) -> Checked:
+        """Decode one file once: its pixels go to `pixels` [H, W, C], what is wrong with it into the result."""
+        how = self.settings
+        try:
+            content = self.files.read(entry.name)
+            image = decode(content)
+            pixels[:] = to_square(image, how.resolution, how.num_channels, how.resize_filter, how.crop)
+        except Exception as error:  # decoders raise many kinds for broken files; each is reported
+            kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+            return Checked(entry.name, error=f"{kind}{error}".replace("\n", " ") or type(error).__name__)
+        sha256 = hashlib.sha256(content).hexdigest()
+        return Checked(entry.name, len(image.getbands()), image.width, image.height, sha256)
+
+    def _write(self, name: str, pixels: NDArray[np.uint8]) -> Shard:
+        sha256, size = write_array(self.shards / name, pixels)
+        return Shard(name, size, sha256, len(pixels))
+
+
+def write_array(path: Path, array: NDArray[np.uint8] | NDArray[np.int64]) -> tuple[str, int]:
+    """Write a .npy file atomically; return its SHA-256 and size."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+    content = np.ascontiguousarray(array).data.cast("B")
+    sha256 = hashlib.sha256(header.getbuffer())
+    sha256.update(content)
+    with replacing(path) as partial, partial.open("wb") as file:
+        file.write(header.getbuffer())
+        file.write(content)
+        size = file.tell()
+    return sha256.hexdigest(), size
+
+
+_packer: Packer | None = None
+
+
+def start_process(packer: Packer) -> None:
+    """Make this process one that packs: it leaves Ctrl-C to its parent, and ends when the parent was killed."""
+    global _packer
+    _packer = packer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def pack_in_process(number: int, entries: Sequence[Entry]) -> Part:
+    """Pack one shard in a process that `start_process` prepared."""
+    assert _packer is not None
+    return _packer.pack(number, entries)
+
+
+def _end_with_parent() -> None:
+    # Pool processes wait for work forever when their parent is killed: each holds the queue of the others open.
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    multiprocessing.connection.wait([parent.sentinel])
+    os._exit(1)

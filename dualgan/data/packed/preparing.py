@@ -1,0 +1,335 @@
+"""From any source of image files to a packed set: parallel, resumable, and there as a whole or not at all."""
+
+import json
+import math
+import multiprocessing
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from dualgan.data.arguments import check_least, check_resolution, usable_cpus
+from dualgan.data.cache import content_fingerprint, digest, read_json, write_json
+from dualgan.data.decoding import Crop, ResizeFilter, decode
+from dualgan.data.image_files import Checked, Entry, Files, open_files
+from dualgan.data.packed.images import is_packed, open_packed
+from dualgan.data.packed.location import is_url
+from dualgan.data.packed.manifest import MANIFEST, Manifest, PackedFile
+from dualgan.data.packed.packer import Packer, Part, Settings, pack_in_process, start_process, write_array
+from dualgan.data.packed.problems import Problems
+
+_LEAST_SHARDS = 32  # also small sets keep many processes busy to the end
+_HEADER = 128  # bytes of a .npy header
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What `prepare` leaves: the set's manifest, images it has left out, and whether it was there before."""
+
+    manifest: Manifest
+    left_out: int
+    enlarged: int
+    existed: bool
+
+
+@dataclass(frozen=True)
+class _Places:
+    """The set, the folder where it grows beside it, and the report."""
+
+    out: Path
+
+    @property
+    def partial(self) -> Path:
+        return self.out.with_name(f"{self.out.name}.partial")
+
+    @property
+    def shards(self) -> Path:
+        return self.partial / "set"
+
+    @property
+    def notes(self) -> Path:
+        return self.partial / "notes"
+
+    @property
+    def state(self) -> Path:
+        return self.partial / "state.json"
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a shard is finished."""
+        return self.notes.is_dir() and any(self.notes.glob("*.json"))
+
+    @property
+    def report(self) -> Path:
+        return self.out.with_name(f"{self.out.name}.problems.txt")
+
+
+def prepare(
+    src: str | Path,
+    out: str | Path,
+    resolution: int = 256,
+    resize_filter: ResizeFilter = "lanczos",
+    crop: Crop = "center",
+    num_channels: Literal[1, 3] | None = None,
+    workers: int | None = None,
+    shard_mb: int = 64,
+    skip_bad_images: bool = False,
+    enlarge: bool = False,
+) -> Prepared:
+    """Pack images. Every file is read and decoded once; `out` appears by one rename when all of them are good.
+
+    Args:
+        src: What `open_files` opens.
+        out: Folder to make. `OUT.partial` beside it keeps finished shards of a stopped run, `OUT.problems.txt` the
+            report about bad images.
+        resolution: Height and width, a power of two from 8 to 1024.
+        resize_filter: Pillow's filter.
+        crop: Square that is kept of each image.
+        num_channels: 3 for colour, 1 for gray; that of the files by default.
+        workers: Processes that pack, one per CPU by default; 1 packs in this process.
+        shard_mb: Largest size of a shard in MB (10^6 bytes); sets too small for 32 of them get smaller ones.
+        skip_bad_images: Leave out images that cannot be decoded or cropped.
+        enlarge: Take images that are smaller than the resolution.
+
+    Raises:
+        ValueError: For bad images, arguments that cannot work, a target that cannot be written, a full disk.
+    """
+    check_resolution(resolution)
+    check_least("shard_mb", shard_mb, 1)
+    workers = usable_cpus() if workers is None else workers
+    check_least("workers", workers, 1)
+    files, entries = _source(src)
+    places = _Places(Path(out).expanduser())
+    settings = _settings(files, entries, resolution, resize_filter, crop, num_channels, shard_mb)
+    listing = digest([[entry.name, entry.stamp] for entry in entries])
+    if existing := _existing(places.out, settings, listing):
+        shutil.rmtree(places.partial, ignore_errors=True)  # of a run that was killed after its last step
+        return Prepared(existing, existing.source["left_out"], 0, existed=True)
+    with _begun(places):
+        retry = _resume(places, settings, listing)
+        _check_space(places, settings, len(entries))
+        packer = Packer(files, places.shards, places.notes, settings, retry and not skip_bad_images)
+        parts = _pack(packer, entries, workers, places)
+        images = [image for part in parts for image in part.images]
+        problems = Problems(images, settings, any_channels=num_channels is not None)
+        problems.write(places.report)
+        if refusals := problems.refusals(skip_bad_images, enlarge):
+            # From here on the source may change: bad files are there to be repaired.
+            write_json(places.state, {"settings": asdict(settings), "listing": None})
+            raise ValueError(
+                f"'{src}' cannot be packed: {'; '.join(refusals)}. All {len(problems.lines)} problems are listed in "
+                f"'{places.report}'. '{places.out}' was not made; the same command goes on from '{places.partial}'."
+            )
+        source = {"root": str(src), "listing": listing, "images": len(images), "left_out": len(problems.bad)}
+        manifest = _publish(places, files, settings, parts, source)
+        return Prepared(manifest, len(problems.bad), len(problems.small), existed=False)
+
+
+def _source(src: str | Path) -> tuple[Files, Sequence[Entry]]:
+    if is_packed(src):
+        where = "a URL" if is_url(src) else "a packed set already"
+        raise ValueError(f"'{src}' is {where}: pass a folder or zip of images, or any other source on this machine.")
+    files = open_files(Path(src).expanduser(), "")
+    entries = files.entries()
+    if not entries:
+        raise ValueError(f"'{src}' holds no images: pass a folder or zip with .png, .jpg, .webp, .bmp, .gif or .tif.")
+    return files, entries
+
+
+@contextmanager
+def _begun(places: _Places) -> Iterator[None]:
+    """Hold the partial folder, and put what goes wrong with disks into words. The folder is kept if it holds work."""
+    try:
+        places.shards.mkdir(parents=True, exist_ok=True)
+        places.notes.mkdir(exist_ok=True)
+        with FileLock(places.partial / "lock", timeout=0):
+            try:
+                yield
+            except BaseException:
+                if not places.has_work:
+                    shutil.rmtree(places.partial, ignore_errors=True)
+                raise
+        shutil.rmtree(places.partial)
+    except Timeout:
+        raise ValueError(f"Another process is making '{places.out}' right now. Let it finish, or stop it.") from None
+    except BrokenProcessPool as error:
+        raise ValueError(
+            f"A packing process of '{places.out}' ended at once: it may have run out of memory. Finished shards are "
+            f"kept in '{places.partial}': run the same command again, with fewer --workers."
+        ) from error
+    except OSError as error:
+        raise ValueError(
+            f"'{places.out}' cannot be written: {error.strerror or error}. Finished shards are kept in "
+            f"'{places.partial}': make room or repair the disk, and run the same command again."
+            if places.has_work
+            else f"'{places.out}' cannot be written: {error.strerror or error}. Pass a folder on a disk with room that "
+            f"you may write."
+        ) from error
+    except KeyboardInterrupt:
+        print(f"\nFinished shards are kept in '{places.partial}': the same command goes on.", file=sys.stderr)
+        raise
+
+
+def _settings(
+    files: Files,
+    entries: Sequence[Entry],
+    resolution: int,
+    resize_filter: ResizeFilter,
+    crop: Crop,
+    num_channels: int | None,
+    shard_mb: int,
+) -> Settings:
+    channels = num_channels or _channels_of_first(files, entries)
+    # A function of the set alone: any number of workers gives the same bytes.
+    fitting = max(1, shard_mb * 10**6 // (resolution * resolution * channels))
+    return Settings(resolution, channels, resize_filter, crop, min(fitting, math.ceil(len(entries) / _LEAST_SHARDS)))
+
+
+def _channels_of_first(files: Files, entries: Sequence[Entry]) -> int:
+    for entry in entries:
+        try:
+            return len(decode(files.read(entry.name)).getbands())
+        except Exception:  # packing it again will report it
+            continue
+    return 3
+
+
+def _existing(out: Path, settings: Settings, listing: str) -> Manifest | None:
+    """The set at `out` when it is what would be made."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return None
+    if is_packed(out):
+        manifest = open_packed(out).manifest
+        wanted = (settings.resolution, settings.num_channels, settings.resize_filter, settings.crop, listing)
+        if wanted == (
+            manifest.resolution, manifest.num_channels, manifest.resize_filter, manifest.crop,
+            manifest.source.get("listing"),
+        ):  # fmt: skip
+            return manifest
+        raise ValueError(
+            f"'{out}' holds a set of other images or settings ({manifest.resolution}x{manifest.resolution}, "
+            f"{manifest.resize_filter}, crop {manifest.crop}, {manifest.num_channels} channels, from "
+            f"'{manifest.source.get('root')}'). Pass another folder, or remove it."
+        )
+    raise ValueError(f"'{out}' exists already and is no packed set. Pass another folder, or remove it.")
+
+
+def _resume(places: _Places, settings: Settings, listing: str) -> bool:
+    """Check that the partial folder was begun for the same set; tell whether its bad images may have been repaired."""
+    settled = asdict(settings)
+    wanted = {"settings": settled, "listing": listing}
+    state = read_json(places.state)
+    if not isinstance(state, dict) or not places.has_work:
+        write_json(places.state, wanted)
+        return False
+    remedy = f"Remove '{places.partial}' to begin anew."
+    begun = state["settings"]
+    if changed := [f"{name} {begun[name]} and not {value}" for name, value in settled.items() if begun[name] != value]:
+        raise ValueError(f"'{places.out}' was begun with {', '.join(changed)}. Pass the same settings. {remedy}")
+    if state["listing"] is None:
+        write_json(places.state, wanted)
+        return True
+    if state["listing"] != listing:
+        raise ValueError(f"'{places.out}' was begun with other files: the source has changed since. {remedy}")
+    return False
+
+
+def _check_space(places: _Places, settings: Settings, count: int) -> None:
+    shards = math.ceil(count / settings.images_per_shard)
+    there = sum(path.stat().st_size for path in places.shards.iterdir())
+    needed = count * settings.image_bytes + shards * _HEADER - there
+    free = shutil.disk_usage(places.partial).free
+    if needed > free:
+        raise ValueError(
+            f"'{places.out}' needs {needed / 1e9:.1f} GB more, and its disk has {free / 1e9:.1f} GB left. Make room, "
+            f"pass a folder on another disk, or a smaller --resolution."
+        )
+
+
+def _pack(packer: Packer, entries: Sequence[Entry], workers: int, places: _Places) -> list[Part]:
+    """Pack all shards; they are on the disk, and not only in memory, when this returns."""
+    size = packer.settings.images_per_shard
+    shares = [entries[first : first + size] for first in range(0, len(entries), size)]
+    parts: dict[int, Part] = {}
+    with tqdm(total=len(entries), desc=f"Packing {places.out.name}", unit="image") as bar:
+        for number, part in _packed(packer, shares, min(workers, len(shares))):
+            parts[number] = part
+            if part.shard:
+                _sync(places.shards / part.shard.name)
+            bar.update(len(part.images))
+    return [parts[number] for number in range(len(shares))]
+
+
+def _packed(packer: Packer, shares: Sequence[Sequence[Entry]], workers: int) -> Iterator[tuple[int, Part]]:
+    if workers == 1:
+        yield from ((number, packer.pack(number, share)) for number, share in enumerate(shares))
+        return
+    # Fresh interpreters: forked ones could inherit a lock of torch's threads.
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, spawn, initializer=start_process, initargs=(packer,)) as pool:
+        numbers = {pool.submit(pack_in_process, number, share): number for number, share in enumerate(shares)}
+        try:
+            for future in as_completed(numbers):
+                yield numbers[future], future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _publish(
+    places: _Places, files: Files, settings: Settings, parts: Sequence[Part], source: dict[str, Any]
+) -> Manifest:
+    """Add labels, names and, last, the manifest; then rename the folder."""
+    good: list[Checked] = [image for part in parts for image in part.images if not image.error]
+    names = [image.name for image in good]
+    classes = files.labels(names)
+    labels = None
+    if classes is not None:
+        content = write_array(places.shards / "labels.npy", np.asarray(classes, np.int64))
+        labels = PackedFile("labels.npy", content[1], content[0])
+    manifest = Manifest(
+        settings.resolution, settings.num_channels, settings.resize_filter, settings.crop, len(good),
+        content_fingerprint(
+            settings.resolution, settings.resize_filter, settings.crop, settings.num_channels,
+            [image.sha256 for image in good],
+        ),
+        tuple(part.shard for part in parts if part.shard), _write_names(places.shards / "names.json", names), labels,
+        source,
+    )  # fmt: skip
+    kept = {file.name for file in manifest.files}
+    for leftover in places.shards.iterdir():
+        if leftover.name not in kept:
+            leftover.unlink()
+    write_json(places.shards / MANIFEST, manifest.to_json())
+    for name in ("names.json", MANIFEST, *(["labels.npy"] if labels else [])):
+        _sync(places.shards / name)
+    _sync(places.shards)
+    places.shards.replace(places.out)
+    _sync(places.out.parent)
+    return manifest
+
+
+def _write_names(path: Path, names: Sequence[str]) -> PackedFile:
+    content = json.dumps(list(names), indent=0).encode()  # one name per line; odd bytes of file names are escaped
+    path.write_bytes(content)
+    return PackedFile(path.name, len(content), sha256(content).hexdigest())
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
