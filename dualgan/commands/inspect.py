@@ -170,10 +170,8 @@ def text(report: dict[str, Any]) -> str:
     lines += [f"  note           {_plain(note)}" for note in report["left_out"]]
     settings = ", ".join(f"{name} {training[name]}" for name in ("resolution", "resize_filter", "crop", "num_channels"))
     settings += ", without the undecodable files" if training["skip_bad_images"] else ""
-    if training["fingerprint"]:
-        lines.append(f"  fingerprint    {training['fingerprint']} ({settings})")
-    else:
-        lines.append(f"  fingerprint    none: training refuses this set. {_plain(training['problem'])}")
+    found = training["fingerprint"] or f"none: training refuses this set. {_plain(training['problem'])}"
+    lines += [f"  training       {settings}", f"  fingerprint    {found}"]
     return "\n".join(lines)
 
 
@@ -200,7 +198,7 @@ def _duplicate_lines(report: dict[str, Any]) -> list[str]:
         groups = report[key]
         surplus = sum(len(group) - 1 for group in groups)
         note = f" (at most {report['near_distance']} of {HASH_BITS} bits of pHash differ)" if key == "near" else ""
-        lines.append(f"  {title:<14} {surplus:,} surplus images in {len(groups):,} groups{note}")
+        lines.append(f"  {title:<14} surplus {surplus:,}, groups {len(groups):,}{note}")
         if key != "same_files" or groups != report["same_pixels"]:
             lines += _listed(
                 ", ".join(map(_plain, group[:4])) + (", ..." if len(group) > 4 else "") for group in groups
