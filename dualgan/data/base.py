@@ -70,13 +70,12 @@ class ImageDataModule(LightningDataModule):
         check_least("num_workers", num_workers, 0)
         check_least("seed", seed, 0)
         check_least("subset_seed", subset_seed, 0)
-        _check_subset(subset)
         self._check_reference(reference)
         self.resolution = resolution
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.mirror = mirror
-        self.subset = subset
+        self.subset = _as_count_or_fraction(subset)
         self.subset_seed = subset_seed
         self.seed = seed
         self.num_val = num_val
@@ -262,11 +261,14 @@ def default_workers() -> int:
     return min(4, usable_cpus())
 
 
-def _check_subset(subset: int | float | None) -> None:
-    if isinstance(subset, float):
-        if not 0 < subset <= 1:
-            raise ValueError(
-                f"subset {subset} is no fraction: expected a whole number of images, or a part of all between 0 and 1."
-            )
-    elif subset is not None:
-        check_least("subset", subset, 1)
+def _as_count_or_fraction(subset: int | float | None) -> int | float | None:
+    # The command line may turn 1000 into 1000.0.
+    if subset is None or 0 < subset < 1:
+        return subset
+    if subset < 1 or subset != int(subset):
+        raise ValueError(
+            f"subset {subset:g} is too small: expected 1 image or more, or a fraction between 0 and 1."
+            if subset < 1
+            else f"subset {subset:g} is no whole number of images, and no fraction between 0 and 1."
+        )
+    return int(subset)

@@ -113,6 +113,12 @@ class FileImages(ImageDataModule, registered=False):
     def _labels(self, files: Files, names: Sequence[str]) -> list[int] | None:
         return files.labels(names)
 
+    def prepare_data(self) -> None:
+        """Check the images once, and those of `reference`; Lightning calls this in one process per node."""
+        super().prepare_data()
+        if self.reference not in ("full", "train"):
+            self._other_set(self._wanted_channels or 3).prepare_data()
+
     def _check_reference(self, reference: str) -> None:
         if not reference:
             raise ValueError("reference '' is empty: expected 'full', 'train' or the path of other images.")

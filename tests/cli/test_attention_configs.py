@@ -123,6 +123,7 @@ def test_networks_and_data_are_those_that_the_names_say(stack: tuple[str, ...], 
     sizes = [int(name.removeprefix("data_").removesuffix("k")) for name in stack if name.startswith("data_")]
     expected = sizes[0] * 1000 if sizes else 30_000 if small else None
     assert (data.resolution, data.root, data.subset) == (resolution, f"data/{stack[0].removesuffix('_128')}", expected)
+    assert data.reference == "full"
     loss = "DualContrastive" if "contr" in stack else "NonSaturating"
     assert config.model.loss.class_path.rpartition(".")[2] == loss
     assert (data.batch_size, config.model.total_kimg, config.model.r1_gamma) == (32, 25_000, 100)

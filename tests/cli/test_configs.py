@@ -85,7 +85,13 @@ def test_follows_the_paper_protocol(config: Path, printed_configs: dict[str, dic
         assert model[player].get("init_args", {}).get("channel_base", 16384) == 16384  # config E
     assert (data["batch_size"], data["resolution"]) == (32, 256)
     assert data["mirror"] == config.stem.startswith("ffhq")
-    assert data["root"] == f"data/{config.stem.removesuffix('_contr')}"
+    name = config.stem.removesuffix("_contr")
+    assert data["root"] == f"data/{name}"
+    kind = found["data"]["class_path"].rpartition(".")[2]
+    assert (kind, data.get("category")) == {
+        "ffhq": ("FFHQ", None), "clevr": ("CLEVR", None), "church": ("LSUN", "church_outdoor"),
+    }.get(name, ("LSUN", name))  # fmt: skip
+    assert (data["subset"], data["reference"]) == (None, "full")
     loss = "DualContrastive" if config.stem.endswith("_contr") else "NonSaturating"
     assert model["loss"]["class_path"].rpartition(".")[2] == loss
 

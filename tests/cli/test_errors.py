@@ -44,6 +44,11 @@ REFUSED = {
     "--seed_everything -3": ["-3"],
     "--seed_everything false": ["seed_everything", "number"],
     "--data.subset 100": ["subset 100", "16"],
+    "--data.subset 1.5": ["subset 1.5", "fraction"],
+    "--data.reference nowhere": ["reference", "nowhere", "'full' or 'train'"],
+    "--data LSUN --data.category cow": ["cow", "http://dl.yf.io/lsun", "data/lsun", "Licence"],
+    "--data CIFAR10 --data.root nowhere": ["nowhere", "cifar-10-python.tar.gz", "cs.toronto.edu", "Licence"],
+    "--data FewShot --data.name obamas": ["obamas", "grumpy_cat"],
     "more": ["more"],
 }
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from dualgan.data import ImageDataModule
 from dualgan.lightning_cli import DualGANCLI, Parser
 from dualgan.version import __version__
 from tests.conftest import RunCLI
@@ -56,7 +57,7 @@ def test_every_argument_of_ours_has_help() -> None:
     assert not [action.dest for action in ours if not action.help or action.help == argparse.SUPPRESS]
 
 
-@pytest.mark.parametrize("dataset", ["ImageFolder", "SyntheticCLEVR"])
+@pytest.mark.parametrize("dataset", sorted(ImageDataModule.registry))
 def test_every_argument_of_a_data_set_has_help(dataset: str, run_cli: RunCLI) -> None:
     out = " ".join(run_cli.succeeds("fit", "--data.help", dataset).split())
     assert "resolution" in out

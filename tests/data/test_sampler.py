@@ -1,9 +1,17 @@
+import os
+import subprocess
+import sys
 from itertools import chain, islice
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from dualgan.data.sampler import InfiniteBatchSampler, epoch_permutation
+
+ROOT = Path(__file__).parents[2]
 
 
 def batches(count: int, sampler: InfiniteBatchSampler) -> list[list[int]]:
@@ -37,3 +45,28 @@ def test_seeds_have_different_orders() -> None:
 
 def test_order_never_changes() -> None:
     assert epoch_permutation(0, 0, 8).tolist() == [0, 3, 7, 5, 1, 2, 6, 4]
+
+
+def test_two_processes_see_each_image_once_per_epoch(tmp_path: Path) -> None:
+    reds = {}
+    for number in range(12):
+        path = tmp_path / "images" / f"kind{number % 3}" / f"{number:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (20 * number, 0, 0)).save(path)
+        reds[20 * number] = number % 3
+    out = tmp_path / "seen"
+    out.mkdir()
+    launch = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    steps = 6  # of four images: two epochs
+    program = ["-m", "tests.data.load_on_ranks", tmp_path / "images", tmp_path / "cache", out, str(steps)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*launch, *program], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = (torch.load(out / f"{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert len(first["seen"]) == len(second["seen"]) == 12
+    for epoch in (slice(0, 6), slice(6, 12)):
+        assert sorted(first["seen"][epoch] + second["seen"][epoch]) == sorted(reds.items())
+    assert first["seen"] != second["seen"]
+    assert first["settings"] == {"persistent": True, "pinned": torch.cuda.is_available()}
