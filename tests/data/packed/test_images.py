@@ -84,7 +84,7 @@ def test_folders_are_told_apart(packed: Path, root: Path, tmp_path: Path) -> Non
     assert not is_packed(root)
     (root / "manifest.json").write_text("{")
     assert is_packed(root)
-    with pytest.raises(ValueError, match="manifest of the packed set .* is damaged"):
+    with pytest.raises(ValueError, match=r"manifest of the packed set .* is damaged"):
         open_packed(root)
 
 
@@ -158,7 +158,7 @@ source = open_packed(sys.argv[1])
 seconds = time.perf_counter() - start
 from dualgan.data.base import RealImages
 from dualgan.data.sampler import InfiniteBatchSampler
-images = RealImages(source, np.arange(len(source)), mirror=True)
+images = RealImages(source, np.arange(len(source)), mirror=False)
 batches = iter(InfiniteBatchSampler(len(images), 32))
 def memory():
     lines = open("/proc/self/smaps_rollup").read().splitlines()

@@ -69,7 +69,8 @@ def test_labels_are_kept_without_those_of_bad_images(
     assert packed.labels is not None
     assert packed.labels.dtype == np.int64
     assert packed.labels.tolist() == [0] * 20 + [1] * 19 + [2] * 20
-    source = raw(root, skip_bad_images=True)
+    with pytest.warns(UserWarning, match="going on without 1 image"):
+        source = raw(root, skip_bad_images=True)
     assert packed.fingerprint == source.fingerprint
     assert np.array_equal(everything(packed), everything(source))
     assert "001.png" in (tmp_path / "out.problems.txt").read_text()
@@ -121,7 +122,7 @@ def test_all_problems_come_in_one_report(root: Path, tmp_path: Path) -> None:
 
 
 def test_images_that_are_not_square_need_a_crop(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"60 images cannot be decoded or cropped .*are not square.*and 55 more"):
+    with pytest.raises(ValueError, match=r"52 images cannot be decoded or cropped .*are not square.*and 47 more"):
         pack(root, tmp_path / "out", crop="none")
     save(tmp_path / "square" / "a.png", height=20, width=20)
     pack(tmp_path / "square", tmp_path / "out2", crop="none")
@@ -159,14 +160,14 @@ def test_allowing_or_repairing_goes_on_from_finished_shards(
 
 
 def run(root: Path, out: Path) -> "subprocess.Popen[bytes]":
-    words = ["prepare", str(root), str(out), "--resolution", "256", "--enlarge", "--workers", "2"]
+    words = ["prepare", str(root), str(out), "--resolution", "128", "--enlarge", "--workers", "2"]
     return subprocess.Popen([sys.executable, "-m", "dualgan", *words], stderr=subprocess.DEVNULL)
 
 
 def test_killed_run_goes_on_and_gives_the_same_bytes(root: Path, tmp_path: Path) -> None:
-    for number in range(60, 600):
+    for number in range(60, 400):
         save(root / f"{number}.jpg", number)
-    pack(root, tmp_path / "whole", resolution=256, enlarge=True)
+    pack(root, tmp_path / "whole", resolution=128, enlarge=True)
     process = run(root, tmp_path / "out")
     partial = tmp_path / "out.partial" / "notes"
     while not partial.is_dir() or len(list(partial.glob("*.json"))) < 3:
@@ -180,7 +181,7 @@ def test_killed_run_goes_on_and_gives_the_same_bytes(root: Path, tmp_path: Path)
     assert 3 <= len(names) < 32
     inodes = {name: (shards / name).stat().st_ino for name in names}
     (shards / names[0]).write_bytes(b"damaged by the crash")
-    pack(root, tmp_path / "out", resolution=256, enlarge=True)
+    pack(root, tmp_path / "out", resolution=128, enlarge=True)
     assert content(tmp_path / "out") == content(tmp_path / "whole")
     kept = [name for name in names if (tmp_path / "out" / name).stat().st_ino == inodes[name]]
     assert kept == names[1:]
