@@ -5,9 +5,11 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+# Pillow goes by the content, not by the name, and some of its other decoders start programs (PostScript).
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 
 ResizeFilter = Literal["box", "lanczos"]
 Crop = Literal["center", "celeba", "none"]
@@ -21,10 +23,11 @@ def decode(content: bytes) -> Image.Image:
     scaled to 8 bits.
 
     Raises:
-        ValueError: For pixels that have no fixed range (float, 32-bit) and images too large to be meant.
+        ValueError: For files that are empty or of another format, pixels that have no fixed range (float, 32-bit) and
+            images too large to be meant, which are refused before their pixels are decoded.
         Exception: Pillow's decoders raise many kinds for broken files.
     """
-    with Image.open(io.BytesIO(content)) as file:
+    with _opened(content) as file:
         _check_size(file)
         image = ImageOps.exif_transpose(file)
         image.load()
@@ -35,6 +38,16 @@ def decode(content: bytes) -> Image.Image:
     if image.mode == "F":
         raise ValueError("float pixels have no fixed range; convert the file to 8 or 16 bits")
     return image.convert("L" if image.mode in ("1", "L") else "RGB")
+
+
+def header(content: bytes) -> tuple[str, str]:
+    """Format and colour mode of an image file in Pillow's terms ("JPEG", "CMYK"), without decoding its pixels.
+
+    Raises:
+        ValueError: The file is empty or of another format.
+    """
+    with _opened(content) as file:
+        return file.format or "", file.mode
 
 
 def to_square(
@@ -73,6 +86,15 @@ def crop_box(width: int, height: int, crop: Crop) -> tuple[int, int, int, int]:
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
     return left, top, left + side, top + side
+
+
+def _opened(content: bytes) -> Image.Image:
+    if not content:
+        raise ValueError("the file is empty")
+    try:
+        return Image.open(io.BytesIO(content), formats=_FORMATS)
+    except UnidentifiedImageError as error:
+        raise ValueError("the content is no PNG, JPEG, WebP, BMP, GIF or TIFF image") from error
 
 
 def _check_size(image: Image.Image) -> None:

@@ -10,40 +10,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
-from dualgan.data import ImageFolder
-
-COLORFUL = np.random.default_rng(0).integers(0, 256, (20, 20, 3), np.uint8)
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    folder = tmp_path / "images"
-    folder.mkdir()
-    return folder
-
-
-def make(root: Path, **changes: Any) -> ImageFolder:
-    settings = {"resolution": 8, "batch_size": 1, "num_workers": 0, "cache_dir": str(root.parent / "cache")}
-    data = ImageFolder(str(root), **{**settings, **changes})
-    data.prepare_data()
-    data.setup("fit")
-    return data
-
-
-def images(data: ImageFolder) -> Tensor:
-    return torch.cat([batch.images for batch in data.reference_dataloader()])
-
-
-def save(path: Path, pixels: NDArray[Any] = COLORFUL, mode: str | None = None, **options: Any) -> None:
-    image = Image.fromarray(pixels)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    (image.convert(mode) if mode else image).save(path, **options)
-
-
-def flat(*color: int, side: int = 8) -> NDArray[np.uint8]:
-    return np.full((side, side, len(color)), color, np.uint8)
+from tests.data.image_sets import COLORFUL, flat, images, make, save
 
 
 def test_files_of_all_formats_and_sizes_come_in_the_order_of_their_names(root: Path) -> None:
@@ -96,17 +64,6 @@ def test_sixteen_bits_are_scaled_to_eight(root: Path) -> None:
     assert (images(data) == 40_000 // 256).all()
 
 
-def test_exif_rotation_is_applied(root: Path) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 3  # upside down
-    top_white = np.zeros((8, 8, 3), np.uint8)
-    top_white[:4] = 255
-    save(root / "a.png", top_white, exif=exif)
-    pixels = images(make(root))[0]
-    assert pixels[:4].max() == 0
-    assert pixels[4:].min() == 255
-
-
 def test_zip_is_read_like_the_folder_also_by_workers(root: Path) -> None:
     for number in range(4):
         save(root / f"{number}.png", np.roll(COLORFUL, number, 0))
@@ -114,7 +71,7 @@ def test_zip_is_read_like_the_folder_also_by_workers(root: Path) -> None:
     with zipfile.ZipFile(archive, "w") as file:
         for path in sorted(root.iterdir()):
             file.write(path, f"inside/{path.name}")
-        for name in ("../evil.png", "/absolute.png", "__MACOSX/inside/._0.png", "inside/.hidden.png"):
+        for name in ("__MACOSX/inside/._0.png", "inside/.hidden.png"):
             file.writestr(name, b"not an image")
     data = make(archive, num_workers=2)
     assert torch.equal(images(data), images(make(root)))

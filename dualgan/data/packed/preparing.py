@@ -136,7 +136,7 @@ def prepare(
         return Prepared(manifest, len(problems.bad), len(problems.small), existed=False)
 
 
-def _source(src: str | Path) -> tuple[Files, list[Entry]]:
+def _source(src: str | Path) -> tuple[Files, Sequence[Entry]]:
     if is_packed(src):
         where = "a URL" if is_url(src) else "a packed set already"
         raise ValueError(f"'{src}' is {where}: pass a folder or zip of images, or any other source on this machine.")
@@ -260,7 +260,7 @@ def _check_space(places: _Places, settings: Settings, count: int) -> None:
 def _pack(packer: Packer, entries: Sequence[Entry], workers: int, places: _Places) -> list[Part]:
     """Pack all shards; they are on the disk, and not only in memory, when this returns."""
     size = packer.settings.images_per_shard
-    shares = [entries[first : first + size] for first in range(0, len(entries), size)]
+    shares = [list(entries[first : first + size]) for first in range(0, len(entries), size)]
     parts: dict[int, Part] = {}
     with tqdm(total=len(entries), desc=f"Packing {places.out.name}", unit="image") as bar:
         for number, part in _packed(packer, shares, min(workers, len(shares))):
@@ -271,7 +271,7 @@ def _pack(packer: Packer, entries: Sequence[Entry], workers: int, places: _Place
     return [parts[number] for number in range(len(shares))]
 
 
-def _packed(packer: Packer, shares: Sequence[Sequence[Entry]], workers: int) -> Iterator[tuple[int, Part]]:
+def _packed(packer: Packer, shares: Sequence[list[Entry]], workers: int) -> Iterator[tuple[int, Part]]:
     if workers == 1:
         yield from ((number, packer.pack(number, share)) for number, share in enumerate(shares))
         return

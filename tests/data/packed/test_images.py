@@ -150,23 +150,22 @@ def test_folder_without_manifest_is_refused(tmp_path: Path) -> None:
 
 
 LARGE = """
-import resource, sys, time
+import sys, time
 import numpy as np
+from dualgan.data.sampler import InfiniteBatchSampler
+def memory():
+    lines = open("/proc/self/smaps_rollup").read().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
+before = memory()  # libraries, of which a CUDA build of torch alone takes hundreds of megabytes
 from dualgan.data.packed import open_packed
 start = time.perf_counter()
 source = open_packed(sys.argv[1])
 seconds = time.perf_counter() - start
-from dualgan.data.base import RealImages
-from dualgan.data.sampler import InfiniteBatchSampler
-images = RealImages(source, np.arange(len(source)), mirror=False)
-batches = iter(InfiniteBatchSampler(len(images), 32))
-def memory():
-    lines = open("/proc/self/smaps_rollup").read().splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
+batches = iter(InfiniteBatchSampler(len(source), 32))
 for _ in range(3):
-    batch = images.__getitems__(next(batches))
-    assert batch.images.shape == (32, 256, 256, 3) and batch.labels is not None
-print(len(source), seconds, memory())
+    indices = np.asarray(next(batches))
+    assert source.read(indices).shape == (32, 256, 256, 3) and source.labels[indices].shape == (32,)
+print(len(source), seconds, memory() - before)
 """
 
 
@@ -188,4 +187,4 @@ def test_three_million_images_open_at_once_in_little_memory(tmp_path: Path) -> N
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     assert int(out[0]) == count
     assert float(out[1]) < 2
-    assert float(out[2]) < 500
+    assert float(out[2]) < 200
