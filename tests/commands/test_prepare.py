@@ -66,3 +66,7 @@ def test_help_explains_every_option(run_cli: RunCLI) -> None:
     for name in ("src", "out", "--resolution", "--filter", "--crop", "--shard_mb", "--enlarge", "--verify"):
         assert name in out
     assert 'LSUN protocol of the GAN literature, another name for "center"' in out
+
+
+def test_overview_names_the_verb(run_cli: RunCLI) -> None:
+    assert "  prepare " in run_cli.succeeds("--help")

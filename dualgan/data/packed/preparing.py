@@ -262,7 +262,7 @@ def _pack(packer: Packer, entries: Sequence[Entry], workers: int, places: _Place
     size = packer.settings.images_per_shard
     shares = [list(entries[first : first + size]) for first in range(0, len(entries), size)]
     parts: dict[int, Part] = {}
-    with tqdm(total=len(entries), desc=f"Packing {places.out.name}", unit="image") as bar:
+    with tqdm(total=len(entries), desc=f"Packing {places.out.name}", unit="image", disable=None) as bar:
         for number, part in _packed(packer, shares, min(workers, len(shares))):
             parts[number] = part
             if part.shard:

@@ -172,7 +172,7 @@ print(len(source), seconds, memory() - before)
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="needs Linux")
 def test_three_million_images_open_at_once_in_little_memory(tmp_path: Path) -> None:
     count, per_shard, image = 3_000_000, 325, 256 * 256 * 3
-    shards = []
+    shards: list[Shard] = []
     for first in range(0, count, per_shard):
         here = min(per_shard, count - first)
         shards.append(Shard(f"shard-{len(shards):05}.npy", 128 + here * image, "0" * 64, here))

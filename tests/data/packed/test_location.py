@@ -4,6 +4,7 @@ import functools
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dualgan.data.packed import location, open_packed, verify
+from dualgan.data.packed import open_packed, verify
 from dualgan.data.packed.preparing import prepare
 from tests.data.packed.conftest import everything
 
@@ -56,7 +57,7 @@ def server(packed: Path) -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(location.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
 
 
 def test_files_are_fetched_when_needed_and_only_once(server: Server, packed: Path, tmp_path: Path) -> None:

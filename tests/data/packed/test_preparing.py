@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -218,8 +219,8 @@ def test_full_disk_is_said_and_can_be_resumed(root: Path, tmp_path: Path, monkey
 
 
 def test_room_is_checked_before(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = preparing.shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(preparing.shutil, "disk_usage", lambda path: real._replace(free=60 * 192))
+    real = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: real._replace(free=60 * 192))
     with pytest.raises(ValueError, match=r"needs 0\.0 GB more.*Make room"):
         pack(root, tmp_path / "out")
     assert not (tmp_path / "out.partial").exists()
