@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualgan.data.cache import digest, file_sha256, read_json, replacing, write_json
-from dualgan.data.decoding import Crop, ResizeFilter, decode, to_square
-from dualgan.data.image_files import Checked, Entry, Files
+from dualgan.data.decoding import Crop, ResizeFilter, to_square
+from dualgan.data.image_files import Checked, Entry, Files, check_image, reason
 from dualgan.data.packed.manifest import Shard
 
 
@@ -102,14 +102,12 @@ class Packer:
         """Decode one file once: its pixels go to `pixels` [H, W, C], what is wrong with it into the result."""
         how = self.settings
         try:
-            content = self.files.read(entry.name)
-            image = decode(content)
-            pixels[:] = to_square(image, how.resolution, how.num_channels, how.resize_filter, how.crop)
-        except Exception as error:  # decoders raise many kinds for broken files; each is reported
-            kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
-            return Checked(entry.name, error=f"{kind}{error}".replace("\n", " ") or type(error).__name__)
-        sha256 = hashlib.sha256(content).hexdigest()
-        return Checked(entry.name, len(image.getbands()), image.width, image.height, sha256)
+            checked, image = check_image(entry.name, self.files.read(entry.name))
+            if image is not None:
+                pixels[:] = to_square(image, how.resolution, how.num_channels, how.resize_filter, how.crop)
+        except Exception as error:  # reading raises many kinds for damaged sources; a crop may not fit
+            return Checked(entry.name, error=reason(error))
+        return checked
 
     def _write(self, name: str, pixels: NDArray[np.uint8]) -> Shard:
         sha256, size = write_array(self.shards / name, pixels)

@@ -260,9 +260,9 @@ def _check_space(places: _Places, settings: Settings, count: int) -> None:
 def _pack(packer: Packer, entries: Sequence[Entry], workers: int, places: _Places) -> list[Part]:
     """Pack all shards; they are on the disk, and not only in memory, when this returns."""
     size = packer.settings.images_per_shard
-    shares = [entries[first : first + size] for first in range(0, len(entries), size)]
+    shares = [list(entries[first : first + size]) for first in range(0, len(entries), size)]
     parts: dict[int, Part] = {}
-    with tqdm(total=len(entries), desc=f"Packing {places.out.name}", unit="image") as bar:
+    with tqdm(total=len(entries), desc=f"Packing {places.out.name}", unit="image", disable=None) as bar:
         for number, part in _packed(packer, shares, min(workers, len(shares))):
             parts[number] = part
             if part.shard:
@@ -271,7 +271,7 @@ def _pack(packer: Packer, entries: Sequence[Entry], workers: int, places: _Place
     return [parts[number] for number in range(len(shares))]
 
 
-def _packed(packer: Packer, shares: Sequence[Sequence[Entry]], workers: int) -> Iterator[tuple[int, Part]]:
+def _packed(packer: Packer, shares: Sequence[list[Entry]], workers: int) -> Iterator[tuple[int, Part]]:
     if workers == 1:
         yield from ((number, packer.pack(number, share)) for number, share in enumerate(shares))
         return
