@@ -1,4 +1,4 @@
-"""The command line: `dualgan fit | validate | test | predict | generate | attention | prepare | complexity`."""
+"""The command line: `dualgan VERB`, where a verb trains, samples, looks into something or prepares data."""
 
 import os
 import sys
@@ -19,6 +19,7 @@ TRAINER_VERBS = {
 COMMANDS = {
     "generate": "write images of chosen seeds from a checkpoint; needs neither data nor configuration",
     "attention": "draw where the generator's attention looks from some positions of its images",
+    "inspect": "say what is in a folder or zip of images, find duplicates, draw a contact sheet",
     "prepare": "check images of any kind and pack them into a folder that loads fast, also over a network",
 }
 CONFIG_COMMANDS = {"complexity": "count parameters and multiply-adds of a configuration's networks"}

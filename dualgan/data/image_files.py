@@ -210,7 +210,9 @@ def check_files(files: Files, entries: Sequence[Entry], cache: Path) -> list[Che
     return [known[entry.name] for entry in entries]
 
 
-def in_parallel(function: Callable[[Entry], Result], entries: Sequence[Entry], bar: str) -> Generator[Result, None, None]:
+def in_parallel(
+    function: Callable[[Entry], Result], entries: Sequence[Entry], bar: str
+) -> Generator[Result, None, None]:
     """Yield what a function of every entry returns, in order, with a progress bar where someone watches.
 
     Few calls wait at a time, so that neither memory nor the time that Ctrl-C takes grows with the set.
