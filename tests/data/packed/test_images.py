@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from dualgan.data.base import ImageDataModule, ImageSource
+from dualgan.data.base import ImageDataModule
+from dualgan.data.batches import ImageSource
 from dualgan.data.packed import Manifest, PackedFile, Shard, is_packed, open_packed, verify
 from dualgan.data.packed.packer import write_array
 from dualgan.data.packed.preparing import prepare
