@@ -188,4 +188,4 @@ def test_three_million_images_open_at_once_in_little_memory(tmp_path: Path) -> N
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     assert int(out[0]) == count
     assert float(out[1]) < 2
-    assert float(out[2]) < 200
+    assert float(out[2]) < 50  # PyTorch and Lightning take some 450 more
