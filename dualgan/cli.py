@@ -1,4 +1,4 @@
-"""The command line: `dualgan VERB [options]`."""
+"""The command line: `dualgan VERB`, where a verb trains, samples, looks into something or prepares data."""
 
 import os
 import sys
@@ -21,6 +21,7 @@ COMMANDS = {
     "attention": "draw where the generator's attention looks from some positions of its images",
     "compare": "put runs side by side: a table, and a page with curves, samples, settings and published figures",
     "dashboard": "make a W&B workspace that shows a project's runs side by side",
+    "inspect": "say what is in a folder or zip of images, find duplicates, draw a contact sheet",
     "prepare": "check images of any kind and pack them into a folder that loads fast, also over a network",
 }
 CONFIG_COMMANDS = {"complexity": "count parameters and multiply-adds of a configuration's networks"}
