@@ -19,6 +19,8 @@ TRAINER_VERBS = {
 COMMANDS = {
     "generate": "write images of chosen seeds from a checkpoint; needs neither data nor configuration",
     "attention": "draw where the generator's attention looks from some positions of its images",
+    "compare": "put runs side by side: a table, and a page with curves, samples, settings and published figures",
+    "dashboard": "make a W&B workspace that shows a project's runs side by side",
     "inspect": "say what is in a folder or zip of images, find duplicates, draw a contact sheet",
     "prepare": "check images of any kind and pack them into a folder that loads fast, also over a network",
 }
