@@ -15,8 +15,8 @@ def images(n: int, seed: int = 0) -> Tensor:
 
 
 def test_features_are_the_discriminators_last_hidden_layer() -> None:
-    D = discriminator(8).train()
-    batches = images(24).split(8)
+    D = discriminator(resolution=8).train()
+    batches = torch.split(images(24), 8)
     features = discriminator_features(D, batches)
     with torch.no_grad():
         wanted = torch.cat([D.features(to_float(part)) for part in batches])
@@ -27,17 +27,17 @@ def test_features_are_the_discriminators_last_hidden_layer() -> None:
 
 
 def test_incomplete_batches_are_filled_with_their_own_images() -> None:
-    D = discriminator(8)
+    D = discriminator(resolution=8)
     some = images(6)
     wanted = discriminator_features(D, [torch.cat([some, some[:2]])])[:6]
     torch.testing.assert_close(discriminator_features(D, [some]), wanted)
 
 
 def test_each_image_meets_the_same_reference_in_any_share() -> None:
-    D = attending_discriminator(8)
+    D = attending_discriminator(resolution=8)
     shown, references = images(24), images(5, seed=1)
-    whole = discriminator_features(D, shown.split(4), references=references)
-    half = discriminator_features(D, shown[12:].split(4), references=references, first=12)
+    whole = discriminator_features(D, torch.split(shown, 4), references=references)
+    half = discriminator_features(D, torch.split(shown[12:], 4), references=references, first=12)
     torch.testing.assert_close(half, whole[12:])
     with torch.no_grad():
         wanted = D.features(to_float(shown[4:8]), None, to_float(references[[4, 0, 1, 2]]))
@@ -47,8 +47,8 @@ def test_each_image_meets_the_same_reference_in_any_share() -> None:
 
 
 def test_fddf_is_the_frechet_distance_of_the_features() -> None:
-    D = attending_discriminator(8)
-    real, fake, references = images(40, 1).split(8), images(32, 2).split(8), images(8, 3)
+    D = attending_discriminator(resolution=8)
+    real, fake, references = torch.split(images(40, 1), 8), torch.split(images(32, 2), 8), images(8, 3)
     features = [discriminator_features(D, batches, references=references) for batches in (real, fake)]
     assert fddf(D, real, fake, references) == frechet_distance(*features)
 
@@ -62,11 +62,11 @@ def test_references_are_one_fixed_list() -> None:
 
 
 def test_labels_and_images_must_match() -> None:
-    D = discriminator(8, num_classes=3)
+    D = discriminator(resolution=8, num_classes=3)
     labels = torch.arange(8) % 3
-    assert discriminator_features(D, images(8).split(4), labels).shape[0] == 8
-    for wrong in (labels[:5], labels.repeat(2)):
+    assert discriminator_features(D, torch.split(images(8), 4), labels).shape[0] == 8
+    for wrong in (labels[:5], torch.cat([labels, labels])):
         with pytest.raises(ValueError, match="labels were given"):
-            discriminator_features(D, images(8).split(4), wrong)
+            discriminator_features(D, torch.split(images(8), 4), wrong)
     with pytest.raises(ValueError, match="0 images"):
         discriminator_features(D, [])

@@ -39,24 +39,6 @@ class Linear(nn.Module):
         return ws[:, 0].reshape(-1, 3, 4, 4)
 
 
-@pytest.fixture(scope="module")
-def vgg16_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights of all of VGG16 in torchvision's format; the file is small, for dense rows share their numbers."""
-    from torchvision.models import vgg16
-
-    torch.manual_seed(0)
-    with torch.device("meta"):
-        shapes = {name: x.shape for name, x in vgg16().state_dict().items()}
-    state = {}
-    for name, shape in shapes.items():
-        fan_in = int(np.prod(shape[1:])) if len(shape) > 1 else 1
-        row = torch.randn(1, *shape[1:]) if name.startswith("classifier") and len(shape) > 1 else torch.randn(shape)
-        state[name] = (row * (2 / fan_in) ** 0.5 * (1 if len(shape) > 1 else 0.01)).expand(shape)
-    path = tmp_path_factory.mktemp("weights") / WEIGHTS["vgg16"].file
-    torch.save(state, path)
-    return path
-
-
 # Independent of everything but the definition: a straight path of length |w1 - w0| has speed |w1 - w0| everywhere.
 @pytest.mark.parametrize("sampling", ["full", "end"])
 def test_length_on_a_straight_path_is_the_ends_distance(sampling: Sampling) -> None:
@@ -84,18 +66,18 @@ def test_slerp_keeps_the_norm_and_meets_both_ends() -> None:
 @pytest.mark.parametrize("space", ["w", "z"])
 @pytest.mark.parametrize("num_classes", [0, 3])
 def test_lengths_depend_on_seeds_only(space: Space, num_classes: int) -> None:
-    G = generator(8, num_classes=num_classes).train()
-    whole = path_lengths(G, squared_error, [3, 1, 4, 1, 5], space)
-    parts = [path_lengths(G, squared_error, seeds, space, batch_size=1) for seeds in ([3, 1], [4, 1, 5])]
-    torch.testing.assert_close(torch.cat(parts), whole, rtol=1e-2, atol=0)
+    G = generator(resolution=8, num_classes=num_classes).train()
+    whole = path_lengths(G, squared_error, [3, 1, 4, 1, 5], space, epsilon=0.01)
+    parts = [path_lengths(G, squared_error, seeds, space, "full", 0.01, batch_size=1) for seeds in ([3, 1], [4, 1, 5])]
+    torch.testing.assert_close(torch.cat(parts), whole, rtol=1e-3, atol=0)
     assert G.training
     assert float(whole.min()) > 0
-    assert len(set(whole.tolist())) == 4
+    assert len(whole.round(decimals=4).unique()) == 4
     assert path_lengths(G, squared_error, [], space).shape == (0,)
 
 
 def test_the_step_is_small_enough_and_no_smaller() -> None:
-    G = generator(8)
+    G = generator(resolution=8)
     fine, coarse = (path_lengths(G, squared_error, range(16), epsilon=e).mean() for e in (1e-4, 1e-2))
     assert float(fine) == pytest.approx(float(coarse), rel=0.05)  # float32 images carry the difference
 
@@ -136,12 +118,12 @@ def test_lpips_is_torch_fidelitys(vgg16_file: Path, monkeypatch: pytest.MonkeyPa
     from torchvision.models import vgg16
 
     def network() -> nn.Module:
-        model = vgg16()
+        model: nn.Module = vgg16()
         model.load_state_dict(torch.load(vgg16_file))
         return model
 
     monkeypatch.setattr(sample_similarity_lpips, "torchvision_load_pretrained_vgg16", network)
-    lins = torch.load(WEIGHTS["lpips_vgg16"].path)
+    lins = torch.load(WEIGHTS["lpips_vgg16"].path, map_location="cpu")
     monkeypatch.setattr(sample_similarity_lpips, "load_state_dict_from_url", lambda *_, **__: lins)
     theirs = sample_similarity_lpips.SampleSimilarityLPIPS("lpips-vgg16")
     a, b = torch.rand(2, 2, 3, 40, 48).unbind()
@@ -163,4 +145,4 @@ def test_the_fallback_is_named_and_loud(caplog: pytest.LogCaptureFixture, caches
     near, far = distance(a, a + 0.01), distance(a, -a)
     assert bool((near > 0).all())
     assert bool((near < far).all())
-    assert float(path_lengths(generator(8), distance, range(3)).min()) > 0
+    assert float(path_lengths(generator(resolution=8), distance, range(3)).min()) > 0

@@ -48,7 +48,7 @@ def test_joint_probabilities_by_hand() -> None:
 
 @pytest.mark.parametrize(("space", "width"), [("w", 16), ("z", 16)])
 def test_attributes_of_generated_images(space: Any, width: int) -> None:
-    G = generator(8, num_classes=2).train()
+    G = generator(resolution=8, num_classes=2).train()
     latents, logits = attribute_logits(G, lambda images: images.mean((2, 3)), range(7), space, batch_size=3)
     assert latents.shape == (7, width)
     assert logits.shape == (7, 3)
@@ -70,11 +70,13 @@ def test_bad_input_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="attribute logits hold NaN"):
         separability(x, x * torch.nan)
     with pytest.raises(ValueError, match=r"classifier returned shape \(2,\) for 2 images"):
-        attribute_logits(generator(8), lambda images: images.mean((1, 2, 3)), range(2))
+        attribute_logits(generator(resolution=8), lambda images: images.mean((1, 2, 3)), range(2))
     with pytest.raises(ValueError, match="space 'q'"):
-        attribute_logits(generator(8), lambda images: images, range(2), "q")  # type: ignore[arg-type]
+        attribute_logits(generator(resolution=8), lambda images: images, range(2), "q")  # type: ignore[arg-type]
+    empty = LinearSeparability()
+    empty.update(x[:0], x[:0])
     with pytest.raises(ValueError, match="latents have shape"):
-        LinearSeparability().compute()
+        empty.compute()
     found = builtins.__import__
 
     def without(name: str, *rest: Any) -> Any:
