@@ -85,8 +85,8 @@ _VGG16 = "vgg16-397923af.pth"
 _FILES = (
     WeightFile("inception_v3", _INCEPTION, "6726825d", "FID, KID, IS", "Apache-2.0", f"{_FIDELITY}/{_INCEPTION}"),
     WeightFile(
-        "efficientnet_lite0", "efficientnet-lite0-57934424.pth", "57934424", "features, when Inception is missing", "Apache-2.0",
-        installed=_efficientnet_file,
+        "efficientnet_lite0", "efficientnet-lite0-57934424.pth", "57934424", "features, when Inception is missing",
+        "Apache-2.0", installed=_efficientnet_file,
     ),
     WeightFile("vgg16", _VGG16, "397923af", "PPL, features", "", f"https://download.pytorch.org/models/{_VGG16}"),
     WeightFile("lpips_vgg16", "vgg.pth", "a78928a0", "PPL, on top of vgg16", "BSD-2-Clause", installed=_lpips_file),

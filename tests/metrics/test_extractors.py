@@ -277,6 +277,8 @@ def test_wrong_weight_files_are_named(tmp_path: Path) -> None:
             find_extractor(name, str(path))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="extractor 'vgg' does not exist: choose auto"):
         find_extractor("vgg")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="fast has no effect on vgg16"):
+        find_extractor("vgg16", fast=True)
 
 
 def test_importing_metrics_does_not_import_the_networks() -> None:
