@@ -22,6 +22,7 @@ COMMANDS = {
     "compare": "put runs side by side: a table, and a page with curves, samples, settings and published figures",
     "dashboard": "make a W&B workspace that shows a project's runs side by side",
     "inspect": "say what is in a folder or zip of images, find duplicates, draw a contact sheet",
+    "weights": "list the weight files that metrics use and where they are, and fetch missing ones",
     "prepare": "check images of any kind and pack them into a folder that loads fast, also over a network",
 }
 CONFIG_COMMANDS = {"complexity": "count parameters and multiply-adds of a configuration's networks"}

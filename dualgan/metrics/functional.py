@@ -1,15 +1,17 @@
-"""How far generated features are from real ones: four formulas on plain feature matrices, in float64.
+"""How far generated features are from real ones: formulas on plain feature matrices, in float64.
 
 Shapes: N real rows, M generated rows, d feature dimensions, S subsets.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
-_BLOCK_ELEMENTS = 2**23  # 64 MB of float64 distances or kernel values are alive at a time
+from dualgan.metrics.blocks import row_blocks
+from dualgan.metrics.manifold import Points, closeness, neighbour_radii, product_dtype
 
 
 def frechet_distance(real_features: Tensor, fake_features: Tensor) -> Tensor:
@@ -84,7 +86,8 @@ def kernel_distance(
 def precision_recall(real_features: Tensor, fake_features: Tensor, k: int = 3) -> tuple[Tensor, Tensor]:
     """Share of generated rows inside the real manifold, and of real rows inside the generated one: each in [0, 1].
 
-    A manifold is the union of closed balls around a set's rows that reach each row's k-th nearest neighbour.
+    A manifold is the union of balls around a set's rows that reach each row's k-th nearest neighbour. Balls are open,
+    as in the field's package prdc; the source's are closed, which only tells where distances are equal.
 
     Source: Kynkaanniemi et al., "Improved Precision and Recall Metric", NeurIPS 2019, Eq. 1 and 2.
 
@@ -101,8 +104,15 @@ def precision_recall(real_features: Tensor, fake_features: Tensor, k: int = 3) -
     """
     real, fake = _prepare(real_features, fake_features)
     _check_neighbours(k, real=len(real), generated=len(fake))
+    x, y = _points(real, fake)
+    real_radii, fake_radii = neighbour_radii(x, k)[:, None], neighbour_radii(y, k)[None]
+    precise, recalled = torch.zeros_like(fake_radii[0], dtype=torch.bool), real.new_zeros(())
+    for _, (in_real, in_fake) in closeness(x, y, real_radii, fake_radii):
+        # Eq. 1: f(p, C) = 1 if |p - c| < |c - NN_k(c, C)| for at least one c
+        precise |= in_real.any(dim=0)
+        recalled += in_fake.any(dim=1).sum()
     # Eq. 2: precision = mean_fake f(fake, real), recall = mean_real f(real, fake)
-    return _share_inside(fake, centers=real, k=k), _share_inside(real, centers=fake, k=k)
+    return precise.double().mean(), recalled / len(real)
 
 
 def density_coverage(real_features: Tensor, fake_features: Tensor, k: int = 5) -> tuple[Tensor, Tensor]:
@@ -126,35 +136,92 @@ def density_coverage(real_features: Tensor, fake_features: Tensor, k: int = 5) -
     """
     real, fake = _prepare(real_features, fake_features)
     _check_neighbours(k, real=len(real))
-    radii = _neighbour_radii(real, k)
+    x, y = _points(real, fake)
     inside, covered = real.new_zeros(()), real.new_zeros(())
-    for rows, distances in _distance_blocks(real, fake):
-        hits = distances < radii[rows, None]
-        inside += hits.sum()
+    for _, (hits,) in closeness(x, y, neighbour_radii(x, k)[:, None]):
+        inside += hits.count_nonzero()
         covered += hits.any(dim=1).sum()
     # Eq. 3: density = 1/(kM) sum_j sum_i 1[y_j in B(x_i)];  Eq. 4: coverage = 1/N sum_i 1[any y_j in B(x_i)]
     return inside / (k * len(fake)), covered / len(real)
 
 
+def inception_score(logits: Tensor, splits: int = 10, seed: int | None = 2020) -> tuple[Tensor, Tensor]:
+    """Inception score of generated images: 1 to the number of classes C, higher is better.
+
+    The exponential of the mean divergence of an image's class probabilities from those of its split. Rows are
+    shuffled and split as torch-fidelity does it, so equal logits give equal numbers.
+
+    Source: Salimans et al., "Improved Techniques for Training GANs", NeurIPS 2016, section 4.
+
+    Args:
+        logits: [N, C] of a classifier, any float type, in the order of the images.
+        splits: number of parts that are scored on their own, 1 to N; the field uses 10.
+        seed: of the shuffling, 0 to 2**32 - 1; None keeps the order.
+
+    Returns:
+        Mean and standard deviation over the splits, float64 scalars.
+
+    Raises:
+        ValueError: fewer than two rows, logits that are not finite, or a number of splits that does not fit.
+    """
+    check_values("logits", logits)
+    if not 1 <= splits <= len(logits):
+        raise ValueError(
+            f"splits {splits} do not fit {len(logits)} images: choose between 1 and {len(logits)}; the field uses 10."
+        )
+    log_p = _float64(logits).log_softmax(dim=1)
+    if seed is not None:
+        log_p = log_p[torch.from_numpy(np.random.RandomState(seed).permutation(len(log_p)))]
+    bounds = [i * len(log_p) // splits for i in range(splits + 1)]
+    parts = [log_p[first:last] for first, last in pairwise(bounds)]
+    # section 4: exp(E_x KL(p(y|x) || p(y)))
+    scores = torch.stack([_mean_divergence(part).exp() for part in parts])
+    return scores.mean(), scores.std(correction=0)
+
+
+def _mean_divergence(log_p: Tensor) -> Tensor:
+    """Mean KL divergence of rows of log probabilities [N, C] from their mixture."""
+    p = log_p.exp()
+    # a class that no row has left the smallest probability for adds 0, not 0 * infinity
+    log_mixture = p.mean(dim=0).clamp(min=torch.finfo(p.dtype).tiny).log()
+    divergence: Tensor = (p * (log_p - log_mixture)).sum(dim=1).mean()
+    return divergence
+
+
+def check_values(name: str, values: Tensor, ndim: int = 2, at_least: int = 2) -> None:
+    """Refuse what no formula can score.
+
+    Raises:
+        ValueError: `values` has another number of axes than `ndim`, fewer rows than `at_least`, or NaN or infinity.
+    """
+    if values.ndim != ndim or len(values) < at_least:
+        shape = ("rows", "dimensions")[:ndim]
+        raise ValueError(
+            f"{name} have shape {tuple(values.shape)}: a metric needs [{', '.join(shape)}] with at least {at_least} "
+            "rows. Evaluate more images."
+        )
+    broken = ~torch.isfinite(values).reshape(len(values), -1).all(dim=1)
+    if broken.any():
+        raise ValueError(
+            f"{name} hold NaN or infinity in {int(broken.sum())} of {len(values)} rows: a metric needs finite numbers. "
+            "Check the images for NaN; the generator may have diverged."
+        )
+
+
 def _prepare(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-    for name, features in (("real", real), ("generated", fake)):
-        if features.ndim != 2 or len(features) < 2:
-            raise ValueError(
-                f"{name} features have shape {tuple(features.shape)}: a metric needs a matrix [rows, dimensions] with "
-                "at least 2 rows. Evaluate more images."
-            )
-        if not torch.isfinite(features).all():
-            rows = int((~torch.isfinite(features)).any(dim=1).sum())
-            raise ValueError(
-                f"{name} features hold NaN or infinity in {rows} of {len(features)} rows: a metric needs finite "
-                "numbers. Check the images for NaN; the generator may have diverged."
-            )
+    check_values("real features", real)
+    check_values("generated features", fake)
     if real.shape[1] != fake.shape[1]:
         raise ValueError(
             f"real features have {real.shape[1]} dimensions and generated ones {fake.shape[1]}: they must be equal. "
             "Extract both with the same feature extractor."
         )
     return _float64(real), _float64(fake)
+
+
+def _points(real: Tensor, fake: Tensor) -> tuple[Points, Points]:
+    origin, dtype = real.mean(dim=0), product_dtype()
+    return Points(real, origin, dtype), Points(fake, origin, dtype)
 
 
 def _float64(features: Tensor) -> Tensor:
@@ -192,7 +259,7 @@ def _mmd(real: Tensor, fake: Tensor, real_members: Tensor, fake_members: Tensor)
 def _kernel_sums(x: Tensor, y: Tensor, x_members: Tensor, y_members: Tensor) -> Tensor:
     """Sum of k over each pair of subsets, [S]; the kernel matrix exists only one block of rows at a time."""
     total = x.new_zeros(x_members.shape[1])
-    for rows in _row_blocks(len(x), len(y)):
+    for rows in row_blocks(len(x), len(y)):
         # section 4: k(x, y) = (x.y / d + 1)^3
         kernel: Tensor = (x[rows] @ y.T / x.shape[1] + 1) ** 3
         total += (x_members[rows] * (kernel @ y_members)).sum(0)
@@ -217,36 +284,6 @@ def _membership(subsets: list[Tensor], like: Tensor) -> Tensor:
     for column, rows in enumerate(subsets):
         members[rows, column] = 1
     return members.to(like.device)
-
-
-def _share_inside(points: Tensor, centers: Tensor, k: int) -> Tensor:
-    """Share of points that lie in at least one ball around the centers."""
-    radii = _neighbour_radii(centers, k)
-    # Eq. 1: f(p, C) = 1 if |p - c| <= |c - NN_k(c, C)| for at least one c
-    inside = [(distances <= radii).any(dim=1) for _, distances in _distance_blocks(points, centers)]
-    return torch.cat(inside).double().mean()
-
-
-def _neighbour_radii(features: Tensor, k: int) -> Tensor:
-    """Distance of every row [N] to its k-th nearest other row: rank k + 1, for rank 1 is the row itself."""
-    blocks = _distance_blocks(features, features)
-    return torch.cat([distances.kthvalue(k + 1, dim=1).values for _, distances in blocks])
-
-
-def _distance_blocks(x: Tensor, y: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Euclidean distances of x to all of y, a block of x's rows at a time."""
-    x_squares, y_squares = x.square().sum(1), y.square().sum(1)
-    for rows in _row_blocks(len(x), len(y)):
-        scale = x_squares[rows, None] + y_squares
-        squares = scale - 2 * x[rows] @ y.T
-        # the product's rounding must not part identical rows: a ball of radius 0 holds its own center
-        yield rows, squares.masked_fill_(squares <= 1e-13 * scale, 0).sqrt_()
-
-
-def _row_blocks(rows: int, columns: int) -> Iterator[slice]:
-    step = max(1, _BLOCK_ELEMENTS // columns)
-    for start in range(0, rows, step):
-        yield slice(start, min(start + step, rows))
 
 
 def _check_subsets(subset_size: int, num_subsets: int, n: int, m: int) -> None:

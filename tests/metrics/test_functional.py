@@ -10,8 +10,14 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
-from dualgan.metrics import functional
-from dualgan.metrics.functional import density_coverage, frechet_distance, kernel_distance, precision_recall
+from dualgan.metrics import blocks, manifold
+from dualgan.metrics.functional import (
+    density_coverage,
+    frechet_distance,
+    inception_score,
+    kernel_distance,
+    precision_recall,
+)
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 Formula = Callable[[Tensor, Tensor], Tensor | tuple[Tensor, Tensor]]
@@ -127,7 +133,7 @@ def test_the_order_of_rows_does_not_matter(formula: Formula) -> None:
 def test_small_blocks_change_nothing(formula: Formula, monkeypatch: pytest.MonkeyPatch) -> None:
     real, fake = random_sets(130, 70, 10)
     whole = as_tuple(formula(real, fake))
-    monkeypatch.setattr(functional, "_BLOCK_ELEMENTS", 500)
+    monkeypatch.setattr(blocks, "BLOCK_ELEMENTS", 500)
     assert as_tuple(formula(real, fake)) == pytest.approx(whole, rel=1e-12)
 
 
@@ -148,8 +154,8 @@ def test_collapsed_generators_get_defined_scores() -> None:
     assert as_tuple(frechet_distance(collapsed, collapsed)) == (0.0,)
     assert float(kernel_distance(collapsed, collapsed)) == pytest.approx(0, abs=1e-9)
     assert as_tuple(precision_recall(real, collapsed))[1] == 0
-    assert as_tuple(precision_recall(collapsed, collapsed)) == (1.0, 1.0)
-    assert as_tuple(density_coverage(collapsed, collapsed)) == (0.0, 0.0)  # open balls of radius 0
+    assert as_tuple(precision_recall(collapsed, collapsed)) == (0.0, 0.0)  # open balls of radius 0
+    assert as_tuple(density_coverage(collapsed, collapsed)) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize("formula", FORMULAS)
@@ -175,3 +181,72 @@ def test_settings_that_do_not_fit_are_named() -> None:
         kernel_distance(real, fake, subset_size=11)
     with pytest.raises(ValueError, match=r"num_subsets 0"):
         kernel_distance(real, fake, subset_size=5, num_subsets=0)
+
+
+def whole_numbers(n: int, d: int, seed: int, high: int = 3) -> Tensor:
+    """Features with many equal distances, all of them exact."""
+    return torch.randint(0, high, (n, d), generator=torch.Generator().manual_seed(seed)).float()
+
+
+def offset_sets() -> tuple[Tensor, Tensor]:
+    # products of large numbers round badly in float32
+    real, fake = random_sets(120, 130, 40)
+    return real.double() + 30, fake.double() + 30
+
+
+PRDC_SETS: dict[str, Callable[[], tuple[Tensor, Tensor]]] = {
+    "random": lambda: random_sets(150, 170, 32),
+    "fewer rows than dimensions": lambda: random_sets(30, 25, 200),
+    "equal distances": lambda: (whole_numbers(90, 6, 0), whole_numbers(110, 6, 1)),
+    "duplicates": lambda: (whole_numbers(80, 3, 2), whole_numbers(80, 3, 3)),
+    "identical points": lambda: (torch.ones(40, 8), torch.ones(50, 8)),
+    "identical generated points": lambda: (whole_numbers(60, 8, 4, 9), torch.full((50, 8), 3.0)),
+    "the same set": lambda: (whole_numbers(70, 8, 5, 99), whole_numbers(70, 8, 5, 99)),
+    "far from zero": offset_sets,
+}
+
+
+@pytest.mark.parametrize("path", ["float32", "all measured again", "float64"])
+@pytest.mark.parametrize("name", PRDC_SETS)
+def test_manifold_metrics_are_exactly_those_of_prdc(name: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from prdc import compute_prdc
+
+    monkeypatch.setattr(manifold, "_UNDECIDED", {"float32": 0.01, "all measured again": 1.0, "float64": -1.0}[path])
+    real, fake = PRDC_SETS[name]()
+    for k in (1, 5):
+        theirs = compute_prdc(real.double().numpy(), fake.double().numpy(), nearest_k=k)
+        assert as_tuple(precision_recall(real, fake, k)) == (theirs["precision"], theirs["recall"])
+        density, coverage = as_tuple(density_coverage(real, fake, k))
+        assert density == pytest.approx(theirs["density"], rel=1e-15)  # theirs divides twice
+        assert coverage == theirs["coverage"]
+
+
+@pytest.mark.parametrize("precision", ["highest", "medium"])
+def test_factors_that_torch_may_round_are_not_trusted(precision: str) -> None:
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        assert (manifold.product_dtype() == torch.float32) == (precision == "highest")
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.parametrize("splits", [1, 10, 7])
+def test_inception_score_is_torch_fidelitys(splits: int) -> None:
+    from torch_fidelity.metric_isc import isc_features_to_metric
+
+    logits = random_sets(103, 2, 17)[0] * 4
+    theirs = isc_features_to_metric(logits, splits)
+    mean, std = inception_score(logits, splits)
+    assert float(mean) == pytest.approx(theirs["inception_score_mean"], rel=1e-12)
+    assert float(std) == pytest.approx(theirs["inception_score_std"], rel=1e-9, abs=1e-12)
+
+
+def test_inception_score_knows_its_bounds() -> None:
+    certain = torch.eye(10).repeat(8, 1) * 5000  # probabilities of exactly 0
+    assert as_tuple(inception_score(certain, splits=2, seed=None)) == pytest.approx((10.0, 0.0))
+    assert as_tuple(inception_score(torch.zeros(30, 10))) == pytest.approx((1.0, 0.0))
+    with pytest.raises(ValueError, match="splits 31 do not fit 30 images"):
+        inception_score(torch.zeros(30, 10), splits=31)
+    with pytest.raises(ValueError, match=r"logits hold NaN or infinity in 30 of 30 rows"):
+        inception_score(torch.full((30, 4), torch.nan))
