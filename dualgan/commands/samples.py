@@ -32,7 +32,9 @@ def run(
     path = png_path(out)
     psis = truncation_psi or [1.0]
     if len(psis) > 1 and rows is not None:
-        raise ValueError(f"rows {rows} with {len(psis)} values of truncation_psi: there is a row per value, leave it out")
+        raise ValueError(
+            f"rows {rows} with {len(psis)} values of truncation_psi: there is a row per value, leave it out"
+        )
     place = find_device(device)
     generator = load_generator(ckpt).to(place)
     chosen_labels(label, generator.num_classes, 1)  # complains before anything is generated
@@ -54,7 +56,7 @@ def main(args: list[str]) -> None:
         type=float,
         nargs="+",
         metavar="PSI",
-        help="1, the default, for none; smaller values trade variety for quality. Several values, such as 0 0.5 1, give "
-        "each a row of the same seeds.",
+        help="1, the default, for none; smaller values trade variety for quality. Several values, such as 0 0.5 1, "
+        "give each a row of the same seeds.",
     )
     run(**parser.parse_args(args).as_dict())

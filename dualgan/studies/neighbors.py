@@ -2,7 +2,7 @@
 
 # Q queries, N training images, K neighbours, D dimensions, H W C image
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from dualgan.data.base import ImageDataModule
 from dualgan.data.batches import RealImages, image_loader
-from dualgan.figures import DPI, MAX_ROWS, frame, show
+from dualgan.figures import DPI, MAX_ROWS, show
 from dualgan.metrics import FeatureExtractor
 from dualgan.networks import Generator
 from dualgan.sampling import generate
@@ -34,6 +34,7 @@ class Nearest:
 
     Attributes:
         measure: What the distances are, in words.
+        label: The same for a narrow place.
         distances: float32 [Q, K].
         indices: Places in the whole set, before `subset`; int64 [Q, K].
         mirrored: Whether it is the flipped image that is near, bool [Q, K]; only in sets with `mirror`.
@@ -42,6 +43,7 @@ class Nearest:
     """
 
     measure: str
+    label: str
     distances: np.ndarray
     indices: np.ndarray
     mirrored: np.ndarray
@@ -92,7 +94,7 @@ def find_neighbors(
 ) -> Neighbors:
     """Search all images that `data` trains on, in one pass that holds few of them at a time.
 
-    Equal distances are in the order of the set. With `data.mirror` flipped images are searched too: they are trained on.
+    Equal distances are in the order of the set. With `data.mirror` flipped images are searched too.
 
     Args:
         generator: Runs where its parameters are, and the search with it.
@@ -113,9 +115,7 @@ def find_neighbors(
     dataset = training_images(data)
     if not 1 <= k <= len(dataset):
         raise ValueError(f"k {k} does not fit a training set of {len(dataset)} images: expected 1 to {len(dataset)}")
-    images = torch.cat(
-        list(generate(generator, seeds, labels=labels, truncation_psi=truncation_psi, batch_size=BATCH))
-    )
+    images = torch.cat(list(generate(generator, seeds, labels=labels, truncation_psi=truncation_psi, batch_size=BATCH)))
     embed = {space: _embedding(space, extractor, images.device) for space in spaces}
     searches = {space: _Search(embed[space](images), k) for space in spaces}
     loader = image_loader(dataset, data.num_workers, batch_size=BATCH)
@@ -167,9 +167,7 @@ def training_images(data: ImageDataModule) -> RealImages:
     return RealImages(images.source, images.chosen, data.mirror)
 
 
-def _embedding(
-    space: Space, extractor: FeatureExtractor | None, device: torch.device
-) -> Callable[[Tensor], Tensor]:
+def _embedding(space: Space, extractor: FeatureExtractor | None, device: torch.device) -> Callable[[Tensor], Tensor]:
     """Map uint8 images [n, H, W, C] to vectors [n, D] whose Euclidean distance is that of the space."""
     if space == "pixel":
         return lambda images: images.flatten(1).float() / (255 * images[0].numel() ** 0.5)
@@ -177,11 +175,11 @@ def _embedding(
     return extractor.to(device)
 
 
-def _measure(space: Space, extractor: FeatureExtractor | None) -> str:
+def _measure(space: Space, extractor: FeatureExtractor | None) -> tuple[str, str]:
     if space == "pixel":
-        return PIXEL_MEASURE
+        return PIXEL_MEASURE, "RMS difference"
     assert extractor is not None
-    return f"Euclidean distance of {extractor.name} features"
+    return f"Euclidean distance of {extractor.name} features", extractor.name
 
 
 class _Search:
@@ -209,14 +207,14 @@ class _Search:
         self.positions = positions.gather(1, order)
 
 
-def _found(search: _Search, dataset: RealImages, measure: str) -> Nearest:
+def _found(search: _Search, dataset: RealImages, measure: tuple[str, str]) -> Nearest:
     positions = search.positions.cpu().numpy()
     mirrored, places = np.divmod(positions, len(dataset.chosen))
     indices = dataset.chosen[places]
     names = getattr(dataset.source, "names", None)
     images = dataset.__getitems__(positions.ravel().tolist()).images.numpy()
     return Nearest(
-        measure,
+        *measure,
         search.distances.cpu().numpy(),
         indices,
         mirrored == 1,
@@ -255,12 +253,14 @@ def draw_neighbors(neighbors: Neighbors) -> "Figure":
     size = (sum(widths) * PANEL + 0.3 * len(widths), rows * (PANEL + 0.25) + 0.6)
     figure = Figure(figsize=size, dpi=max(DPI, int(neighbors.queries.shape[1] / PANEL) + 1), layout="constrained")
     parts = figure.subfigures(1, len(widths), width_ratios=widths, wspace=0.02, squeeze=False)[0]
-    parts[0].suptitle("generated", fontsize=10)
-    for axes, seed, image in zip(parts[0].subplots(rows, 1, squeeze=False)[:, 0], neighbors.seeds, neighbors.queries, strict=True):
+    parts[0].suptitle("generated\n", fontsize=9)
+    for axes, seed, image in zip(
+        parts[0].subplots(rows, 1, squeeze=False)[:, 0], neighbors.seeds, neighbors.queries, strict=True
+    ):
         show(axes, image, "#e6194b", 2)
         axes.set_xlabel(f"seed {seed}", fontsize=8)
     for part, (space, found) in zip(parts[1:], neighbors.spaces.items(), strict=True):
-        part.suptitle(f"nearest in {space} space: {found.measure}" , fontsize=10)
+        part.suptitle(f"{space} space\n{found.label}", fontsize=9)
         panels = part.subplots(rows, k, squeeze=False)
         for q, n in np.ndindex(rows, k):
             show(panels[q, n], found.images[q, n])
