@@ -1,7 +1,18 @@
 """How good samples are: formulas on features, metrics that collect features, and the extractors that make them."""
 
+from dualgan.metrics.discriminator import discriminator_features, fddf, reference_indices
 from dualgan.metrics.extractors import EfficientNetLite0, FeatureExtractor, InceptionV3, find_extractor
-from dualgan.metrics.quality import DensityCoverage, FeatureMetric, FrechetDistance, KernelDistance, PrecisionRecall
+from dualgan.metrics.ppl import path_lengths, perceptual_path_length
+from dualgan.metrics.quality import (
+    DensityCoverage,
+    FeatureMetric,
+    FrechetDistance,
+    InceptionScore,
+    KernelDistance,
+    PerceptualPathLength,
+    PrecisionRecall,
+    SampleMetric,
+)
 
 __all__ = [
     "DensityCoverage",
@@ -9,8 +20,16 @@ __all__ = [
     "FeatureExtractor",
     "FeatureMetric",
     "FrechetDistance",
+    "InceptionScore",
     "InceptionV3",
     "KernelDistance",
+    "PerceptualPathLength",
     "PrecisionRecall",
+    "SampleMetric",
+    "discriminator_features",
+    "fddf",
     "find_extractor",
+    "path_lengths",
+    "perceptual_path_length",
+    "reference_indices",
 ]

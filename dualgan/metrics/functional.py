@@ -1,9 +1,10 @@
-"""How far generated features are from real ones: four formulas on plain feature matrices, in float64.
+"""How far generated features are from real ones: formulas on plain feature matrices, in float64.
 
 Shapes: N real rows, M generated rows, d feature dimensions, S subsets.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -136,19 +137,72 @@ def density_coverage(real_features: Tensor, fake_features: Tensor, k: int = 5) -
     return inside / (k * len(fake)), covered / len(real)
 
 
+def inception_score(logits: Tensor, splits: int = 10, seed: int | None = 2020) -> tuple[Tensor, Tensor]:
+    """Inception score of generated images: 1 to the number of classes C, higher is better.
+
+    The exponential of the mean divergence of an image's class probabilities from those of its split. Rows are
+    shuffled and split as torch-fidelity does it, so equal logits give equal numbers.
+
+    Source: Salimans et al., "Improved Techniques for Training GANs", NeurIPS 2016, section 4.
+
+    Args:
+        logits: [N, C] of a classifier, any float type, in the order of the images.
+        splits: number of parts that are scored on their own, 1 to N; the field uses 10.
+        seed: of the shuffling, 0 to 2**32 - 1; None keeps the order.
+
+    Returns:
+        Mean and standard deviation over the splits, float64 scalars.
+
+    Raises:
+        ValueError: fewer than two rows, logits that are not finite, or a number of splits that does not fit.
+    """
+    check_values("logits", logits)
+    if not 1 <= splits <= len(logits):
+        raise ValueError(
+            f"splits {splits} do not fit {len(logits)} images: choose between 1 and {len(logits)}; the field uses 10."
+        )
+    log_p = _float64(logits).log_softmax(dim=1)
+    if seed is not None:
+        log_p = log_p[torch.from_numpy(np.random.RandomState(seed).permutation(len(log_p)))]
+    bounds = [i * len(log_p) // splits for i in range(splits + 1)]
+    parts = [log_p[first:last] for first, last in pairwise(bounds)]
+    # section 4: exp(E_x KL(p(y|x) || p(y)))
+    scores = torch.stack([_mean_divergence(part).exp() for part in parts])
+    return scores.mean(), scores.std(correction=0)
+
+
+def _mean_divergence(log_p: Tensor) -> Tensor:
+    """Mean KL divergence of rows of log probabilities [N, C] from their mixture."""
+    p = log_p.exp()
+    # a class that no row has left the smallest probability for adds 0, not 0 * infinity
+    log_mixture = p.mean(dim=0).clamp(min=torch.finfo(p.dtype).tiny).log()
+    divergence: Tensor = (p * (log_p - log_mixture)).sum(dim=1).mean()
+    return divergence
+
+
+def check_values(name: str, values: Tensor, ndim: int = 2, at_least: int = 2) -> None:
+    """Refuse what no formula can score.
+
+    Raises:
+        ValueError: `values` has another number of axes than `ndim`, fewer rows than `at_least`, or NaN or infinity.
+    """
+    if values.ndim != ndim or len(values) < at_least:
+        shape = ("rows", "dimensions")[:ndim]
+        raise ValueError(
+            f"{name} have shape {tuple(values.shape)}: a metric needs [{', '.join(shape)}] with at least {at_least} "
+            "rows. Evaluate more images."
+        )
+    broken = ~torch.isfinite(values).reshape(len(values), -1).all(dim=1)
+    if broken.any():
+        raise ValueError(
+            f"{name} hold NaN or infinity in {int(broken.sum())} of {len(values)} rows: a metric needs finite numbers. "
+            "Check the images for NaN; the generator may have diverged."
+        )
+
+
 def _prepare(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-    for name, features in (("real", real), ("generated", fake)):
-        if features.ndim != 2 or len(features) < 2:
-            raise ValueError(
-                f"{name} features have shape {tuple(features.shape)}: a metric needs a matrix [rows, dimensions] with "
-                "at least 2 rows. Evaluate more images."
-            )
-        if not torch.isfinite(features).all():
-            rows = int((~torch.isfinite(features)).any(dim=1).sum())
-            raise ValueError(
-                f"{name} features hold NaN or infinity in {rows} of {len(features)} rows: a metric needs finite "
-                "numbers. Check the images for NaN; the generator may have diverged."
-            )
+    check_values("real features", real)
+    check_values("generated features", fake)
     if real.shape[1] != fake.shape[1]:
         raise ValueError(
             f"real features have {real.shape[1]} dimensions and generated ones {fake.shape[1]}: they must be equal. "

@@ -1,13 +1,20 @@
 """Metrics that collect features over batches and ranks and hand them to `functional`."""
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from dualgan.metrics.functional import density_coverage, frechet_distance, kernel_distance, precision_recall
+from dualgan.metrics.functional import (
+    density_coverage,
+    frechet_distance,
+    inception_score,
+    kernel_distance,
+    precision_recall,
+)
+from dualgan.metrics.ppl import perceptual_path_length
 
 
 class FeatureMetric(Metric):
@@ -149,6 +156,97 @@ class DensityCoverage(FeatureMetric):
     def score(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         """Apply the formula to features [N, d] and [M, d]."""
         return density_coverage(real, fake, self.k)
+
+
+class SampleMetric(Metric):
+    """Base of the metrics that need generated images only.
+
+    `update(values)` takes one row per image on any device, N may be 0; `compute()` concatenates the shards of all
+    ranks in rank order, uneven ones included. Every rank must have called `update` (with N = 0 if it has no row).
+    Values are no part of a `state_dict`.
+
+    Args:
+        kwargs: of `torchmetrics.Metric`.
+    """
+
+    is_differentiable = False
+    full_state_update = False
+    values: list[Tensor] | Tensor
+    _form: ClassVar[tuple[str, ...]]
+    _source: ClassVar[str]
+
+    def __init__(self, **kwargs: Any) -> None:
+        """Start with no values."""
+        super().__init__(**kwargs)
+        self.add_state("values", [], dist_reduce_fx="cat")
+
+    def update(self, values: Tensor) -> None:
+        """Add the values of some images, one row for each.
+
+        Raises:
+            ValueError: values of another shape.
+        """
+        if values.ndim != len(self._form):
+            raise ValueError(
+                f"{type(self).__name__} was given shape {tuple(values.shape)}: expected [{', '.join(self._form)}]. "
+                f"Pass {self._source}."
+            )
+        assert isinstance(self.values, list), "the state is a list outside of compute()"
+        self.values.append(values.detach().to(self.device))
+
+    def compute(self) -> Any:
+        """Score all values of all ranks.
+
+        Raises:
+            ValueError: there are none, or they do not suit the formula.
+        """
+        if isinstance(self.values, Tensor):
+            return self.score(self.values)
+        if not self.values:
+            raise ValueError(f"{type(self).__name__} has nothing to score: call update() before compute().")
+        return self.score(torch.cat(self.values))
+
+    @abstractmethod
+    def score(self, values: Tensor) -> Any:
+        """Apply the formula to one row per image."""
+
+
+class InceptionScore(SampleMetric):
+    """Mean and standard deviation over splits, float64 scalars; see `functional.inception_score`.
+
+    Args:
+        splits: number of parts that are scored on their own.
+        kwargs: of `torchmetrics.Metric`.
+    """
+
+    higher_is_better = True
+    _form, _source = ("images", "classes"), "a classifier's logits, such as those of an extractor"
+
+    def __init__(self, splits: int = 10, **kwargs: Any) -> None:
+        """Start with no logits."""
+        super().__init__(**kwargs)
+        self.splits = splits
+
+    def score(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Apply the formula to logits [N, C]."""
+        return inception_score(values, self.splits)
+
+
+class PerceptualPathLength(SampleMetric):
+    """Mean path length without outliers, a float64 scalar; see `ppl.perceptual_path_length`.
+
+    Each rank feeds the `ppl.path_lengths` of its share of the seeds.
+
+    Args:
+        kwargs: of `torchmetrics.Metric`.
+    """
+
+    higher_is_better = False
+    _form, _source = ("paths",), "the result of path_lengths"
+
+    def score(self, values: Tensor) -> Tensor:
+        """Apply the formula to path lengths [N]."""
+        return perceptual_path_length(values)
 
 
 def _joined(features: list[Tensor] | Tensor, name: str) -> Tensor:

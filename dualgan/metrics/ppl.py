@@ -1,0 +1,132 @@
+"""Perceptual path length: how far the image moves, perceptually, for a small step in latent space.
+
+Source: Karras et al., "A Style-Based Generator Architecture for GANs", CVPR 2019, section 4.1, with the choices of
+StyleGAN2: no crop, images of at most 256 pixels a side, both ends of a step with the same noise.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from dualgan.metrics.functional import check_values
+from dualgan.randomness import mix_seed
+from dualgan.sampling import evaluating, labels_for
+
+ImageDistance = Callable[[Tensor, Tensor], Tensor]
+"""Squared perceptual distances [N] of float images [N, 3, H, W] and [N, 3, H, W] in [-1, 1]."""
+
+_MAX_SIDE = 256
+_LOWEST, _HIGHEST = 0.01, 0.99
+
+
+def perceptual_path_length(lengths: Tensor) -> Tensor:
+    """Mean path length without the outliers: 0 or more, lower is smoother.
+
+    Lengths below the first and above the 99th percentile are left out, as StyleGAN does.
+
+    Args:
+        lengths: [N], of `path_lengths`.
+
+    Returns:
+        A float64 scalar.
+
+    Raises:
+        ValueError: there are none, or some are not finite.
+    """
+    check_values("path lengths", lengths, ndim=1, at_least=1)
+    ordered = lengths.double().sort().values
+    last = len(ordered) - 1
+    # StyleGAN: the percentiles are members of the list, the lower and the higher neighbour
+    low = ordered[int(_LOWEST * last)]
+    high = ordered[math.ceil(_HIGHEST * last)]
+    kept: Tensor = ordered[(ordered >= low) & (ordered <= high)]
+    return kept.mean()
+
+
+def path_lengths(
+    generator: nn.Module,
+    distance: ImageDistance,
+    seeds: Sequence[int],
+    space: Literal["w", "z"] = "w",
+    sampling: Literal["full", "end"] = "full",
+    epsilon: float = 1e-4,
+    batch_size: int = 16,
+) -> Tensor:
+    """Path length at one random point of a random path per seed, float32 [N] on the CPU.
+
+    A path leads from one latent to another, straight in W and along a great circle in Z. The point and the step from
+    it depend on the seed alone. Classes, if any, are drawn from the seed and the same at both ends; noise is the
+    constant one; latents are not truncated.
+
+    Args:
+        generator: has `z_dim`, `num_classes`, `mapping(z, labels)` -> [N, num_ws, w_dim], and
+            `synthesis(ws, noise_mode=)` -> [N, C, H, W] in [-1, 1]. It runs in eval mode where its parameters are.
+        distance: squared perceptual distance between images, such as `LPIPS`. It must live on the same device.
+        seeds: one per path.
+        space: "w" or "z", where the paths lie.
+        sampling: "full" takes points anywhere on a path, "end" its start.
+        epsilon: length of the step, as a share of the path.
+        batch_size: paths per batch; each needs two images.
+
+    Raises:
+        ValueError: an unknown space or sampling, a step that is not above 0, or a batch size below 1.
+    """
+    _check_settings(space, sampling, epsilon, batch_size)
+    chunks = [torch.empty(0)]
+    with evaluating(generator), torch.inference_mode():
+        for start in range(0, len(seeds), batch_size):
+            batch = seeds[start : start + batch_size]
+            ws = _ends_of_steps(generator, batch, space, sampling, epsilon)
+            images = comparable(generator.synthesis(ws, noise_mode="const"))  # type: ignore[operator]
+            # section 4.1: E[d(G(lerp(z1, z2; t)), G(lerp(z1, z2; t + epsilon))) / epsilon^2]
+            chunks.append((distance(*images.chunk(2)).float() / epsilon**2).cpu())
+    return torch.cat(chunks)
+
+
+def comparable(images: Tensor) -> Tensor:
+    """Images [N, 1 or 3, H, W] -> [N, 3, h, w]: in colour, and averaged down to at most 256 pixels a side."""
+    factor = max(1, images.shape[2] // _MAX_SIDE)
+    return torch.nn.functional.avg_pool2d(images, factor).expand(-1, 3, -1, -1)
+
+
+def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+    """Points [N, d] at t [N, 1] on the great circles from a to b [N, d], at the distance sqrt d that latents have."""
+    a, b = (x / x.norm(dim=1, keepdim=True) for x in (a, b))
+    cosine = (a * b).sum(dim=1, keepdim=True)
+    sideways = b - cosine * a
+    angle = t * cosine.clamp(-1, 1).acos()
+    point: Tensor = a * angle.cos() + sideways / sideways.norm(dim=1, keepdim=True) * angle.sin()
+    return point / point.norm(dim=1, keepdim=True) * a.shape[1] ** 0.5
+
+
+def _ends_of_steps(generator: nn.Module, seeds: Sequence[int], space: str, sampling: str, epsilon: float) -> Tensor:
+    """ws [2N, num_ws, w_dim]: N points on paths, then the points one step further."""
+    z_dim, num_classes = int(generator.z_dim), int(generator.num_classes)  # type: ignore[arg-type]
+    device = next(generator.parameters()).device
+    sources = [torch.Generator().manual_seed(mix_seed("path length", seed)) for seed in seeds]
+    z = torch.stack([torch.randn(2, z_dim, generator=source) for source in sources], dim=1).to(device)
+    # float64: in float32, t + 1e-4 keeps three digits of the step
+    t = torch.stack([torch.rand(1, generator=source, dtype=torch.float64) for source in sources]).to(device)
+    t = t if sampling == "full" else torch.zeros_like(t)
+    labels = labels_for(seeds, num_classes)
+    both = None if labels is None else labels.repeat(2).to(device)
+    if space == "z":
+        points = torch.cat([slerp(z[0].double(), z[1].double(), x) for x in (t, t + epsilon)])
+        ws: Tensor = generator.mapping(points.float(), both)  # type: ignore[operator]
+        return ws
+    first, second = generator.mapping(z.flatten(0, 1), both).double().chunk(2)  # type: ignore[operator]
+    return torch.cat([first.lerp(second, x[:, None]) for x in (t, t + epsilon)]).float()
+
+
+def _check_settings(space: str, sampling: str, epsilon: float, batch_size: int) -> None:
+    if space not in ("w", "z"):
+        raise ValueError(f"space {space!r} does not exist: path lengths are measured in 'w' or 'z'.")
+    if sampling not in ("full", "end"):
+        raise ValueError(f"sampling {sampling!r} does not exist: choose 'full' (anywhere on a path) or 'end'.")
+    if not epsilon > 0:
+        raise ValueError(f"epsilon {epsilon} is not a step: it must be above 0. The field uses 1e-4.")
+    if batch_size < 1:
+        raise ValueError(f"batch_size {batch_size} is not a number of paths: it must be 1 or more.")
