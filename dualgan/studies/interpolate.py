@@ -202,7 +202,7 @@ def draw_interpolation(interpolation: Interpolation) -> "Figure":
 
     paths, steps = interpolation.images.shape[:2]
     half, row = PANEL / 2, PANEL * 1.5 + 4 * GAP + 0.15
-    width, height = 2 * MARGIN + steps * (PANEL + GAP) - GAP, 2 * MARGIN + paths * row
+    width, height = 2 * MARGIN + steps * (PANEL + GAP) - GAP, MARGIN + paths * row
     figure = Figure(figsize=(width, height), dpi=max(DPI, math.ceil(interpolation.images.shape[2] / PANEL)))
     kind = "straight line" if interpolation.linear else "great circle"
     title = f"{kind} in {interpolation.space}, jumps above {interpolation.threshold:g} are red"
