@@ -1,6 +1,7 @@
 """`dualgan interpolate`: walks between latents."""
 
 from itertools import pairwise
+from typing import Any
 
 from dualgan.checkpoints import load_generator
 from dualgan.commands.options import chosen_labels, command_parser, find_device, parse_seeds
@@ -51,7 +52,7 @@ def run(
     place = find_device(device)
     generator = load_generator(ckpt).to(place)
     chosen_labels(label, generator.num_classes, 1)  # complains before anything is generated
-    settings = {"linear": linear, "threshold": threshold, "label": label, "truncation_psi": truncation_psi}
+    settings: dict[str, Any] = {"linear": linear, "threshold": threshold, "label": label, "truncation_psi": truncation_psi}
     walked = interpolate(generator, numbers, steps, space, **settings)
     for p, (first, last) in enumerate(pairwise(numbers)):
         scores = " ".join(

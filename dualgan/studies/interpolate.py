@@ -57,7 +57,8 @@ class Interpolation:
     @property
     def jumps(self) -> np.ndarray:
         """Which steps are flagged, bool [P, S - 1]."""
-        return self.scores > self.threshold
+        flagged: np.ndarray = self.scores > self.threshold
+        return flagged
 
     @property
     def unevenness(self) -> np.ndarray:
@@ -127,7 +128,7 @@ def interpolate(
             classes = None if labels is None else labels[p : p + 2].to(device)
             paths.append(_path_ws(generator, ends, classes, fractions.to(device), space, linear, truncation_psi))
         ws = torch.cat(paths)
-        images = torch.cat([to_uint8(generator.synthesis(part, noise_mode="const")) for part in ws.split(BATCH)])
+        images = torch.cat([to_uint8(generator.synthesis(part, noise_mode="const")) for part in torch.split(ws, BATCH)])
     array = images.cpu().numpy()
     array = array.reshape(len(seeds) - 1, steps, *array.shape[1:])
     return Interpolation(list(seeds), array, step_scores(array), threshold, space, linear or space == "w")
