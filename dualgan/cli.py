@@ -25,6 +25,7 @@ COMMANDS = {
     "project": "find the latents that reconstruct real images, with several checkpoints side by side",
     "tsne": "embed discriminator features of real and generated images, with their Frechet distance",
     "inspect": "say what is in a folder or zip of images, find duplicates, draw a contact sheet",
+    "weights": "list the weight files that metrics use and where they are, and fetch missing ones",
     "prepare": "check images of any kind and pack them into a folder that loads fast, also over a network",
 }
 CONFIG_COMMANDS = {"complexity": "count parameters and multiply-adds of a configuration's networks"}

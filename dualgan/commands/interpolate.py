@@ -52,7 +52,12 @@ def run(
     place = find_device(device)
     generator = load_generator(ckpt).to(place)
     chosen_labels(label, generator.num_classes, 1)  # complains before anything is generated
-    settings: dict[str, Any] = {"linear": linear, "threshold": threshold, "label": label, "truncation_psi": truncation_psi}
+    settings: dict[str, Any] = {
+        "linear": linear,
+        "threshold": threshold,
+        "label": label,
+        "truncation_psi": truncation_psi,
+    }
     walked = interpolate(generator, numbers, steps, space, **settings)
     for p, (first, last) in enumerate(pairwise(numbers)):
         scores = " ".join(

@@ -13,12 +13,10 @@ from dualgan.commands.outputs import png_path, write_study
 from dualgan.data.decoding import decode, to_square
 from dualgan.data.image_files import reason
 from dualgan.figures import MAX_ROWS
-from dualgan.metrics import EfficientNetLite0
-from dualgan.metrics.discriminator import reference_indices
+from dualgan.metrics import find_distance, reference_indices
 from dualgan.networks import Generator
 from dualgan.studies.neighbors import check_data, training_images
 from dualgan.studies.project import (
-    FeatureDistance,
     LatentSpace,
     Projection,
     check_search,
@@ -37,6 +35,7 @@ def run(
     space: LatentSpace = "w",
     noise: bool = False,
     seed: int = 0,
+    weights: str | None = None,
     device: str = "auto",
 ) -> None:
     """Search the latents whose images come nearest to real ones, with one checkpoint or several side by side.
@@ -51,6 +50,8 @@ def run(
         space: "w" for one w in all layers, "w+" for one of its own in each.
         noise: Also search the noise maps.
         seed: Seed of the images that are drawn and of the search.
+        weights: VGG16's weight file, for LPIPS; by default that of torch hub's cache, and features of the embedded
+            EfficientNet-Lite0 where there is none.
         device: "auto", "cpu", "cuda", ...
     """
     path, place = png_path(out), find_device(device)
@@ -66,7 +67,7 @@ def run(
         queries, names = _read(images, first), [Path(image).name for image in images]
     else:
         queries, names = _drawn(data, ckpt[0], first, 4 if num is None else num, seed)
-    distance = FeatureDistance(EfficientNetLite0())
+    distance = find_distance(weights)
     found = {}
     for name, generator in generators.items():
         found[name] = project(generator.to(place), queries, distance, steps, space, optimize_noise=noise, seed=seed)
@@ -74,7 +75,7 @@ def run(
         print(f"{name}: mean distance {mean} ({distance.name})")
     settings = {"steps": steps, "space": space, "noise": noise, "seed": seed, "perceptual": distance.name}
     numbers = settings | {"queries": names, "checkpoints": _distances(ckpt, found)}
-    write_study(draw_projections(queries, found, names), numbers, path)
+    write_study(draw_projections(queries, found, names, distance.name), numbers, path)
     for number, projection in enumerate(found.values(), start=1):
         _save_latents(projection, path.with_suffix(f".{number}.safetensors"), ckpt[number - 1], space)
 

@@ -98,8 +98,9 @@ def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     cosine = (a * b).sum(dim=1, keepdim=True)
     sideways = b - cosine * a
     angle = t * cosine.clamp(-1, 1).acos()
-    point: Tensor = a * angle.cos() + sideways / sideways.norm(dim=1, keepdim=True) * angle.sin()
-    return point / point.norm(dim=1, keepdim=True) * a.shape[1] ** 0.5
+    point = a * angle.cos() + sideways / sideways.norm(dim=1, keepdim=True) * angle.sin()
+    latent: Tensor = point / point.norm(dim=1, keepdim=True) * math.sqrt(a.shape[1])
+    return latent
 
 
 def _ends_of_steps(generator: nn.Module, seeds: Sequence[int], space: str, sampling: str, epsilon: float) -> Tensor:

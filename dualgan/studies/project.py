@@ -7,7 +7,7 @@ let the learning rate rise and fall, keep noise maps free of structure.
 # N queries, H W C image, C H W image in [-1, 1], R noise map
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dualgan.figures import DPI, MAX_ROWS, show
-from dualgan.metrics import FeatureExtractor
+from dualgan.metrics import PerceptualDistance
 from dualgan.networks import Generator
 from dualgan.ops import to_float, to_uint8
 from dualgan.randomness import mix_seed
@@ -35,32 +35,7 @@ LEARNING_RATE, RISE, FALL = 0.1, 0.05, 0.25  # parts of all steps in which the l
 SHAKE, SHAKE_END = 0.05, 0.75  # noise on w as a part of w's deviation; it ends at this part of all steps
 NOISE_WEIGHT = 1e5
 W_SAMPLES = 10_000
-PIXEL_WEIGHT = 10.0  # our own: pooled features hardly say where things are
 SMALLEST_NOISE = 8  # maps are compared with themselves down to this size
-
-
-class FeatureDistance:
-    """Squared distance of an extractor's features from those of a target, as a part of the target's; differentiable.
-
-    Args:
-        extractor: One that takes float pixels, as EfficientNetLite0 does.
-    """
-
-    def __init__(self, extractor: FeatureExtractor) -> None:
-        self.extractor = extractor
-        self.name = f"{extractor.name} features"
-
-    def to(self, target: Tensor) -> Callable[[Tensor], Tensor]:
-        """Images [N, C, H, W] in [-1, 1] to compare with -> a function of such images that gives distances [N]."""
-        self.extractor.to(target.device)
-        with torch.no_grad():
-            wanted = self._features(target)
-        return lambda images: (self._features(images) - wanted).square().sum(1) / wanted.square().sum(1)
-
-    def _features(self, images: Tensor) -> Tensor:
-        # not the extractor's forward: that quantises and lets no gradient through
-        pixels = (images * 127.5 + 127.5).clamp(0, 255).expand(-1, 3, -1, -1)
-        return self.extractor.features(pixels)
 
 
 @dataclass(frozen=True)
@@ -73,7 +48,7 @@ class Projection:
         images: uint8 [N, H, W, C].
         losses: Loss at every step, float64 [N, steps].
         pixel: Root mean square difference from the query, pixel values from 0 to 1; float64 [N].
-        perceptual: Distance from the query as `FeatureDistance` has it, float64 [N].
+        perceptual: Distance from the query squared, in the units of the distance, float64 [N].
     """
 
     ws: Tensor
@@ -87,7 +62,7 @@ class Projection:
 def project(
     generator: Generator,
     queries: np.ndarray,
-    distance: FeatureDistance,
+    distance: PerceptualDistance,
     steps: int = 500,
     space: LatentSpace = "w",
     *,
@@ -96,8 +71,9 @@ def project(
 ) -> Projection:
     """Search the latents whose images come nearest to the queries, one query after the other.
 
-    The loss is the perceptual distance plus 10 times the mean square difference of pixels in [-1, 1]. Classes need not
-    be known: w comes after them.
+    The loss is the squared perceptual distance plus the mean square difference of pixels, each as a part of what it is
+    for the image of the mean w: features alone may hardly say where things are. Classes need not be known: w comes
+    after them.
 
     Args:
         generator: Runs where its parameters are; they stay as they are.
@@ -124,17 +100,14 @@ def project(
                 bar.update()
             found.append((search, losses))
         images = torch.cat([to_uint8(search.image()) for search, _ in found]).cpu().numpy()
-        perceptual = [
-            float(search.distance(to_float(torch.from_numpy(i[None])).to(start.device)))
-            for (search, _), i in zip(found, images, strict=True)
-        ]
+        perceptual = _perceptual(distance, to_float(torch.from_numpy(images)), to_float(torch.from_numpy(queries)))
     return Projection(
         torch.cat([search.ws().detach().cpu() for search, _ in found]),
         {name: torch.stack([search.noise[name].detach().cpu() for search, _ in found]) for name in found[0][0].noise},
         images,
         np.array([losses for _, losses in found], np.float64),
         pixel_distance(images, queries),
-        np.array(perceptual, np.float64),
+        perceptual,
     )
 
 
@@ -149,6 +122,14 @@ def pixel_distance(images: np.ndarray, queries: np.ndarray) -> np.ndarray:
     squares = np.square((images.astype(np.float64) - queries) / 255)
     distances: np.ndarray = np.sqrt(squares.mean(axis=(1, 2, 3)))
     return distances
+
+
+@torch.no_grad()
+def _perceptual(distance: PerceptualDistance, images: Tensor, queries: Tensor) -> np.ndarray:
+    """Squared perceptual distances [N] of images [N, C, H, W] on the CPU, one pair at a time."""
+    device = next(distance.parameters()).device
+    pairs = zip(images.expand(-1, 3, -1, -1).split(1), queries.expand(-1, 3, -1, -1).split(1), strict=True)
+    return np.array([float(distance(a.to(device), b.to(device))) for a, b in pairs], np.float64)
 
 
 @torch.no_grad()
@@ -196,17 +177,18 @@ class _Search:
         self,
         generator: Generator,
         target: Tensor,
-        distance: FeatureDistance,
+        distance: PerceptualDistance,
         start: Tensor,
         space: LatentSpace,
         optimize_noise: bool,
     ) -> None:
-        self.generator, self.target, self.distance = generator, target, distance.to(target)
+        self.generator, self.target, self.distance = generator, target, distance.to(target.device)
         copies = generator.num_ws if space == "w+" else 1
         self.w = start.repeat(1, copies, 1).requires_grad_()
         maps = {n: b for n, b in generator.synthesis.named_buffers() if n.endswith("noise_const") and optimize_noise}
         self.noise = {name: buffer.detach().clone().requires_grad_() for name, buffer in maps.items()}
         self.optimizer = torch.optim.Adam([self.w, *self.noise.values()])
+        self.scales = [max(float(value), 1e-8) for value in self.differences(self.image())]
 
     def ws(self) -> Tensor:
         """Styles [1, num_ws, w_dim]."""
@@ -217,12 +199,18 @@ class _Search:
         """The present image [1, C, H, W]."""
         return synthesize(self.generator, self.ws(), self.noise)
 
+    def differences(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Squared perceptual distance and mean square difference of pixels between an image and the target."""
+        colours = (x.expand(-1, 3, -1, -1) for x in (image, self.target))
+        return self.distance(*colours).sum(), (image - self.target).square().mean()
+
     def step(self, before: float, after: float, deviation: float, source: torch.Generator) -> float:
         """One step of Adam, from one part of all steps to the next; returns the loss."""
         strength = SHAKE * deviation / self.w.shape[2] ** 0.5 * max(0.0, 1 - before / SHAKE_END) ** 2
         shake = strength * torch.randn(self.w.shape, generator=source).to(self.w.device)
         image = synthesize(self.generator, (self.w + shake).expand(-1, self.generator.num_ws, -1), self.noise)
-        loss = self.distance(image).sum() + PIXEL_WEIGHT * (image - self.target).square().mean()
+        perceptual, pixel = self.differences(image)
+        loss = perceptual / self.scales[0] + pixel / self.scales[1]
         for noise in self.noise.values():
             loss = loss + NOISE_WEIGHT * noise_structure(noise)
         searched = [self.w, *self.noise.values()]
@@ -260,13 +248,16 @@ def check_search(steps: int, space: str) -> None:
         raise ValueError(f"space {space!r} is unknown: expected w or w+")
 
 
-def draw_projections(queries: np.ndarray, projections: dict[str, Projection], names: Sequence[str]) -> "Figure":
+def draw_projections(
+    queries: np.ndarray, projections: dict[str, Projection], names: Sequence[str], perceptual: str
+) -> "Figure":
     """One row per query: the real image, then its reconstruction by every generator, with its distances.
 
     Args:
         queries: uint8 [N, H, W, C].
         projections: By the name of the generator, in the order of the columns.
         names: Names of the queries [N].
+        perceptual: Name of the perceptual distance.
     """
     from matplotlib.figure import Figure
 
@@ -282,6 +273,6 @@ def draw_projections(queries: np.ndarray, projections: dict[str, Projection], na
         panels[0, column].set_title(title, fontsize=9)
         for n in range(rows):
             show(panels[n, column], found.images[n])
-            label = f"pixel {found.pixel[n]:.3f}\nperceptual {found.perceptual[n]:.3f}"
+            label = f"pixel {found.pixel[n]:.3f}\n{perceptual} {found.perceptual[n]:.3g}"
             panels[n, column].set_xlabel(label, fontsize=7)
     return figure

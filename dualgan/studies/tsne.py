@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from dualgan.data.base import ImageDataModule
 from dualgan.figures import DPI
-from dualgan.metrics.discriminator import discriminator_features, reference_indices
+from dualgan.metrics import discriminator_features, reference_indices
 from dualgan.metrics.functional import frechet_distance
 from dualgan.networks import Discriminator, Generator
 from dualgan.sampling import generate
@@ -123,7 +123,7 @@ def require_tsne() -> None:
         import sklearn.manifold  # noqa: F401
     except ImportError as error:
         raise ValueError(
-            "t-SNE needs scikit-learn, which is not installed: pip install 'dualgan[studies]', or scikit-learn itself"
+            "t-SNE needs scikit-learn, which is not installed: pip install scikit-learn, or dualgan with its extra 'studies'"
         ) from error
 
 

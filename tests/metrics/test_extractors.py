@@ -4,13 +4,17 @@ import hashlib
 import logging
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
-from dualgan.metrics import EfficientNetLite0, FeatureExtractor, InceptionV3, extractors, find_extractor
+from dualgan.metrics import EfficientNetLite0, FeatureExtractor, InceptionV3, find_extractor
+from dualgan.metrics.weights import WEIGHTS
+
+INCEPTION = WEIGHTS["inception_v3"]
 
 KINDS = ("frechet", "kernel", "precision", "recall", "density", "coverage")
 
@@ -25,7 +29,7 @@ def inception_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights in torch-fidelity's format."""
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-    path = tmp_path_factory.mktemp("weights") / extractors.INCEPTION_FILE
+    path = tmp_path_factory.mktemp("weights") / INCEPTION.file
     # its constructor always loads weights, so the names and shapes come from a module that it fills from nothing
     original = FeatureExtractorInceptionV3.load_state_dict
     FeatureExtractorInceptionV3.load_state_dict = lambda self, state: None
@@ -60,7 +64,8 @@ def test_efficientnet_knows_chelsea_the_cat() -> None:
     data = pytest.importorskip("skimage.data")
     cat = torch.from_numpy(data.chelsea())[None]
     for size in (224, 112):
-        assert int(EfficientNetLite0(size=size).logits(cat).argmax()) == 285
+        network = EfficientNetLite0(size=size)
+        assert int(network.logits(network(cat)).argmax()) == 285
 
 
 def test_folded_network_is_the_packages_network(efficientnet: EfficientNetLite0) -> None:
@@ -118,7 +123,7 @@ def test_only_the_published_weights_get_published_names(
     assert other.metric_name("frechet") == "fd_inception_v3"
     for extractor in (efficientnet, other):
         assert {"fid", "kid"}.isdisjoint(extractor.metric_name(kind) for kind in KINDS)
-    monkeypatch.setattr(extractors, "INCEPTION_HASH", other.weight_hash[:8])
+    monkeypatch.setitem(WEIGHTS, "inception_v3", replace(INCEPTION, sha256=other.weight_hash[:8]))
     wanted = ["fid", "kid", "precision", "recall", "density", "coverage"]
     assert [other.metric_name(kind) for kind in KINDS] == wanted
     with pytest.raises(ValueError, match="metric 'fid' does not exist: choose from frechet"):
@@ -129,13 +134,13 @@ def test_auto_falls_back_loudly(hub: Path, caplog: pytest.LogCaptureFixture) -> 
     extractor: FeatureExtractor = find_extractor()
     assert extractor.name == "efficientnet_lite0"
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
-    for word in ("NOT FID", extractors.INCEPTION_FILE, str(hub), "fd_efficientnet_lite0"):
+    for word in ("NOT FID", INCEPTION.file, str(hub), "fd_efficientnet_lite0"):
         assert word in caplog.text
 
 
 def test_auto_takes_inception_where_torch_fidelity_keeps_it(hub: Path, inception_file: Path) -> None:
     hub.mkdir(parents=True)
-    (hub / extractors.INCEPTION_FILE).symlink_to(inception_file)
+    (hub / INCEPTION.file).symlink_to(inception_file)
     assert find_extractor().name == "inception_v3"
     assert find_extractor(weights=str(inception_file)).name == "inception_v3"
 
@@ -147,13 +152,13 @@ def test_choosing_efficientnet_is_not_a_fallback(hub: Path, caplog: pytest.LogCa
 
 def test_inception_never_downloads_unasked(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda url, path, **_: asked.append(url))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda url, *_: asked.append(url))
     with pytest.raises(ValueError, match=r"do not exist.*weights-inception-2015-12-05"):
         find_extractor("inception_v3")
     assert not asked
     with pytest.raises(ValueError, match="do not exist"):
         find_extractor("inception_v3", download=True)
-    assert [url.rpartition("/")[2] for url in asked] == [extractors.INCEPTION_FILE]
+    assert [url.rpartition("/")[2] for url in asked] == [INCEPTION.file]
 
 
 def test_wrong_weight_files_are_named(tmp_path: Path) -> None:

@@ -1,0 +1,96 @@
+"""What every feature extractor answers."""
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+_SHORT = {"frechet": "fd", "kernel": "kd", "inception_score": "is"}
+_PUBLISHED = {"frechet": "fid", "kernel": "kid", "inception_score": "is"}
+_KINDS = ("frechet", "kernel", "precision", "recall", "density", "coverage", "inception_score")
+
+
+class FeatureExtractor(nn.Module):
+    """A frozen network from images to features.
+
+    Attributes:
+        name: of the network, such as "inception_v3" or "efficientnet_lite0".
+        dim: number of features d.
+        weight_hash: first 16 hex digits of the weight file's sha256.
+        num_classes: number C of classes that `logits` tells apart, 0 for a network without.
+    """
+
+    name: str
+    dim: int
+    weight_hash: str
+    num_classes: ClassVar[int] = 0
+
+    def metric_name(self, kind: str) -> str:
+        """Name under which a metric of these features is reported: the published one only if it is that number.
+
+        Args:
+            kind: "frechet", "kernel", "precision", "recall", "density", "coverage" or "inception_score".
+
+        Raises:
+            ValueError: another kind, or the inception score of a network without classes.
+        """
+        if kind not in _KINDS:
+            raise ValueError(f"metric {kind!r} does not exist: choose from {', '.join(_KINDS)}.")
+        if kind == "inception_score":
+            self._check_classes()
+        if self.is_standard:
+            return _PUBLISHED.get(kind, kind)
+        return f"{_SHORT.get(kind, kind)}_{self.name}"
+
+    @property
+    def is_standard(self) -> bool:
+        """Whether published numbers are made with exactly this network and these weights."""
+        return False
+
+    @property
+    def identity(self) -> str:
+        """Text that changes whenever the features may: for caches, and beside stored numbers."""
+        return f"{self.name} {self.weight_hash}"
+
+    @torch.inference_mode()
+    def forward(self, images: Tensor) -> Tensor:
+        """Extract float32 features [N, dim] from uint8 images [N, H, W, C], C 1 (gray) or 3 (RGB), any size.
+
+        Raises:
+            ValueError: another dtype or shape.
+        """
+        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
+            raise ValueError(
+                f"images have dtype {images.dtype} and shape {tuple(images.shape)}: expected uint8 [N, H, W, C] with "
+                "1 or 3 channels. Convert generated images with dualgan.ops.to_uint8."
+            )
+        return self.features(images.expand(-1, -1, -1, 3).permute(0, 3, 1, 2))
+
+    @abstractmethod
+    def features(self, images: Tensor) -> Tensor:
+        """Map uint8 images [N, 3, H, W] to float32 features [N, dim]."""
+
+    @torch.inference_mode()
+    def logits(self, features: Tensor) -> Tensor:
+        """Classify by features [N, dim]: logits [N, num_classes] for the inception score.
+
+        Raises:
+            ValueError: the network has no classes.
+        """
+        self._check_classes()
+        return self.classify(features)
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Map features [N, dim] to logits [N, num_classes]; only networks with classes can."""
+        raise NotImplementedError
+
+    def _check_classes(self) -> None:
+        if self.num_classes == 0:
+            raise ValueError(
+                f"{self.name} has no classes, and so no inception score: choose inception_v3 or efficientnet_lite0."
+            )
+
+    def train(self, mode: bool = True) -> "FeatureExtractor":
+        """Stay in eval mode, so that a parent module's train() cannot change a metric."""
+        return super().train(False)
