@@ -123,7 +123,7 @@ def require_tsne() -> None:
         import sklearn.manifold  # noqa: F401
     except ImportError as error:
         raise ValueError(
-            "t-SNE needs scikit-learn, which is not installed: pip install scikit-learn, or dualgan with its extra 'studies'"
+            "t-SNE needs scikit-learn: run 'pip install scikit-learn', or install dualgan with its extra 'studies'"
         ) from error
 
 
