@@ -188,7 +188,8 @@ class _Search:
         maps = {n: b for n, b in generator.synthesis.named_buffers() if n.endswith("noise_const") and optimize_noise}
         self.noise = {name: buffer.detach().clone().requires_grad_() for name, buffer in maps.items()}
         self.optimizer = torch.optim.Adam([self.w, *self.noise.values()])
-        self.scales = [max(float(value), 1e-8) for value in self.differences(self.image())]
+        with torch.no_grad():
+            self.scales = [max(float(value), 1e-8) for value in self.differences(self.image())]
 
     def ws(self) -> Tensor:
         """Styles [1, num_ws, w_dim]."""

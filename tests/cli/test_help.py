@@ -10,7 +10,20 @@ from dualgan.lightning_cli import DualGANCLI, Parser
 from dualgan.version import __version__
 from tests.conftest import RunCLI
 
-VERBS = ("fit", "validate", "test", "predict", "generate", "attention", "inspect")
+VERBS = (
+    "fit",
+    "validate",
+    "test",
+    "predict",
+    "generate",
+    "attention",
+    "inspect",
+    "samples",
+    "neighbors",
+    "interpolate",
+    "project",
+    "tsne",
+)
 OURS = (
     "model.",
     "data",
