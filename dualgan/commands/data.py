@@ -7,7 +7,7 @@ import yaml
 
 from dualgan.data import ImageDataModule, ImageFolder
 from dualgan.networks.base import Network
-from dualgan.parsing import ParagraphParser
+from dualgan.parsing import ParagraphParser, explain
 
 
 def find_data(data: str | None, ckpt: str, network: Network) -> ImageDataModule:
@@ -44,7 +44,7 @@ def data_of_config(path: Path) -> ImageDataModule:
     try:
         module: ImageDataModule = parser.instantiate_classes(parser.parse_object({"data": section})).data
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{path}: {explain(str(error))}") from error
     return module
 
 

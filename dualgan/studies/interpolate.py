@@ -64,7 +64,8 @@ class Interpolation:
     def unevenness(self) -> np.ndarray:
         """Largest score of a path over its mean, float64 [P]: 1 for even steps, S - 1 for a single jump."""
         means = self.scores.mean(axis=1)
-        return np.divide(self.scores.max(axis=1), means, out=np.ones_like(means), where=means > 0)
+        ratios: np.ndarray = np.divide(self.scores.max(axis=1), means, out=np.ones_like(means), where=means > 0)
+        return ratios
 
     def as_dict(self) -> dict[str, Any]:
         """Everything but the pixels as plain data."""

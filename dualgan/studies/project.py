@@ -128,7 +128,7 @@ def pixel_distance(images: np.ndarray, queries: np.ndarray) -> np.ndarray:
 def _perceptual(distance: PerceptualDistance, images: Tensor, queries: Tensor) -> np.ndarray:
     """Squared perceptual distances [N] of images [N, C, H, W] on the CPU, one pair at a time."""
     device = next(distance.parameters()).device
-    pairs = zip(images.expand(-1, 3, -1, -1).split(1), queries.expand(-1, 3, -1, -1).split(1), strict=True)
+    pairs = zip(*(torch.split(x.expand(-1, 3, -1, -1), 1) for x in (images, queries)), strict=True)
     return np.array([float(distance(a.to(device), b.to(device))) for a, b in pairs], np.float64)
 
 

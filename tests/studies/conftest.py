@@ -46,7 +46,7 @@ def make_generator() -> Callable[..., StyleGAN2Generator]:
 
     def make(num_channels: int = 3, num_classes: int = 0) -> StyleGAN2Generator:
         torch.manual_seed(0)
-        G = tiny_generator(8, num_channels=num_channels, num_classes=num_classes)
+        G = tiny_generator(resolution=8, num_channels=num_channels, num_classes=num_classes)
         with torch.no_grad():  # untrained noise strengths are zero, and images nearly gray
             for name, parameter in G.named_parameters():
                 if name.endswith("noise_strength"):

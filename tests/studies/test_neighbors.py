@@ -20,10 +20,10 @@ Scenes = Callable[..., SyntheticCLEVR]
 
 
 def embed(images: np.ndarray, space: Space) -> np.ndarray:
-    if space == "pixel":
-        return images.reshape(len(images), -1) / 255 / np.sqrt(images[0].size)
-    halves = images.reshape(len(images), 2, 4, 2, 4, 3).mean(axis=(2, 4))
-    return halves.transpose(0, 3, 1, 2).reshape(len(images), -1)
+    rows: np.ndarray = images / 255 / np.sqrt(images[0].size)
+    if space == "perceptual":
+        rows = images.reshape(len(images), 2, 4, 2, 4, 3).mean(axis=(2, 4))
+    return rows.reshape(len(images), -1)
 
 
 @pytest.mark.parametrize("mirror", [False, True])

@@ -35,7 +35,7 @@ def images_of(G: StyleGAN2Generator, *seeds: int) -> np.ndarray:
 def test_a_generated_image_is_recovered(space: Any, channels: int, classes: int, make_generator: Make) -> None:
     G = make_generator(channels, classes)
     queries = images_of(G, 3)
-    found = project(G, queries, Blurred(), 150, space)
+    found = project(G, queries, Blurred(), 80, space)
     mean, _ = w_statistics(G)
     with torch.no_grad():
         start = to_uint8(G.synthesis(mean.repeat(1, G.num_ws, 1), noise_mode="const")).numpy()

@@ -24,12 +24,12 @@ Scenes = Callable[..., SyntheticCLEVR]
 @pytest.mark.parametrize("classes", [0, 3])
 def test_fddf_is_the_frechet_distance_of_the_features(classes: int, make_generator: Make, scenes: Scenes) -> None:
     torch.manual_seed(1)
-    G, D = make_generator(num_classes=classes), discriminator(8, num_classes=classes)
+    G, D = make_generator(num_classes=classes), discriminator(resolution=8, num_classes=classes)
     study = study_features(G, D, scenes(), 64, 20, seed=3)
     real = torch.cat([batch.images for batch in scenes().reference_dataloader(64)])
     fake = torch.cat(list(generate(G, range(3 * 2**20, 3 * 2**20 + 64))))
     with torch.no_grad():
-        features = [torch.cat([D.features(to_float(x)) for x in images.split(BATCH)]) for images in (real, fake)]
+        features = [torch.cat([D.features(to_float(x)) for x in torch.split(images, BATCH)]) for images in (real, fake)]
     for found, expected in zip((study.real, study.fake), features, strict=True):
         assert torch.allclose(found, expected, atol=1e-3)
     assert study.fddf == pytest.approx(float(frechet_distance(*features)), rel=1e-3)
@@ -40,7 +40,7 @@ def test_same_references_for_real_and_generated(
     make_generator: Make, scenes: Scenes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(1)
-    G, D = make_generator(), attending_discriminator(8)
+    G, D = make_generator(), attending_discriminator(resolution=8)
     seen: list[torch.Tensor] = []
     original = D.features
 
@@ -70,7 +70,7 @@ def test_parted_features_stay_parted_on_the_plane() -> None:
 
 
 def test_figure_names_fddf(make_generator: Make, scenes: Scenes) -> None:
-    study = study_features(make_generator(), discriminator(8), scenes(), 8, 4, perplexity=2)
+    study = study_features(make_generator(), discriminator(resolution=8), scenes(), 8, 4, perplexity=2)
     figure = draw_features({"one": study, "two": study})
     assert [axes.get_title() for axes in figure.axes] == ["one", "two"]
     legend = figure.axes[0].get_legend()
@@ -93,10 +93,10 @@ def test_figure_names_fddf(make_generator: Make, scenes: Scenes) -> None:
 def test_numbers_that_do_not_fit(settings: dict[str, Any], expected: str, make_generator: Make, scenes: Scenes) -> None:
     given = {"num": 8, "points": 8, "perplexity": 2.0, **settings}
     with pytest.raises(ValueError, match=expected):
-        study_features(make_generator(), discriminator(8), scenes(), **given)
+        study_features(make_generator(), discriminator(resolution=8), scenes(), **given)
 
 
 def test_without_scikit_learn(make_generator: Make, scenes: Scenes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.manifold", None)
     with pytest.raises(ValueError, match=r"scikit-learn.*'studies'"):
-        study_features(make_generator(), discriminator(8), scenes(), 8, 4, perplexity=2)
+        study_features(make_generator(), discriminator(resolution=8), scenes(), 8, 4, perplexity=2)
