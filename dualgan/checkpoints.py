@@ -1,4 +1,4 @@
-"""What a checkpoint of ours holds beside Lightning's own entries, and how to read a generator back from it."""
+"""What a checkpoint of ours holds beside Lightning's own entries, and how to read its networks back."""
 
 import os
 from pathlib import Path
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dualgan.networks import Discriminator, Generator, build_network
+from dualgan.networks.base import Network
 from dualgan.version import __version__
 
 FORMAT_VERSION = 1
@@ -98,10 +99,28 @@ def load_generator(path: str | os.PathLike[str]) -> Generator:
     Raises:
         ValueError: No such file, not a checkpoint of ours, or unreadable.
     """
-    checkpoint = read_checkpoint(path)
-    generator = build_network(checkpoint["dualgan"]["generator"])
-    prefix = "generator_ema."
-    state = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
-    generator.load_state_dict(state)
+    generator = _network(path, "generator", "generator_ema.")
     assert isinstance(generator, Generator)
-    return generator.eval().requires_grad_(False)
+    return generator
+
+
+def load_discriminator(path: str | os.PathLike[str]) -> Discriminator:
+    """The discriminator of a checkpoint, in eval mode on the CPU.
+
+    Args:
+        path: A .ckpt file of a run. Nothing in it is executed.
+
+    Raises:
+        ValueError: No such file, not a checkpoint of ours, or unreadable.
+    """
+    discriminator = _network(path, "discriminator", "discriminator.")
+    assert isinstance(discriminator, Discriminator)
+    return discriminator
+
+
+def _network(path: str | os.PathLike[str], player: str, prefix: str) -> Network:
+    checkpoint = read_checkpoint(path)
+    network = build_network(checkpoint["dualgan"][player])
+    state = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+    network.load_state_dict(state)
+    return network.eval().requires_grad_(False)

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from dualgan.cli import COMMANDS, TRAINER_VERBS
 from dualgan.data import ImageDataModule
 from dualgan.lightning_cli import DualGANCLI, Parser
 from dualgan.version import __version__
 from tests.conftest import RunCLI
 
-VERBS = ("fit", "validate", "test", "predict", "generate", "attention", "inspect", "compare", "dashboard")
+VERBS = tuple(TRAINER_VERBS | COMMANDS)
 OURS = (
     "model.",
     "data",
