@@ -99,7 +99,17 @@ def load_generator(path: str | os.PathLike[str]) -> Generator:
     Raises:
         ValueError: No such file, not a checkpoint of ours, or unreadable.
     """
-    generator = _network(path, "generator", "generator_ema.")
+    return generator_of(read_checkpoint(path))
+
+
+def generator_of(checkpoint: dict[str, Any], ema: bool = True) -> Generator:
+    """The averaged or (without `ema`) the trained generator of a checkpoint that was read, in eval mode.
+
+    Raises:
+        ValueError: The checkpoint does not hold it.
+    """
+    name = "generator_ema" if ema else "generator"
+    generator = _network_of(checkpoint, "generator", name)
     assert isinstance(generator, Generator)
     return generator
 
@@ -113,14 +123,25 @@ def load_discriminator(path: str | os.PathLike[str]) -> Discriminator:
     Raises:
         ValueError: No such file, not a checkpoint of ours, or unreadable.
     """
-    discriminator = _network(path, "discriminator", "discriminator.")
+    return discriminator_of(read_checkpoint(path))
+
+
+def discriminator_of(checkpoint: dict[str, Any]) -> Discriminator:
+    """The discriminator of a checkpoint that was read, in eval mode.
+
+    Raises:
+        ValueError: The checkpoint does not hold it.
+    """
+    discriminator = _network_of(checkpoint, "discriminator", "discriminator")
     assert isinstance(discriminator, Discriminator)
     return discriminator
 
 
-def _network(path: str | os.PathLike[str], player: str, prefix: str) -> Network:
-    checkpoint = read_checkpoint(path)
-    network = build_network(checkpoint["dualgan"][player])
+def _network_of(checkpoint: dict[str, Any], described: str, name: str) -> Network:
+    network = build_network(checkpoint["dualgan"][described])
+    prefix = f"{name}."
     state = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+    if not state:
+        raise ValueError(f"the checkpoint holds no {name}: expected one that a training has written, not an export")
     network.load_state_dict(state)
     return network.eval().requires_grad_(False)

@@ -30,7 +30,10 @@ COMMANDS = {
     "weights": "list the weight files that metrics use and where they are, and fetch missing ones",
     "prepare": "check images of any kind and pack them into a folder that loads fast, also over a network",
 }
-CONFIG_COMMANDS = {"complexity": "count parameters and multiply-adds of a configuration's networks"}
+CONFIG_COMMANDS = {
+    "evaluate": "measure FID, KID, precision, recall and more of a checkpoint, or of images of any model",
+    "complexity": "count parameters and multiply-adds of a configuration's networks",
+}
 VERBS = TRAINER_VERBS | COMMANDS | CONFIG_COMMANDS
 
 OVERVIEW = f"""\

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +39,7 @@ def generate(
     noise_mode: str = "const",
     batch_size: int = 64,
     device: torch.device | str | None = None,
+    require_finite: bool = False,
 ) -> Iterator[Tensor]:
     """Generate one image per seed, in batches of uint8 [n, H, W, C] on `device`.
 
@@ -53,9 +55,11 @@ def generate(
         noise_mode: "const", "none", or "random", with which images depend on torch's global generator too.
         batch_size: images per batch, at least 1.
         device: where to run; None is where the generator's parameters are.
+        require_finite: refuse images with NaN or infinity, which would turn into black or white pixels.
 
     Raises:
-        ValueError: labels whose number or range does not fit, or a batch size below 1.
+        ValueError: labels whose number or range does not fit, a batch size below 1, or (while iterating, with
+            `require_finite`) images that are not finite.
     """
     num_classes = int(generator.num_classes)  # type: ignore[arg-type]
     if batch_size < 1:
@@ -66,17 +70,18 @@ def generate(
         _check_labels(labels, len(seeds), num_classes)
     if device is None:
         device = next((p.device for p in generator.parameters()), torch.device("cpu"))
-    return _batches(generator, seeds, labels, truncation_psi, noise_mode, batch_size, torch.device(device))
+    settings = {"truncation_psi": truncation_psi, "noise_mode": noise_mode}
+    return _batches(generator, seeds, labels, settings, batch_size, torch.device(device), require_finite)
 
 
 def _batches(
     generator: nn.Module,
     seeds: Sequence[int],
     labels: Tensor | None,
-    truncation_psi: float,
-    noise_mode: str,
+    settings: dict[str, Any],
     batch_size: int,
     device: torch.device,
+    require_finite: bool,
 ) -> Iterator[Tensor]:
     z_dim = int(generator.z_dim)  # type: ignore[arg-type]
     with evaluating(generator):
@@ -86,7 +91,10 @@ def _batches(
             classes = None if labels is None else labels[start:stop].to(device)
             # entered per batch: around the yield it would leak into the caller's code
             with torch.inference_mode():
-                images = to_uint8(generator(z, classes, truncation_psi=truncation_psi, noise_mode=noise_mode))
+                images = generator(z, classes, **settings)
+                if require_finite:
+                    _check_finite(images, seeds[start:stop])
+                images = to_uint8(images)
             yield images
 
 
@@ -104,6 +112,15 @@ def evaluating(network: nn.Module) -> Iterator[None]:
 
 def _generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed % 2**32)
+
+
+def _check_finite(images: Tensor, seeds: Sequence[int]) -> None:
+    bad = ~torch.isfinite(images).flatten(1).all(dim=1)
+    if bad.any():
+        raise ValueError(
+            f"{int(bad.sum())} of {len(seeds)} generated images hold NaN or infinity, for instance that of seed "
+            f"{seeds[int(bad.nonzero()[0])]}: the generator has diverged. Take an earlier checkpoint."
+        )
 
 
 def _check_labels(labels: Tensor, num_seeds: int, num_classes: int) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +12,13 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor, nn
 
-from dualgan.evaluation import SEEDS_PER_RUN, Evaluation, evaluate, extract, real_features
+from dualgan.evaluation import SEEDS_PER_RUN, Evaluation, evaluate, evaluate_images, extract, real_features
+from dualgan.evaluation.features import Progress, together
 from dualgan.metrics import FeatureExtractor, functional
+from dualgan.metrics.moments import Moments
 from dualgan.ops import to_uint8
 from dualgan.sampling import generate
+from dualgan.version import __version__
 
 ALL = ("frechet", "kernel", "precision", "recall", "density", "coverage")
 
@@ -63,8 +66,11 @@ class Photos:
         noise = torch.randn(size, 3, 4, 4, generator=torch.Generator().manual_seed(size)) * 0.4 + 0.1
         self.images, self.fingerprint, self.dataset_size, self.as_tuple = to_uint8(noise), fingerprint, size, as_tuple
 
-    def reference_dataloader(self, num: int | None, batch_size: int) -> Iterator[Batch | tuple[Tensor, None]]:
-        for images in torch.split(self.images[:num], batch_size):
+    def reference_dataloader(
+        self, num: int | None, *, batches: Sequence[range]
+    ) -> Iterator[Batch | tuple[Tensor, None]]:
+        for batch in batches:
+            images = self.images[:num][batch.start : batch.stop]
             yield (images, None) if self.as_tuple else Batch(images)
 
 
@@ -101,6 +107,7 @@ def test_provenance_says_where_the_numbers_come_from(tmp_path: Path) -> None:
         "real_fingerprint": "photos-1", "real_size": 90, "num_real": 50, "num_fake": 40, "resize_filter": "box",
         "extractor": "tiny", "extractor_size": None, "weight_hash": "0123456789abcdef", "ema": True,
         "truncation_psi": 0.7, "noise_mode": "const", "seed": 1, "kernel_subset_size": 40, "kernel_num_subsets": 100,
+        "crop": None, "dualgan_version": __version__, "torch_version": str(torch.__version__),
     }  # fmt: skip
     assert json.loads(json.dumps(result.provenance)) == result.provenance
 
@@ -138,14 +145,14 @@ def test_other_numbers_and_other_images_do_not_share_a_cache(tmp_path: Path) -> 
 @pytest.mark.parametrize("damage", ["half", "garbage", "shape"])
 def test_a_damaged_cache_is_replaced_with_a_note(tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str) -> None:
     features = real_features(Photos(), TinyExtractor(), 30, tmp_path)
-    (file,) = (tmp_path / "features").iterdir()
+    (file,) = (tmp_path / "features").glob("*/*")
     if damage == "half":
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     elif damage == "garbage":
         file.write_bytes(b"\xff" * 100)
     else:
         real_features(Photos(), TinyExtractor(), 29, tmp_path)
-        (other,) = (path for path in (tmp_path / "features").iterdir() if path != file)
+        (other,) = (path for path in (tmp_path / "features").glob("*/*") if path != file)
         other.replace(file)
     for seen in (30, 0):
         extractor = TinyExtractor()
@@ -158,17 +165,17 @@ def test_a_damaged_cache_is_replaced_with_a_note(tmp_path: Path, caplog: pytest.
 def test_a_cache_that_cannot_be_written_does_not_stop_a_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").touch()
     assert len(real_features(Photos(), TinyExtractor(), 30, tmp_path / "file")) == 30
-    assert "could not be cached" in caplog.text
+    assert "could not be kept" in caplog.text
 
 
 def test_the_cache_folder_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DUALGAN_CACHE", str(tmp_path / "there"))
     real_features(Photos(), TinyExtractor(), 5)
-    assert len(list((tmp_path / "there" / "features").glob("*.safetensors"))) == 1
+    assert len(list((tmp_path / "there" / "features").glob("*/*.safetensors"))) == 1
     monkeypatch.delenv("DUALGAN_CACHE")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     real_features(Photos(), TinyExtractor(), 5)
-    assert len(list((tmp_path / "home" / ".cache" / "dualgan" / "features").glob("*.safetensors"))) == 1
+    assert len(list((tmp_path / "home" / ".cache" / "dualgan" / "features").glob("*/*.safetensors"))) == 1
 
 
 def test_few_images_are_warned_about_with_numbers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -183,12 +190,84 @@ def test_progress_counts_images(tmp_path: Path) -> None:
     counts: list[int] = []
     real_features(Photos(), TinyExtractor(), 50, tmp_path, batch_size=20, progress=counts.append)
     assert counts == [20, 20, 10]
+    counts.clear()
+    real_features(Photos(), TinyExtractor(), 50, tmp_path, progress=counts.append)
+    assert counts == [50]  # read at once
     assert extract([], TinyExtractor(), "cpu").shape == (0, 12)
+
+
+def test_a_killed_evaluation_goes_on_with_the_next_chunk(tmp_path: Path) -> None:
+    class Killed(BaseException):
+        pass
+
+    done = 90
+
+    def kill_at(count: int) -> None:
+        nonlocal done
+        done += count
+        if done > 128:
+            raise Killed
+
+    def score(extractor: TinyExtractor, progress: Progress | None = None, **work: Path) -> dict[str, float]:
+        settings = {"num_fake": 200, "cache_dir": tmp_path / "cache", "progress": progress, "metrics": ALL, **work}
+        return evaluate(TinyGenerator(), Photos(), extractor, **settings).values  # type: ignore[arg-type]
+
+    with pytest.raises(Killed):
+        score(TinyExtractor(), kill_at, work_dir=tmp_path / "work")
+    again = TinyExtractor()
+    values = score(again, work_dir=tmp_path / "work")
+    assert again.seen == 90 + 200 - 128
+    assert values == score(TinyExtractor())
+
+
+def test_images_of_a_set_score_like_those_of_the_generator_that_made_them(tmp_path: Path) -> None:
+    made = Photos(fingerprint="made")
+    seeds = range(3 * SEEDS_PER_RUN, 3 * SEEDS_PER_RUN + 70)
+    made.images, made.dataset_size = torch.cat(list(generate(TinyGenerator(), seeds))), 70
+    settings = {"batch_size": 16, "seed": 3, "metrics": ALL, "cache_dir": tmp_path}
+    result = evaluate_images(made, Photos(), TinyExtractor(), **settings)  # type: ignore[arg-type]
+    assert result.values == run(tmp_path).values
+    assert result.provenance["fake_fingerprint"] == "made"
+
+
+def test_features_need_not_fit_into_memory_for_the_frechet_distance() -> None:
+    rows = torch.randn(3000, 6, generator=torch.Generator().manual_seed(0)) * torch.arange(1, 7) + 100
+    moments, first, second = Moments(), Moments(), Moments()
+    for part in torch.split(rows, 7):
+        moments.update(part)
+        assert sum(map(len, moments._waiting)) + len(moments._factor) < 9 * 6 + 7
+    first.update(rows[:10])
+    second.update(rows[10:])
+    first.merge([second])
+    for found in (moments, first):
+        assert found.count == 3000
+        assert torch.allclose(found.mean, rows.double().mean(0), rtol=1e-13)
+        assert torch.allclose(found.root.T @ found.root, rows.double().T.cov(), rtol=1e-10, atol=1e-10)
+
+
+def test_images_and_features_that_are_not_finite_are_named(tmp_path: Path) -> None:
+    generator, extractor = TinyGenerator(), TinyExtractor()
+    generator.weight.data[0, 0] = torch.nan
+    with pytest.raises(ValueError, match=r"10 of 10 generated images hold NaN or infinity.*seed 0.*diverged"):
+        evaluate(generator, Photos(), extractor, num_fake=10, cache_dir=tmp_path)
+    broken = TinyExtractor()
+    broken.features = lambda images: torch.full((len(images), 12), torch.inf)  # type: ignore[method-assign]
+    with pytest.raises(ValueError, match="real features hold NaN or infinity in 64 of 64 rows"):
+        real_features(Photos(), broken, None, tmp_path)
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize(("kind", "least"), [("precision", 4), ("coverage", 6)])
+def test_too_few_images_are_refused_before_any_is_made(kind: str, least: int, tmp_path: Path) -> None:
+    extractor = TinyExtractor()
+    with pytest.raises(ValueError, match=f"3 generated images are too few for {kind}_tiny: it needs {least} or more"):
+        evaluate(TinyGenerator(), Photos(), extractor, num_fake=3, metrics=(kind,), cache_dir=tmp_path)
+    assert extractor.seen == 0
 
 
 def test_numbers_that_do_not_fit_are_named(tmp_path: Path) -> None:
     generator, extractor = TinyGenerator(), TinyExtractor()
-    with pytest.raises(ValueError, match="num_real 91 does not fit a reference set of 90 images"):
+    with pytest.raises(ValueError, match="num_real 91 does not fit a set of 90 images"):
         evaluate(generator, Photos(), extractor, num_fake=10, num_real=91, cache_dir=tmp_path)
     with pytest.raises(ValueError, match="num_fake 1 is out of range"):
         evaluate(generator, Photos(), extractor, num_fake=1, cache_dir=tmp_path)
@@ -202,11 +281,17 @@ def test_numbers_that_do_not_fit_are_named(tmp_path: Path) -> None:
         real_features(short, extractor, None, tmp_path)
 
 
+def _fail() -> None:
+    raise ValueError("broken image")
+
+
 def _rank(rank: int, folder: str) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     extractor = TinyExtractor()
     result = run(Path(folder) / "cache", extractor)
     torch.save([result.values, result.provenance, extractor.seen], f"{folder}/{rank}.pt")
+    with pytest.raises(ValueError, match="broken image"):
+        together(lambda: _fail() if rank else None)
     dist.destroy_process_group()
 
 
@@ -219,4 +304,4 @@ def test_two_ranks_equal_one_process(tmp_path: Path) -> None:
         assert values == pytest.approx(single.values, rel=1e-12)
         assert provenance == single.provenance
         seen.append(images)
-    assert seen == [90 + 32, 38]  # rank 0 extracts the real images; 70 fakes are five batches of at most 16
+    assert seen == [64 + 64, 26 + 6]  # chunks are of 64 images; each rank has one of the real and one of the fake ones

@@ -1,6 +1,5 @@
 """Quality during training: distances between the averaged generator's images and real ones."""
 
-import json
 import logging
 import sys
 from collections.abc import Iterator
@@ -14,14 +13,18 @@ from dualgan.callbacks.clock import check_interval, crossed
 from dualgan.callbacks.console import Once, say
 from dualgan.callbacks.run import log_scores, run_folder
 from dualgan.evaluation import Evaluation, evaluate
+from dualgan.evaluation.chunks import own_chunks
+from dualgan.evaluation.records import append_to_history
 from dualgan.gan import GAN
 from dualgan.metrics.extractors import FeatureExtractor, find_extractor
 
 logger = logging.getLogger(__name__)
 
+MetricKind = Literal["frechet", "kernel", "precision", "recall", "density", "coverage", "inception_score"]
+
 
 class Quality(Callback):
-    """Logs the Frechet and the kernel distance of the averaged generator, before, during and after training.
+    """Logs distances of the averaged generator's images to real ones, before, during and after training.
 
     Args:
         every_kimg: Thousands of images between evaluations.
@@ -32,6 +35,8 @@ class Quality(Callback):
         weights: File with the extractor's weights; null looks in the usual places.
         batch_size: Images per batch and device.
         cache_dir: Folder for the features of real images; null is $DUALGAN_CACHE or ~/.cache/dualgan.
+        metrics: What to measure: "frechet", which must be among them, "kernel", "precision", "recall", "density",
+            "coverage", "inception_score".
     """
 
     def __init__(
@@ -43,6 +48,7 @@ class Quality(Callback):
         weights: str | None = None,
         batch_size: int = 64,
         cache_dir: str | None = None,
+        metrics: list[MetricKind] | None = None,
     ) -> None:
         self.every_kimg = check_interval(every_kimg, "quality")
         for name, number in (("num_fake", num_fake), ("num_real", num_real)):
@@ -51,10 +57,13 @@ class Quality(Callback):
         if batch_size < 1:
             raise ValueError(f"quality.batch_size {batch_size} is too small: give 1 or more")
         self.num_fake, self.num_real, self.batch_size, self.cache_dir = num_fake, num_real, batch_size, cache_dir
+        self.metrics = ["frechet", "kernel"] if metrics is None else list(dict.fromkeys(metrics))
+        if "frechet" not in self.metrics:
+            raise ValueError(f"quality.metrics {self.metrics} lacks frechet, which chooses the best checkpoint: add it")
         self.extractor_name, self.weights = extractor, weights
         self.extractor: FeatureExtractor | None = None
         self.history: list[tuple[float, dict[str, float]]] = []
-        self._once, self._evaluated = Once(), False
+        self._once = Once()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find the extractor before any training starts, so that a missing file costs no work."""
@@ -136,42 +145,37 @@ class Quality(Callback):
         """Keep the numbers with where they come from."""
         if not trainer.is_global_zero:
             return
-        record = {"kimg": kimg, "verb": trainer.state.fn, **scores.values, "provenance": scores.provenance}
-        folder = run_folder(trainer)
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps(record) + "\n")
+        append_to_history(run_folder(trainer), str(trainer.state.fn), kimg, scores)
 
     def _evaluate(self, trainer: Trainer, gan: GAN) -> Evaluation:
         assert self.extractor is not None
         reference = trainer.datamodule.reference_set()  # type: ignore[attr-defined]
         num_real = self.num_real and min(self.num_real, reference.dataset_size)
-        # The features of the real images are made the first time and come from the cache afterwards.
-        total = self.num_fake // trainer.world_size + (0 if self._evaluated else num_real or reference.dataset_size)
+        counts = (self.num_fake, num_real or reference.dataset_size)
+        total = sum(len(chunk) for count in counts for chunk in own_chunks(count))
         hidden = not trainer.is_global_zero or not sys.stderr.isatty()
         with (
             tqdm(total=total, desc="Evaluating", unit="img", leave=False, disable=hidden) as bar,
             self._warnings_once(),
         ):
-            scores = evaluate(
+            return evaluate(
                 gan.generator_ema,
                 reference,
                 self.extractor,
                 num_fake=self.num_fake,
                 num_real=num_real,
                 batch_size=self.batch_size,
+                metrics=self.metrics,
                 ema=True,
                 device=gan.device,
                 cache_dir=self.cache_dir,
                 progress=bar.update,
             )
-        self._evaluated = True
-        return scores
 
     @contextmanager
     def _warnings_once(self) -> Iterator[None]:
         """Let what every evaluation would warn about be said by the first one."""
-        source = logging.getLogger(evaluate.__module__)
+        source = logging.getLogger("dualgan.evaluation")
         source.addFilter(self._once)
         try:
             yield

@@ -78,6 +78,8 @@ class ReferenceImages:
         fingerprint: Hash of what the images are and how they were prepared.
         dataset_size: Number of images.
         resize_filter: Filter that resized them; None where nothing was.
+        crop: What was cut out of them; None where nothing was.
+        num_channels: 3 for colour, 1 for gray.
     """
 
     def __init__(
@@ -87,19 +89,29 @@ class ReferenceImages:
         self.shuffled, self.num_workers = shuffled, num_workers
         self.dataset_size = len(chosen)
         self.resize_filter: str | None = getattr(source, "resize_filter", None)
+        self.crop: str | None = getattr(source, "crop", None)
+        self.num_channels = source.num_channels
 
-    def reference_dataloader(self, num: int | None = None, batch_size: int = 64) -> DataLoader[Batch]:
+    def reference_dataloader(
+        self, num: int | None = None, batch_size: int = 64, *, batches: Sequence[range] | None = None
+    ) -> DataLoader[Batch]:
         """Finite, ordered loader of `num` images (all by default), never mirrored.
 
         A part of files in the order of their names would be some classes and not others: it is drawn at random, the
         same for everyone, and smaller parts are in larger ones.
+
+        Args:
+            num: Number of images.
+            batch_size: Images per batch.
+            batches: Load these batches only, each the images at some of the positions 0 to num - 1.
         """
         chosen = self.chosen[:num]
         if len(chosen) < len(self.chosen) and not self.shuffled:
             # Not a subset's seed: with `reference="full"` this would be the images that were trained on.
             order = epoch_permutation(mix_seed("images that metrics compare with"), 0, len(self.chosen))
             chosen = self.chosen[np.sort(order[:num])]
-        return image_loader(RealImages(self.source, chosen, mirror=False), self.num_workers, batch_size=batch_size)
+        order_of = {"batch_size": batch_size} if batches is None else {"batch_sampler": batches}
+        return image_loader(RealImages(self.source, chosen, mirror=False), self.num_workers, **order_of)
 
 
 def image_loader(images: RealImages, num_workers: int, **order: Any) -> DataLoader[Batch]:

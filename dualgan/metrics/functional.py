@@ -33,11 +33,15 @@ def frechet_distance(real_features: Tensor, fake_features: Tensor) -> Tensor:
         ValueError: fewer than two rows, different d, or features that are not finite.
     """
     real, fake = _prepare(real_features, fake_features)
-    real_root, fake_root = _covariance_root(real), _covariance_root(fake)
+    return frechet_from_roots(real.mean(0), _covariance_root(real), fake.mean(0), _covariance_root(fake))
+
+
+def frechet_from_roots(real_mean: Tensor, real_root: Tensor, fake_mean: Tensor, fake_root: Tensor) -> Tensor:
+    """Frechet distance between two Gaussians, a scalar: means [d], roots A [k, d] with A^T A = the covariance."""
     # tr (Sigma_1 Sigma_2)^(1/2) = ||A_1 A_2^T||_* for any A_k with A_k^T A_k = Sigma_k
     cross = torch.linalg.svdvals(fake_root @ real_root.T).sum()
     # Eq. 6: |m_1 - m_2|^2 + tr(Sigma_1 + Sigma_2 - 2 (Sigma_1 Sigma_2)^(1/2))
-    means = (real.mean(0) - fake.mean(0)).square().sum()
+    means = (real_mean - fake_mean).square().sum()
     distance: Tensor = means + real_root.square().sum() + fake_root.square().sum() - 2 * cross
     return distance.clamp(min=0)  # rounding can leave -1e-13
 

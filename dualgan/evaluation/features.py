@@ -1,0 +1,221 @@
+"""Features of images: shared out over ranks in chunks that are kept on disk."""
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from dualgan.evaluation.chunks import ChunkFolder, batches_of, own_chunks
+from dualgan.evaluation.images import Images, ReferenceSet, SetImages
+from dualgan.metrics import FeatureExtractor
+from dualgan.ops import world_size
+
+logger = logging.getLogger("dualgan.evaluation")
+
+_CACHE_FORMAT = 3
+
+Progress = Callable[[int], object]
+Rows = dict[str, Tensor]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class View:
+    """How a network sees images.
+
+    Attributes:
+        width: number of features d.
+        features: maps uint8 images [n, H, W, C] and the position of the first of them to float32 [n, d] on the CPU.
+    """
+
+    width: int
+    features: Callable[[Tensor, int], Tensor]
+
+
+def extract(
+    batches: Iterable[Tensor],
+    extractor: FeatureExtractor,
+    device: torch.device | str,
+    progress: Progress | None = None,
+) -> Tensor:
+    """Extract features, float32 [N, d] on the CPU, from uint8 batches [n, H, W, C].
+
+    The extractor is moved to `device`. `progress` is told the number of images after each batch.
+    """
+    view = view_of(extractor, device)
+    chunks = [torch.empty(0, extractor.dim)]
+    for images in batches:
+        chunks.append(view.features(images, 0))
+        if progress is not None:
+            progress(len(images))
+    return torch.cat(chunks)
+
+
+def view_of(extractor: FeatureExtractor, device: torch.device | str) -> View:
+    """How an extractor sees images on a device, where it is moved."""
+    extractor.to(device)
+    return View(extractor.dim, lambda images, first: extractor(images.to(device)).cpu())
+
+
+def feature_chunks(
+    images: Images,
+    views: Mapping[str, View],
+    name: str,
+    folder: ChunkFolder,
+    batch_size: int,
+    progress: Progress | None = None,
+) -> Iterator[Rows]:
+    """Yield this rank's features chunk by chunk in their order, under the name of each view.
+
+    Chunks that `folder` holds are read, others computed and saved there.
+
+    Args:
+        images: what to look at.
+        views: which features to make, all of them in one pass.
+        name: of the images in errors, "real" or "generated".
+        folder: keeps finished chunks.
+        batch_size: images per batch, at most.
+        progress: told the number of images after each batch and each chunk that was read.
+
+    Raises:
+        ValueError: features that are not finite.
+    """
+    report = progress or (lambda count: None)
+    chunks, widths = own_chunks(images.count), {name: view.width for name, view in views.items()}
+    stored = set(folder.stored(chunks, widths))
+    missing = [chunk for chunk in chunks if chunk not in stored]
+    batches = images.batches(batches_of(missing, batch_size)) if missing else iter(())
+    for chunk in chunks:
+        if chunk in stored:
+            rows = folder.load(chunk)
+            report(len(chunk))
+        else:
+            rows = _computed(chunk, batches, views, report)
+            _check_finite(rows, name)
+            folder.save(chunk, rows)
+        yield rows
+    for _ in batches:  # lets the sequence say that it has ended, or is too long
+        raise ValueError(f"the {name} images are more than the {images.count} that were asked for.")
+
+
+def _computed(chunk: range, batches: Iterator[Tensor], views: Mapping[str, View], report: Progress) -> Rows:
+    parts: dict[str, list[Tensor]] = {name: [] for name in views}
+    done = 0
+    while done < len(chunk):
+        images = next(batches, None)
+        if images is None:
+            raise ValueError(f"the images end {len(chunk) - done} images too early.")
+        for name, view in views.items():
+            parts[name].append(view.features(images, chunk.start + done))
+        done += len(images)
+        report(len(images))
+    return {name: torch.cat(tensors) for name, tensors in parts.items()}
+
+
+def _check_finite(rows: Rows, name: str) -> None:
+    for values in rows.values():
+        bad = int((~torch.isfinite(values)).any(dim=1).sum())
+        if bad:
+            raise ValueError(
+                f"{name} features hold NaN or infinity in {bad} of {len(values)} rows: a metric needs finite numbers. "
+                "Check the weights of the network that made them, and the images."
+            )
+
+
+def together(work: Callable[[], T]) -> T:
+    """Do this rank's part of some work; an error on one rank is one on all, so that none waits for another.
+
+    Raises:
+        ValueError: a rank has raised one.
+        RuntimeError: another rank has raised another error.
+    """
+    if world_size() == 1:
+        return work()
+    error: Exception | None = None
+    try:
+        result = work()
+    except Exception as caught:
+        error = caught
+    own = None if error is None else (isinstance(error, ValueError), str(error) or type(error).__name__)
+    told: list[tuple[bool, str] | None] = [None] * world_size()
+    dist.all_gather_object(told, own)
+    if error is not None:
+        raise error
+    for other, problem in enumerate(told):
+        if problem is not None:
+            raise (ValueError if problem[0] else RuntimeError)(f"process {other}: {problem[1]}")
+    return result
+
+
+def real_chunks(
+    reference: ReferenceSet,
+    extractor: FeatureExtractor,
+    num: int,
+    cache_dir: str | Path | None = None,
+    *,
+    device: torch.device | str = "cpu",
+    batch_size: int = 64,
+    progress: Progress | None = None,
+) -> Iterator[Tensor]:
+    """Yield this rank's features of `num` real images chunk by chunk, float32 [n, d]; see `real_features`."""
+    folder = ChunkFolder(cache_folder(reference, extractor, num, cache_dir), "Cached features")
+    views = {"features": view_of(extractor, device)}
+    chunks = feature_chunks(SetImages(reference, num), views, "real", folder, batch_size, progress)
+    return (rows["features"] for rows in chunks)
+
+
+def real_features(
+    reference: ReferenceSet,
+    extractor: FeatureExtractor,
+    num: int | None = None,
+    cache_dir: str | Path | None = None,
+    *,
+    device: torch.device | str = "cpu",
+    batch_size: int = 64,
+    progress: Progress | None = None,
+) -> Tensor:
+    """Features of `num` real images (None: all), float32 [num, d] on the CPU, from the cache as far as they are there.
+
+    With several ranks each gets its own part. A cache file that cannot be used is replaced; a folder that cannot be
+    written costs time, not the run.
+
+    Args:
+        reference: the real images.
+        extractor: makes the features.
+        num: number of images.
+        cache_dir: root of the cache; None is $DUALGAN_CACHE, or ~/.cache/dualgan. Files go to its folder "features".
+        device: where to extract.
+        batch_size: images per batch.
+        progress: told the number of images after each batch, and each chunk that was read.
+
+    Raises:
+        ValueError: `num` is not between 1 and the size of the set, or the set yields another number of images.
+    """
+    num = checked_num(num, reference.dataset_size)
+    chunks = partial(real_chunks, device=device, batch_size=batch_size, progress=progress)
+    return torch.cat([torch.empty(0, extractor.dim), *chunks(reference, extractor, num, cache_dir)])
+
+
+def checked_num(num: int | None, size: int, name: str = "num_real") -> int:
+    """Number of images to take of a set: `num`, or all of them."""
+    if num is None:
+        return size
+    if not 1 <= num <= size:
+        raise ValueError(f"{name} {num} does not fit a set of {size} images: expected 1 to {size}.")
+    return num
+
+
+def cache_folder(reference: ReferenceSet, extractor: FeatureExtractor, num: int, cache_dir: str | Path | None) -> Path:
+    """Folder of the features of `num` real images; another extractor, set or version has another one."""
+    if cache_dir is None:
+        cache_dir = os.environ.get("DUALGAN_CACHE") or Path.home() / ".cache" / "dualgan"
+    key = repr((reference.fingerprint, extractor.identity, num, _CACHE_FORMAT))
+    return Path(cache_dir) / "features" / hashlib.sha256(key.encode()).hexdigest()[:32]

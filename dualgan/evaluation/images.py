@@ -1,0 +1,131 @@
+"""What is measured: sequences of images whose parts can be had in any order, real ones and generated ones."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from dualgan.sampling import generate
+
+SEEDS_PER_RUN = 2**20  # evaluation seed s owns the image seeds s * 2**20, ..., (s + 1) * 2**20 - 1
+
+
+class ReferenceSet(Protocol):
+    """Images that can be told from any other set of images."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Text that changes whenever the images or their preprocessing do."""
+
+    @property
+    def dataset_size(self) -> int:
+        """Number of images."""
+
+    def reference_dataloader(self, num: int | None, *, batches: Sequence[range]) -> Iterable[Any]:
+        """Some batches of `num` images in a fixed order: objects with `.images`, uint8 [n, H, W, C], or tuples of it.
+
+        `batches` says which of the `num` images are in each.
+        """
+
+
+class Images(Protocol):
+    """A fixed sequence of images."""
+
+    @property
+    def count(self) -> int:
+        """Number of images."""
+
+    def batches(self, batches: Sequence[range]) -> Iterator[Tensor]:
+        """Yield the images of each range of positions, uint8 [n, H, W, C]."""
+
+
+@dataclass(frozen=True)
+class SetImages:
+    """The first `count` images of a set, in its order.
+
+    Args:
+        reference: the set.
+        count: number of images, at most the set's.
+    """
+
+    reference: ReferenceSet
+    count: int
+
+    def batches(self, batches: Sequence[range]) -> Iterator[Tensor]:
+        """Yield the images of each range of positions, uint8 [n, H, W, C].
+
+        Raises:
+            ValueError: the set yields other numbers of images than it says.
+        """
+        yielded = 0
+        for batch in self.reference.reference_dataloader(self.count, batches=batches):
+            images = _images(batch)
+            yielded += len(images)
+            yield images
+        wanted = sum(map(len, batches))
+        if yielded != wanted:
+            raise ValueError(
+                f"the reference set yielded {yielded} images instead of {wanted}: its dataset_size "
+                f"{self.reference.dataset_size} or its reference_dataloader is wrong."
+            )
+
+
+@dataclass(frozen=True)
+class GeneratedImages:
+    """Images of a generator, from the seeds seed * 2**20, seed * 2**20 + 1, ...
+
+    Args:
+        generator: as `dualgan.sampling.generate` wants it; lives on `device`.
+        count: 2 to 2**20.
+        seed: of the evaluation, 0 to 4095: torch's CPU generator knows 2**32 image seeds.
+        truncation_psi: for the generator.
+        noise_mode: for the generator; with "random" images depend on torch's generator and the number of ranks.
+        device: where to run.
+
+    Raises:
+        ValueError: a count or a seed out of range.
+    """
+
+    generator: nn.Module
+    count: int
+    seed: int = 0
+    truncation_psi: float = 1.0
+    noise_mode: str = "const"
+    device: torch.device | str = "cpu"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**32 // SEEDS_PER_RUN:
+            raise ValueError(
+                f"seed {self.seed} is out of range: an evaluation has seeds 0 to {2**32 // SEEDS_PER_RUN - 1}."
+            )
+        if not 2 <= self.count <= SEEDS_PER_RUN:
+            raise ValueError(
+                f"num_fake {self.count} is out of range: expected 2 to {SEEDS_PER_RUN} images; 50000 is usual."
+            )
+
+    @property
+    def seeds(self) -> range:
+        """The image seeds."""
+        return range(self.seed * SEEDS_PER_RUN, self.seed * SEEDS_PER_RUN + self.count)
+
+    def batches(self, batches: Sequence[range]) -> Iterator[Tensor]:
+        """Yield the images of each range of positions, uint8 [n, H, W, C]."""
+        for positions in batches:
+            yield from generate(
+                self.generator,
+                self.seeds[positions.start : positions.stop],
+                truncation_psi=self.truncation_psi,
+                noise_mode=self.noise_mode,
+                batch_size=len(positions),
+                device=self.device,
+                require_finite=True,
+            )
+
+
+def _images(batch: Any) -> Tensor:
+    if isinstance(batch, Tensor):
+        return batch
+    images: Tensor = batch.images if hasattr(batch, "images") else batch[0]
+    return images

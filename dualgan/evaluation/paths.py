@@ -1,0 +1,91 @@
+"""Perceptual path lengths of a generator, shared out over ranks and kept on disk like features."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from dualgan.evaluation.chunks import ChunkFolder
+from dualgan.evaluation.features import Progress, View, feature_chunks, together
+from dualgan.metrics import PerceptualPathLength, path_lengths
+from dualgan.metrics.distances import PerceptualDistance
+
+PATHS: dict[str, tuple[Literal["w", "z"], Literal["full", "end"]]] = {
+    "ppl_wend": ("w", "end"),
+    "ppl_wfull": ("w", "full"),
+    "ppl_zend": ("z", "end"),
+    "ppl_zfull": ("z", "full"),
+}
+"""Path lengths by name: the space that paths lie in, and where on them a step is measured."""
+
+EPSILON = 1e-4  # the field's value
+
+
+@dataclass(frozen=True)
+class _Seeds:
+    """Seeds of paths, in the place of images."""
+
+    seeds: range
+
+    @property
+    def count(self) -> int:
+        """Number of paths."""
+        return len(self.seeds)
+
+    def batches(self, batches: Sequence[range]) -> Iterator[Tensor]:
+        """Yield the seeds [n] of each range of positions."""
+        return (torch.tensor(self.seeds[positions.start : positions.stop]) for positions in batches)
+
+
+def score_paths(
+    kind: str,
+    generator: nn.Module,
+    distance: PerceptualDistance,
+    seeds: range,
+    *,
+    batch_size: int,
+    device: torch.device | str,
+    work_dir: Path | None = None,
+    progress: Progress | None = None,
+) -> float:
+    """Perceptual path length over one path per seed; all ranks must call it and all get the same result.
+
+    Args:
+        kind: a name from PATHS.
+        generator: see `dualgan.metrics.path_lengths`; lives on `device`.
+        distance: between images; is moved to `device`.
+        seeds: one per path.
+        batch_size: images at a time; a path needs two.
+        device: where to run.
+        work_dir: folder for lengths that a later call with the same arguments goes on from.
+        progress: told the number of paths after each batch of this rank.
+
+    Raises:
+        ValueError: lengths that are not finite.
+    """
+    distance.to(device)
+    space, sampling = PATHS[kind]
+
+    def lengths(of_seeds: Tensor, first: int) -> Tensor:
+        at_once = max(1, batch_size // 2)
+        return path_lengths(generator, distance, of_seeds.tolist(), space, sampling, EPSILON, at_once)[:, None]
+
+    folder = ChunkFolder(work_dir and work_dir / kind, "Path lengths")
+    chunks = feature_chunks(_Seeds(seeds), {kind: View(1, lengths)}, "path", folder, batch_size, progress)
+    own = together(lambda: torch.cat([torch.empty(0), *(rows[kind].flatten() for rows in chunks)]))
+    metric = PerceptualPathLength().to(device)
+    metric.update(own)
+    return float(metric.compute())
+
+
+def path_provenance(distance: PerceptualDistance) -> dict[str, Any]:
+    """How path lengths were measured, for the record."""
+    return {
+        "ppl_distance": distance.name,
+        "ppl_weight_hash": distance.weight_hash,
+        "ppl_epsilon": EPSILON,
+        "ppl_noise_mode": "const",
+    }

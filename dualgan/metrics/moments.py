@@ -1,0 +1,90 @@
+"""Mean and covariance of more rows than fit into memory, at the full precision of the data."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dualgan.metrics.functional import frechet_from_roots
+
+_ROWS_PER_DIMENSION = 8  # that are collected between factorisations
+
+
+class Moments:
+    """Mean and covariance of rows that come in parts. It holds at most about 9 d rows of d numbers.
+
+    The scatter matrix S (sum of the centered rows' outer products) is kept as a factor F with F^T F = S: triangular
+    factors keep the precision that forming S would square away. Few rows are kept as they are.
+
+    Attributes:
+        count: number of rows so far.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._folded = 0
+        self._mean = torch.zeros(0, dtype=torch.float64)
+        self._factor = torch.zeros(0, 0, dtype=torch.float64)
+        self._waiting: list[Tensor] = []
+
+    def update(self, rows: Tensor) -> None:
+        """Add rows [n, d], which must be finite."""
+        self.count += len(rows)
+        self._waiting.append(rows.detach().cpu().double())
+        if sum(map(len, self._waiting)) > _ROWS_PER_DIMENSION * rows.shape[1]:
+            self.compact()
+
+    def merge(self, others: Sequence["Moments"]) -> None:
+        """Add the rows that others have seen, in their order."""
+        self.compact()
+        for other in others:
+            other.compact()
+            self._fold(other._folded, other._mean, other._factor)
+            self.count += other.count
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean row, float64 [d]."""
+        self.compact()
+        return self._mean
+
+    @property
+    def root(self) -> Tensor:
+        """A, float64 [k, d], with A^T A = the unbiased covariance; of no more than d rows, or one per row seen."""
+        self.compact()
+        root: Tensor = self._factor / max(self.count - 1, 1) ** 0.5
+        return root
+
+    def compact(self) -> None:
+        """Turn rows that wait into moments."""
+        if self._waiting:
+            rows, self._waiting = torch.cat(self._waiting), []
+            self._fold(len(rows), rows.mean(0), rows - rows.mean(0))
+
+    def _fold(self, count: int, mean: Tensor, factor: Tensor) -> None:
+        """Chan et al. 1979: S = S_1 + S_2 + (n m / (n + m)) (mean_1 - mean_2)^2, for factors: one more row."""
+        if count == 0:
+            return
+        if self._folded == 0:
+            self._mean, parts = mean, [factor]
+        else:
+            total = self._folded + count
+            step = (mean - self._mean) * (self._folded * count / total) ** 0.5
+            self._mean = self._mean + (mean - self._mean) * (count / total)
+            parts = [self._factor, factor, step[None]]
+        self._folded += count
+        self._factor = torch.cat(parts)
+        if len(self._factor) > self._factor.shape[1]:
+            self._factor = torch.linalg.qr(self._factor, mode="r").R
+
+
+def frechet_from_moments(real: Moments, fake: Moments) -> Tensor:
+    """Frechet distance between two sets of rows, a float64 scalar; see `functional.frechet_distance`.
+
+    Raises:
+        ValueError: fewer than two rows.
+    """
+    for name, moments in (("real", real), ("generated", fake)):
+        if moments.count < 2:
+            raise ValueError(f"{moments.count} {name} rows have no covariance: evaluate at least 2 images.")
+    return frechet_from_roots(real.mean, real.root, fake.mean, fake.root)

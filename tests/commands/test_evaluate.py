@@ -1,0 +1,172 @@
+"""`dualgan evaluate`."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from dualgan.commands import measuring
+from dualgan.metrics import FeatureExtractor
+from tests.conftest import RunCLI
+
+
+class Coarse(FeatureExtractor):
+    """Coarse pixels as features."""
+
+    name, dim, weight_hash = "coarse", 12, "0123456789abcdef"
+
+    def features(self, images: Tensor) -> Tensor:
+        return nn.functional.adaptive_avg_pool2d(images.float() / 255, 2).flatten(1)
+
+
+@pytest.fixture
+def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quick extractor."""
+    monkeypatch.setattr(measuring, "find_extractor", lambda name, weights: Coarse())
+
+
+def photos(folder: str, count: int = 24, size: int = 8, mode: str = "RGB") -> str:
+    Path(folder).mkdir()
+    draw = np.random.default_rng(0)
+    for number in range(count):
+        pixels = draw.integers(0, 256, (size, size, 3), np.uint8)
+        Image.fromarray(pixels).convert(mode).save(Path(folder) / f"{number}.png")
+    return folder
+
+
+def scores(path: str | Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path(path).read_text())
+    return found
+
+
+def values(path: str | Path) -> dict[str, Any]:
+    return {name: value for name, value in scores(path).items() if name not in ("provenance", "kimg")}
+
+
+@pytest.mark.usefixtures("coarse")
+def test_a_checkpoint_of_a_run_is_scored_against_the_data_of_its_run(
+    run_cli: RunCLI, finished_run: Callable[[], Path]
+) -> None:
+    run = finished_run()
+    ckpt, history = run / "checkpoints" / "last.ckpt", run / "metrics.jsonl"
+    lines = len(history.read_text().splitlines())
+    metrics = ("fid", "kid", "pr", "dc", "fddf")
+    outcome = run_cli("evaluate", "--ckpt", ckpt, "--num_fake", 20, "--seed", 2, "--metrics", *metrics)
+    assert outcome.code == 0, outcome.err
+    assert "NOT FID or KID" in outcome.err
+    names = ["fd", "kd", "precision", "recall", "density", "coverage"]
+    assert list(values(run / "metrics.json")) == [f"{name}_coarse" for name in names] + ["fddf"]
+    provenance = scores(run / "metrics.json")["provenance"]
+    expected = {
+        "real_size": 16, "num_real": 16, "num_fake": 20, "extractor": "coarse", "ema": True, "truncation_psi": 1.0,
+        "seed": 2, "noise_mode": "const", "kimg": 0.016, "precision_recall_k": 3, "kernel_subset_size": 16,
+    }  # fmt: skip
+    assert {name: provenance[name] for name in expected} == expected
+    assert {"real_fingerprint", "weight_hash", "checkpoint_sha256", "dualgan_version", "torch_version"} < set(
+        provenance
+    )
+    added = [json.loads(line) for line in history.read_text().splitlines()[lines:]]
+    assert [(line["verb"], line["kimg"], line["provenance"]) for line in added] == [("evaluate", 0.016, provenance)]
+    assert not list(run.glob("*.work"))
+    run_cli.succeeds("evaluate", "--ckpt", ckpt, "--num_fake", 20, "--weights", "raw", "--out", "raw.json")
+    assert scores("raw.json")["provenance"]["ema"] is False
+    assert values("raw.json")["fd_coarse"] != values(run / "metrics.json")["fd_coarse"]
+
+
+@pytest.mark.usefixtures("coarse")
+def test_the_same_images_score_the_same_wherever_they_lie(
+    run_cli: RunCLI, checkpoint: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    path, real = checkpoint(), photos("real")
+    run_cli.succeeds("generate", "--ckpt", path, "--seeds", "0-69", "--out", "folder")
+    run_cli.succeeds("generate", "--ckpt", path, "--seeds", "0-69", "--out", "made.zip")
+    run_cli.succeeds("prepare", "folder", "packed", "--resolution", 8, "--crop", "none")
+    metrics = ("--metrics", "fid", "kid", "pr", "dc", "--data", real)
+    run_cli.succeeds("evaluate", "--ckpt", path, "--num_fake", 70, *metrics, "--out", "direct.json")
+    for place in ("folder", "made.zip", "packed"):
+        run_cli.succeeds("evaluate", "--fake", place, *metrics, "--out", "set.json")
+        assert values("set.json") == values("direct.json"), place
+
+
+@pytest.mark.usefixtures("coarse")
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("", "no real images"),
+        ("--data real --config clevr_demo.yaml", "give one of them"),
+        ("--data nowhere", "nowhere"),
+        ("--data SyntheticCLEVR --data.resolution 16 --data.num_images 4", "Pass --resolution 8"),
+        ("--data gray", "pass --data.num_channels 3"),
+        ("--data real --metrics fid speed", "'speed' is unknown: expected some of fid, kid"),
+        ("--data real --num_fake 1", "num_fake 1 is out of range"),
+        ("--data real --num_real 25", "num_real 25 does not fit a set of 24 images"),
+        ("--data real --fake real", "not both"),
+        ("--data real --devices 0", "devices 0"),
+        ("--data real --batch_size 0", "batch_size 0"),
+        ("--data real --metrics ppl --truncation_psi 0.5", "without truncation"),
+        ("--data real --trunkation_psi 0.5", "did you mean --truncation_psi"),
+        ("--data real --data.rezolution 8", "did you mean --data.resolution"),
+    ],
+)
+def test_mistakes(words: str, expected: str, run_cli: RunCLI, checkpoint: Callable[..., Path]) -> None:
+    photos("real")
+    photos("gray", mode="L")
+    assert expected in run_cli.fails("evaluate", "--ckpt", checkpoint(), "--num_fake", 8, *words.split())
+
+
+@pytest.mark.usefixtures("coarse")
+def test_mistakes_with_images_of_others(run_cli: RunCLI, checkpoint: Callable[..., Path]) -> None:
+    photos("real")
+    photos("mixed")
+    Image.new("RGB", (16, 16)).save("mixed/large.png")
+    photos("single", count=1)
+    fails = run_cli.fails
+    assert "2 sizes (24 of 8x8, 1 of 16x16)" in fails("evaluate", "--fake", "mixed", "--data", "real")
+    assert "1 generated images are too few" in fails("evaluate", "--fake", "single", "--data", "real")
+    assert "needs the networks" in fails("evaluate", "--fake", "real", "--data", "real", "--metrics", "fddf")
+    assert "--truncation_psi has no effect" in fails("evaluate", "--fake", "real", "--truncation_psi", "0.5")
+    assert "scored as they are" in fails("evaluate", "--fake", "real", "--data", "real", "--resolution", 16)
+    assert "no real images" in fails("evaluate", "--fake", "real")
+    assert "--ckpt" in fails("evaluate", "--data", "real")
+
+
+def test_a_missing_weight_file_is_named(run_cli: RunCLI, checkpoint: Callable[..., Path]) -> None:
+    words = ("--ckpt", checkpoint(), "--data", photos("real"), "--num_fake", 4, "--extractor", "inception_v3")
+    assert "gone.pth" in run_cli.fails("evaluate", *words, "--extractor_weights", "gone.pth")
+
+
+def command(*words: object) -> list[str]:
+    return [sys.executable, "-m", "dualgan", "evaluate", "--extractor", "efficientnet_lite0", *map(str, words)]
+
+
+def test_killed_and_on_two_processes_it_ends_with_the_numbers_of_one(
+    run_cli: RunCLI, checkpoint: Callable[..., Path]
+) -> None:
+    words = ("--ckpt", checkpoint(), "--data", photos("real"), "--num_fake", 384, "--batch_size", 16)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command(*words, "--out", "a.json"), env=environment, stderr=subprocess.DEVNULL) as killed:
+        while not list(Path("a.json.work").rglob("[0-9]*.safetensors")):
+            assert killed.poll() is None
+            time.sleep(0.01)
+        killed.send_signal(signal.SIGKILL)
+    assert not Path("a.json").exists()
+    more = ("--devices", 2, "--out", "a.json")
+    done = subprocess.run(command(*words, *more), env=environment, capture_output=True, text=True, check=True)
+    assert "of 384 generated images have been measured already" in done.stdout
+    assert "img/s" not in done.stderr  # no bar where nobody watches
+    assert not Path("a.json.work").exists()
+    torch.set_num_threads(1)
+    run_cli.succeeds("evaluate", "--extractor", "efficientnet_lite0", *words, "--out", "b.json")
+    assert values("a.json") == pytest.approx(values("b.json"), rel=1e-9)
+    assert scores("a.json")["provenance"] == scores("b.json")["provenance"]
