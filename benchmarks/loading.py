@@ -41,22 +41,14 @@ RAW_BATCHES = 8
 
 def sets(source: Path, packed: Path, workers: int) -> "dict[str, ImageDataModule]":
     """The JPEG files and the packed set, each with the training loader that every set has."""
-    from dualgan.data import ImageDataModule, ImageFolder
-    from dualgan.data.base import ImageSource
-    from dualgan.data.packed import open_packed
+    from dualgan.data import ImageFolder
 
-    class Packed(ImageDataModule):
-        def _prepare(self) -> None:
-            pass
+    def opened(root: Path) -> "ImageDataModule":
+        return ImageFolder(
+            str(root), resolution=RESOLUTION, batch_size=BATCH, num_workers=workers, cache_dir=str(packed.parent)
+        )
 
-        def _open(self) -> ImageSource:
-            return open_packed(packed)
-
-    cache = str(packed.parent)
-    return {
-        "JPEG": ImageFolder(str(source), RESOLUTION, batch_size=BATCH, num_workers=workers, cache_dir=cache),
-        "packed": Packed(RESOLUTION, BATCH, workers),
-    }
+    return {"JPEG": opened(source), "packed": opened(packed)}
 
 
 def write_photographs(folder: Path, count: int) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dualgan.figures import DPI, MAX_ROWS, as_rgb, frame
 from dualgan.networks import Generator
 from dualgan.networks.attention import SelfAttention
 from dualgan.networks.attention.base import Position
@@ -25,8 +26,6 @@ Fraction = tuple[float, float]  # row and column as parts of the image's height 
 DEFAULT_POSITIONS: tuple[Fraction, ...] = ((0.5, 0.5), (0.25, 0.25), (0.75, 0.7))
 COLOURS = ("#e6194b", "#0077ff", "#1a9a3a", "#f07800", "#9130d0", "#00a0a8", "#d030b0", "#8a5a20")
 PANEL = 2.0  # inches
-DPI = 120
-MAX_SEEDS = 32  # a picture of some ten thousand pixels in height; viewers and Agg give up soon after
 
 
 @dataclass(frozen=True)
@@ -169,14 +168,13 @@ def draw_attention(
     Raises:
         ValueError: The generator has no maps, or seeds, positions or labels do not fit.
     """
-    if len(seeds) > MAX_SEEDS:
-        raise ValueError(f"{len(seeds)} seeds in one figure: it has room for {MAX_SEEDS}, draw several")
+    if len(seeds) > MAX_ROWS:
+        raise ValueError(f"{len(seeds)} seeds in one figure: it has room for {MAX_ROWS}, draw several")
     return draw(compute_maps(generator, seeds, positions, labels=labels, truncation_psi=truncation_psi), seeds)
 
 
 def draw(maps: AttentionMaps, seeds: Sequence[int]) -> "Figure":
     """Figure of samples and maps that are computed already; see `draw_attention`."""
-    # A Figure of its own, not pyplot's: nothing global, no window, nothing to close.
     from matplotlib.figure import Figure
 
     rows, columns = len(maps.images), 1 + len(maps.pixels)
@@ -192,24 +190,15 @@ def draw(maps: AttentionMaps, seeds: Sequence[int]) -> "Figure":
     return figure
 
 
-def render(figure: "Figure") -> np.ndarray:
-    """A figure as uint8 image [H, W, 3]."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()  # type: ignore[no-untyped-call]
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()  # type: ignore[no-untyped-call]
-
-
 def _draw_sample(axes: "Axes", maps: AttentionMaps, n: int, title: str) -> None:
     axes.set_title(title, fontsize=9)
-    axes.imshow(_as_rgb(maps.images[n]))
+    axes.imshow(as_rgb(maps.images[n]))
     axes.autoscale(False)  # boxes reach beyond the image
     for p in range(len(maps.pixels)):
         if maps.footprint is not None:
             _draw_box(axes, maps, p)
         _draw_dot(axes, maps.dot(p), p)
-    _frame(axes, "#808080", 0.5)
+    frame(axes, "#808080", 0.5)
 
 
 def _draw_map(axes: "Axes", maps: AttentionMaps, n: int, p: int) -> None:
@@ -222,12 +211,12 @@ def _draw_map(axes: "Axes", maps: AttentionMaps, n: int, p: int) -> None:
         _draw_border(axes, maps, p)
         _draw_dot(axes, (maps.footprint // 2, maps.footprint // 2), p)
     axes.set_xlabel(f"{values.min():.3g} to {values.max():.3g}", fontsize=8)
-    _frame(axes, COLOURS[p], 2)
+    frame(axes, COLOURS[p], 2)
 
 
 def _draw_over_sample(axes: "Axes", maps: AttentionMaps, n: int, p: int) -> None:
     height, width = maps.images.shape[1:3]
-    gray = _as_rgb(maps.images[n]).mean(axis=2)
+    gray = as_rgb(maps.images[n]).mean(axis=2)
     axes.imshow(gray, cmap="gray", vmin=0, vmax=255)
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)
     axes.imshow(maps.maps[n, p], cmap="magma", alpha=0.6, interpolation="bilinear", extent=extent)
@@ -259,15 +248,3 @@ def _draw_border(axes: "Axes", maps: AttentionMaps, p: int) -> None:
 def _draw_dot(axes: "Axes", place: tuple[float, float], p: int) -> None:
     row, column = place
     axes.plot(column, row, "o", markersize=6, color=COLOURS[p], markeredgecolor="white", markeredgewidth=1)
-
-
-def _frame(axes: "Axes", colour: str, width: float) -> None:
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set(edgecolor=colour, linewidth=width)
-
-
-def _as_rgb(image_HWC: np.ndarray) -> np.ndarray:
-    """A gray image becomes a colour image."""
-    return np.broadcast_to(image_HWC, (*image_HWC.shape[:2], 3))

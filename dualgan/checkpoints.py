@@ -1,4 +1,4 @@
-"""What a checkpoint of ours holds beside Lightning's own entries, and how to read a generator back from it."""
+"""What a checkpoint of ours holds beside Lightning's own entries, and how to read its networks back."""
 
 import os
 from pathlib import Path
@@ -112,6 +112,18 @@ def generator_of(checkpoint: dict[str, Any], ema: bool = True) -> Generator:
     generator = _network_of(checkpoint, "generator", name)
     assert isinstance(generator, Generator)
     return generator
+
+
+def load_discriminator(path: str | os.PathLike[str]) -> Discriminator:
+    """The discriminator of a checkpoint, in eval mode on the CPU.
+
+    Args:
+        path: A .ckpt file of a run. Nothing in it is executed.
+
+    Raises:
+        ValueError: No such file, not a checkpoint of ours, or unreadable.
+    """
+    return discriminator_of(read_checkpoint(path))
 
 
 def discriminator_of(checkpoint: dict[str, Any]) -> Discriminator:

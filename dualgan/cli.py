@@ -1,4 +1,4 @@
-"""The command line: `dualgan fit | validate | test | predict | generate | evaluate | ...`."""
+"""The command line: `dualgan VERB`, where a verb trains, samples, looks into something or prepares data."""
 
 import os
 import sys
@@ -19,6 +19,14 @@ TRAINER_VERBS = {
 COMMANDS = {
     "generate": "write images of chosen seeds from a checkpoint; needs neither data nor configuration",
     "attention": "draw where the generator's attention looks from some positions of its images",
+    "compare": "put runs side by side: a table, and a page with curves, samples, settings and published figures",
+    "dashboard": "make a W&B workspace that shows a project's runs side by side",
+    "samples": "write one sheet of uncurated samples, also row by row under several truncations",
+    "neighbors": "find the training images nearest to generated ones",
+    "interpolate": "walk between latents and flag the steps where the image jumps",
+    "project": "find the latents that reconstruct real images, with several checkpoints side by side",
+    "tsne": "embed discriminator features of real and generated images, with their Frechet distance",
+    "inspect": "say what is in a folder or zip of images, find duplicates, draw a contact sheet",
     "weights": "list the weight files that metrics use and where they are, and fetch missing ones",
     "prepare": "check images of any kind and pack them into a folder that loads fast, also over a network",
 }
@@ -33,7 +41,7 @@ dualgan {__version__}: GANs with dual contrastive loss and attention
 
 usage: dualgan VERB [options]      dualgan VERB --help explains each
 
-""" + "\n".join(f"  {verb:<10} {text}" for verb, text in VERBS.items())
+""" + "\n".join(f"  {verb:<11} {text}" for verb, text in VERBS.items())
 
 
 def main(args: Sequence[str] | None = None) -> int:

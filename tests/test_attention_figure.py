@@ -10,7 +10,8 @@ from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from dualgan.attention_figure import COLOURS, AttentionMaps, compute_maps, draw, draw_attention, render
+from dualgan.attention_figure import COLOURS, AttentionMaps, compute_maps, draw, draw_attention
+from dualgan.figures import render
 from dualgan.networks import StyleGAN2Generator
 from dualgan.networks.attention import DFN, SAGAN, SAN, VT
 from dualgan.sampling import generate

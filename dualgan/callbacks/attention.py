@@ -8,13 +8,12 @@ from pytorch_lightning import LightningModule, Trainer
 
 from dualgan.attention_figure import (
     DEFAULT_POSITIONS,
-    MAX_SEEDS,
     check_positions,
     draw_attention,
     mapped_attention,
-    render,
 )
 from dualgan.callbacks.pictures import Pictures
+from dualgan.figures import MAX_ROWS, render
 from dualgan.gan import GAN
 
 
@@ -39,8 +38,8 @@ class AttentionMaps(Pictures):
         truncation_psi: float = 1.0,
     ) -> None:
         super().__init__("attention", "attention_maps", every_kimg)
-        if not 1 <= seeds <= MAX_SEEDS:
-            raise ValueError(f"attention_maps.seeds {seeds}: a figure has 1 to {MAX_SEEDS} rows")
+        if not 1 <= seeds <= MAX_ROWS:
+            raise ValueError(f"attention_maps.seeds {seeds}: a figure has 1 to {MAX_ROWS} rows")
         self.seeds, self.truncation_psi = seeds, truncation_psi
         self.positions = DEFAULT_POSITIONS if positions is None else tuple(positions)
         try:

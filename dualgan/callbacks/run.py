@@ -15,6 +15,7 @@ from pytorch_lightning.loggers import CSVLogger, WandbLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
 from dualgan.callbacks.console import say
+from dualgan.metric_names import HIGHER, LOWER, SECTION
 from dualgan.pictures import to_pil
 
 
@@ -139,8 +140,9 @@ class KimgWandbLogger(WandbLogger):
         if fresh:
             run.define_metric("kimg")
             run.define_metric("*", step_metric="kimg", step_sync=True)
-            for name in ("fid", "kid", "fd_*", "kd_*"):
-                run.define_metric(f"metrics/{name}", step_metric="kimg", summary="min,last")
+            for best, names in (("min", LOWER), ("max", HIGHER)):
+                for name in names:
+                    run.define_metric(SECTION + name, step_metric="kimg", summary=f"{best},last")
         return run
 
     @rank_zero_only

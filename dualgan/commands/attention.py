@@ -7,15 +7,14 @@ from torch import Tensor
 
 from dualgan.attention_figure import (
     DEFAULT_POSITIONS,
-    MAX_SEEDS,
     Fraction,
     check_positions,
     draw_attention,
     mapped_attention,
-    render,
 )
 from dualgan.checkpoints import load_generator
 from dualgan.commands.options import chosen_labels, command_parser, find_device, parse_seeds
+from dualgan.figures import MAX_ROWS, render
 from dualgan.networks import Generator
 from dualgan.pictures import save_png
 
@@ -80,9 +79,9 @@ def planned_figures(out: Path, seeds: list[int]) -> dict[Path, list[int]]:
         ValueError: A file of another format, or more seeds than a figure has room for.
     """
     if out.suffix.lower() == ".png":
-        if len(seeds) > MAX_SEEDS:
+        if len(seeds) > MAX_ROWS:
             raise ValueError(
-                f"out {str(out)!r} for {len(seeds)} seeds: a figure has room for {MAX_SEEDS}; give a folder, which "
+                f"out {str(out)!r} for {len(seeds)} seeds: a figure has room for {MAX_ROWS}; give a folder, which "
                 f"gets one figure per seed"
             )
         return {out: seeds}

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dualgan.networks import Discriminator, Generator
 from dualgan.networks.base import Network, build_network
+from dualgan.tables import aligned
 
 EXPLANATION = """\
 Multiply-adds are those of one forward pass for one image (with its reference image, where D takes one): convolutions,
@@ -131,11 +132,7 @@ def table(costs: Mapping[str, Mapping[str, Cost]]) -> str:
     for network, blocks in costs.items():
         rows += [_row(network, name, cost) for name, cost in (*blocks.items(), ("total", total(blocks)))]
     rows.append(_row("both", "total", total({network: total(blocks) for network, blocks in costs.items()})))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        f"{network:<{widths[0]}}  {block:<{widths[1]}}  {parameters:>{widths[2]}}  {multiply_adds:>{widths[3]}}"
-        for network, block, parameters, multiply_adds in rows
-    )
+    return aligned(rows, left=2)
 
 
 def _row(network: str, block: str, cost: Cost) -> tuple[str, str, str, str]:

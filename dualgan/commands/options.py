@@ -1,7 +1,8 @@
 """Options that several commands share: seeds, class and device."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -61,3 +62,21 @@ def command_parser(verb: str, run: Callable[..., None], skip: set[str | int]) ->
     parser.add_function_arguments(run, as_positional=False, skip=skip, as_group=False)
     parser.description = (inspect.getdoc(run) or "").split("\n")[0]
     return parser
+
+
+def run_names(checkpoints: Sequence[str]) -> list[str]:
+    """A short name for every checkpoint: its run's, with the file's own where two would be the same.
+
+    Raises:
+        ValueError: The same file was given twice.
+    """
+    paths = [Path(checkpoint).resolve() for checkpoint in checkpoints]
+    twice = [given for k, given in enumerate(checkpoints) if paths[k] in paths[:k]]
+    if twice:
+        raise ValueError(f"checkpoint {twice[0]} was given twice: give each once")
+    runs = [path.parent.parent.name if path.parent.name == "checkpoints" else path.stem for path in paths]
+    full = [f"{run}/{path.stem}" for run, path in zip(runs, paths, strict=True)]
+    for names in (runs, full):
+        if len(set(names)) == len(names):
+            return names
+    return [str(path) for path in paths]

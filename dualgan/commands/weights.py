@@ -8,7 +8,7 @@ def run(download: str | None = None) -> None:
     """List the weight files that metrics use: where they are looked for, whether they are there, and their hashes.
 
     Args:
-        download: Fetch the missing file of this name first, or "all" of them: about 11 GB, most of it DINOv2 and CLIP.
+        download: Fetch the missing file of this name first, or "all" of them, which are several GB.
     """
     for name in _chosen(download):
         fetch(name)
@@ -33,7 +33,7 @@ def _describe(weights: WeightFile) -> str:
         return f"{weights.name}: MISSING ({terms})\n  looked for {path}\n  published at {weights.url}"
     found = file_hash(path)
     state = "found" if found.startswith(weights.sha256[:16]) else f"OTHER FILE, expected sha256 {weights.sha256[:16]}"
-    return f"{weights.name}: {state} ({terms})\n  {path}, {path.stat().st_size / 1e6:.1f} MB, sha256 {found}"
+    return f"{weights.name}: {state} ({terms})\n  {path}, {path.stat().st_size / 1e6:.2f} MB, sha256 {found}"
 
 
 def main(args: list[str]) -> None:

@@ -1,10 +1,9 @@
 """CIFAR10, with labels."""
 
-from pathlib import Path
 from typing import Any
 
 from dualgan.data.arguments import check_choice
-from dualgan.data.cifar10_files import ARCHIVES, FOLDERS, CIFAR10Files, Split
+from dualgan.data.cifar10_files import ARCHIVES, FOLDERS, CIFAR10Files, Split, find_cifar10
 from dualgan.data.file_images import FileImages
 from dualgan.data.image_files import Files, open_files
 from dualgan.data.official_layout import SourceCard
@@ -49,7 +48,7 @@ class CIFAR10(FileImages):
         return "" if self.split == "train" else f"split '{self.split}'"
 
     def _find(self) -> Files:
-        place = self._located()
+        place = find_cifar10(self.root)
         if place is not None:
             return CIFAR10Files(place, self.split)
         files = open_files(self.root, self.advice)
@@ -58,10 +57,3 @@ class CIFAR10(FileImages):
                 f"'{self.root}' has none of CIFAR-10's archives, which alone would tell {self.part}. {self.advice}"
             )
         return files
-
-    def _located(self) -> Path | None:
-        if self.root.is_file():
-            return self.root if ".tar" in self.root.suffixes or self.root.suffix == ".tgz" else None
-        if any(self.root.glob("*_batch*")):
-            return self.root
-        return next((self.root / name for name in (*FOLDERS, *ARCHIVES) if (self.root / name).exists()), None)

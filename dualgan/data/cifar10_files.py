@@ -21,6 +21,15 @@ _PARTS: dict[Split, list[str]] = {"train": [f"data_batch_{i}" for i in range(1, 
 _PIXELS = 3 * 32 * 32  # of one image: all red values, then green, then blue, row by row
 
 
+def find_cifar10(root: Path) -> Path | None:
+    """The archive or the folder of batches that `root` is or holds; None if there is none."""
+    if root.is_file():
+        return root if ".tar" in root.suffixes or root.suffix == ".tgz" else None
+    if any(root.glob("data_batch_*")) or any(root.glob("test_batch*")):
+        return root
+    return next((root / name for name in (*FOLDERS, *ARCHIVES) if (root / name).exists()), None)
+
+
 class CIFAR10Files(RawFiles):
     """Images of one split of CIFAR-10, as data_batch_1/00000 and so on.
 

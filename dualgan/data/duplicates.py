@@ -36,7 +36,8 @@ def near_groups(hashes: NDArray[np.uint64], distance: int) -> list[list[int]]:
 
 def hamming(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> NDArray[np.uint8]:
     """Number of bits [...] in which hashes [...] differ."""
-    return np.bitwise_count(first ^ second)
+    different: NDArray[np.uint8] = np.bitwise_count(first ^ second)
+    return different
 
 
 def _components(size: int, chunks: Iterator[NDArray[np.int64]]) -> NDArray[np.int64]:

@@ -175,13 +175,17 @@ class Files(Protocol):
 
 
 def open_files(root: Path, hint: str) -> Files:
-    """Return the files of a folder, zip or LMDB.
+    """Return the files of a folder, zip or LMDB, or the training images of CIFAR-10's archives.
 
     Raises:
         ValueError: When there is nothing at `root` (the error ends with `hint`), or a file that is no zip.
     """
-    from dualgan.data.lmdb_files import LMDBFiles, is_lmdb  # which imports this module
+    # These modules import this one.
+    from dualgan.data.cifar10_files import CIFAR10Files, find_cifar10
+    from dualgan.data.lmdb_files import LMDBFiles, is_lmdb
 
+    if cifar10 := find_cifar10(root):
+        return CIFAR10Files(cifar10, "train")
     if root.is_dir():
         return LMDBFiles(root) if is_lmdb(root) else FolderFiles(root)
     if root.is_file():

@@ -17,7 +17,7 @@ class ImageFolder(FileImages):
         kwargs: Settings of all sets of image files.
     """
 
-    def __init__(self, root: str, hint: str = "", **kwargs: Any) -> None:
+    def __init__(self, root: str, *, hint: str = "", **kwargs: Any) -> None:
         super().__init__(root, **kwargs)
         self.hint = hint
 

@@ -1,10 +1,11 @@
 """What is in a set of image files: formats, sizes, colours, classes, duplicates, all from one pass over the files."""
 
+import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any
+from pathlib import Path
 
 import imagehash
 import numpy as np
@@ -13,7 +14,58 @@ from PIL import Image
 
 from dualgan.data.decoding import header
 from dualgan.data.duplicates import equal_groups, near_groups
-from dualgan.data.image_files import Checked, Entry, Files, check_image, in_parallel, reason
+from dualgan.data.image_files import (
+    Checked,
+    Entry,
+    Files,
+    check_image,
+    in_parallel,
+    open_files,
+    reason,
+    report_path,
+    store_report,
+)
+from dualgan.data.lmdb_files import LMDBFiles
+from dualgan.data.packed import PackedImages, is_packed, open_packed
+
+
+class PackedFiles:
+    """The images of a packed set as `Files`: each is an uncompressed BMP."""
+
+    def __init__(self, root: Path, images: PackedImages) -> None:
+        self.root = root
+        self.images = images
+        self._index = {name: index for index, name in enumerate(images.names)}
+
+    def entries(self) -> list[Entry]:
+        """List the images in the order of the set."""
+        return [Entry(name, "") for name in self.images.names]
+
+    def read(self, name: str) -> bytes:
+        """Return an image as a file."""
+        content = io.BytesIO()
+        pixels = self.images.read(np.array([self._index[name]]))[0]
+        Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(content, "BMP")
+        return content.getvalue()
+
+    def labels(self, names: Sequence[str]) -> list[int] | None:
+        """Return the class of every named image, or None for a set without labels."""
+        labels = self.images.labels
+        return None if labels is None else [int(labels[self._index[name]]) for name in names]
+
+
+def find_files(data: str, cache: Path) -> Files:
+    """Return the images of a folder, zip, LMDB or packed set (also behind a URL).
+
+    Raises:
+        ValueError: There are none.
+    """
+    if is_packed(data):
+        return PackedFiles(Path(data), open_packed(data, cache))
+    files = open_files(Path(data).expanduser(), "")
+    if isinstance(files, LMDBFiles):
+        files.cache = cache
+    return files
 
 
 @dataclass(frozen=True)
@@ -35,6 +87,24 @@ class Examined:
     num_bytes: int = 0
     pixels: str = ""
     perceptual: int = 0
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Indices of images in groups of two and more.
+
+    Attributes:
+        same_files: Equal byte for byte.
+        same_pixels: Decoded to equal pixels; has all of `same_files`.
+        near: Other pixels, but linked by perceptual hashes that differ in at most `distance` bits. Of images with
+            equal pixels the first one stands for all.
+        distance: That number of bits.
+    """
+
+    same_files: list[list[int]]
+    same_pixels: list[list[int]]
+    near: list[list[int]]
+    distance: int
 
 
 @dataclass
@@ -63,20 +133,15 @@ class Inspection:
         moments = [_moments(channel) for channel in self.levels.tolist()]
         return [mean for mean, _ in moments], [std for _, std in moments]
 
-    def same_files(self) -> list[list[int]]:
-        """Groups of images whose files are the same byte for byte."""
-        return equal_groups([image.checked.sha256 for image in self.good])
-
-    def same_pixels(self) -> list[list[int]]:
-        """Groups of images that decode to the same pixels, those of `same_files` included."""
-        return equal_groups([image.pixels for image in self.good])
-
-    def near(self, distance: int) -> list[list[int]]:
-        """Groups of images with other pixels, linked by perceptual hashes that differ in at most `distance` bits."""
-        first = {image.pixels: index for index, image in reversed(list(enumerate(self.good)))}
-        distinct = sorted(first.values())
+    def duplicates(self, distance: int) -> Duplicates:
+        """Groups of equal images, and of those whose hashes differ in at most `distance` of 64 bits."""
+        same_pixels = equal_groups([image.pixels for image in self.good])
+        repeated = {index for group in same_pixels for index in group[1:]}
+        distinct = [index for index in range(len(self.good)) if index not in repeated]
         hashes = np.array([self.good[index].perceptual for index in distinct], np.uint64)
-        return [[distinct[member] for member in group] for group in near_groups(hashes, distance)]
+        near = [[distinct[member] for member in group] for group in near_groups(hashes, distance)]
+        same_files = equal_groups([image.checked.sha256 for image in self.good])
+        return Duplicates(same_files, same_pixels, near, distance)
 
     def classes(self) -> dict[int, int] | None:
         """Number of images of every class, or None for a set without labels."""
@@ -84,24 +149,29 @@ class Inspection:
         return None if labels is None else dict(sorted(Counter(labels).items()))
 
 
-def inspect_files(files: Files, entries: Sequence[Entry], num_channels: int | None = None) -> Inspection:
+def inspect_files(files: Files, entries: Sequence[Entry], cache: Path, num_channels: int | None = None) -> Inspection:
     """Decode every image once, in parallel and with a progress bar.
 
     Args:
         files: The set.
         entries: Its images.
+        cache: Folder for the report that `check_files` makes otherwise: a training need not decode all images again.
         num_channels: 1 or 3 converts all images before their levels are counted; by default gray and colour images
             keep their mode, and in a set with both, gray ones count as colour.
     """
     inspection = Inspection(files)
     levels = {1: np.zeros((1, 256), np.int64), 3: np.zeros((3, 256), np.int64)}
     work = in_parallel(lambda entry: _examine(files, entry, num_channels), entries, f"Inspecting {files.root.name}")
+    report = []
     for examined, counts in work:
+        report.append(examined.checked)
         if examined.checked.error:
             inspection.bad.append(examined.checked)
         else:
             inspection.good.append(examined)
             levels[len(counts)] += counts
+    if not isinstance(files, PackedFiles | LMDBFiles):  # whose images a training does not check
+        store_report(report_path(files, entries, cache), report)
     inspection.levels = levels[3] + levels[1] if levels[3].any() else levels[1]
     return inspection
 
@@ -136,8 +206,3 @@ def _moments(levels: Sequence[int]) -> tuple[float, float]:
     total = sum(value * number for value, number in enumerate(levels))
     squares = sum(value * value * number for value, number in enumerate(levels))
     return total / count / 255, (count * squares - total * total) ** 0.5 / count / 255
-
-
-def tally(values: Sequence[Any]) -> dict[Any, int]:
-    """How often each value occurs, the most frequent first."""
-    return dict(Counter(values).most_common())

@@ -34,7 +34,7 @@ class InfiniteBatchSampler(Sampler[list[int]]):
     def __init__(
         self, size: int, batch_size: int, seed: int = 0, images_seen: int = 0, rank: int = 0, world_size: int = 1
     ) -> None:
-        assert size > 0
+        assert 0 < size < 2**32
         assert batch_size > 0
         assert 0 <= rank < world_size
         self.size = size
@@ -46,14 +46,15 @@ class InfiniteBatchSampler(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         """Yield lists of `batch_size` indices for ever, from `images_seen` on."""
-        epoch, order = -1, np.empty(0, np.int64)
+        epoch, order = -1, np.empty(0, np.uint32)
         start = self.images_seen
         while True:
             batch = []
             for position in range(start + self.rank, start + self.world_size * self.batch_size, self.world_size):
                 if position // self.size != epoch:
                     epoch = position // self.size
-                    order = epoch_permutation(self.seed, epoch, self.size)
+                    # Half the memory: an epoch may have millions of images.
+                    order = epoch_permutation(self.seed, epoch, self.size).astype(np.uint32)
                 batch.append(int(order[position % self.size]))
             yield batch
             start += self.world_size * self.batch_size

@@ -143,7 +143,7 @@ def density_coverage(real_features: Tensor, fake_features: Tensor, k: int = 5) -
     x, y = _points(real, fake)
     inside, covered = real.new_zeros(()), real.new_zeros(())
     for _, (hits,) in closeness(x, y, neighbour_radii(x, k)[:, None]):
-        inside += hits.sum()
+        inside += hits.count_nonzero()
         covered += hits.any(dim=1).sum()
     # Eq. 3: density = 1/(kM) sum_j sum_i 1[y_j in B(x_i)];  Eq. 4: coverage = 1/N sum_i 1[any y_j in B(x_i)]
     return inside / (k * len(fake)), covered / len(real)

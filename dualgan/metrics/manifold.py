@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dualgan.metrics.blocks import row_blocks
 
-_SPARE = 12  # neighbours beyond the k-th that are measured again
+_SPARE = 4  # neighbours beyond the k-th that are measured again
 _UNDECIDED = 0.01  # share of a block above which measuring pairs again costs more than a float64 product
 
 
@@ -83,7 +83,9 @@ def _radii(x: Points, y: Points, rows: slice, squares: Tensor, slack: Tensor, k:
     """Squared radii of some of x's rows among y, and for which of them a row that was not measured may be nearer."""
     count = min(k + 1 + _SPARE, len(y))
     nearest = squares.topk(count, dim=1, largest=False)
-    radii = _measured(x, y, rows, nearest.indices).kthvalue(k + 1, dim=1).values
+    i = torch.arange(len(squares), device=squares.device).repeat_interleave(count)
+    distances = _measured(x.exact[rows], y.exact, i, nearest.indices.flatten()).view(-1, count)
+    radii = distances.kthvalue(k + 1, dim=1).values
     undecided = nearest.values[:, -1].double() - slack[:, 0].double() < radii
     return radii, undecided & (count < len(y))
 
@@ -94,23 +96,25 @@ def _radii_in_float64(points: Points, rows: Tensor, k: int) -> Tensor:
     return torch.cat([_radii(some, everything, *block, k)[0] for block in _blocks(some, everything)])
 
 
-def _measured(x: Points, y: Points, rows: slice, columns: Tensor) -> Tensor:
-    """Squared distances [rows, n] from differences, of x's rows to n rows of y each."""
-    return torch.stack([(x.exact[rows] - y.exact[column]).square().sum(dim=1) for column in columns.T], dim=1)
+def _measured(x: Tensor, y: Tensor, i: Tensor, j: Tensor) -> Tensor:
+    """Squared distances [n] of rows i of x to rows j of y, from differences."""
+    parts = [_difference(x[i[part]], y[j[part]]) for part in row_blocks(len(i), 64 * x.shape[1])]
+    return torch.cat([x.new_empty(0), *parts])
+
+
+def _difference(a: Tensor, b: Tensor) -> Tensor:
+    return a.sub_(b).square_().sum(dim=1)
 
 
 def _below(x: Points, y: Points, rows: slice, squares: Tensor, slack: Tensor, limits: Tensor) -> Tensor:
     margin = squares - limits.to(squares.dtype)
     below = margin < 0
     undecided = margin.abs_() <= slack
-    count = int(undecided.sum())
+    count = int(undecided.count_nonzero())
     if count > _UNDECIDED * undecided.numel():
         return _below_in_float64(x.exact[rows], y.exact, limits)
     i, j = undecided.nonzero().unbind(1)
-    limits = limits.expand(below.shape)
-    for part in row_blocks(count, 4 * x.exact.shape[1]):
-        a, b = i[part], j[part]
-        below[a, b] = (x.exact[rows][a] - y.exact[b]).square().sum(dim=1) < limits[a, b]
+    below[i, j] = _measured(x.exact[rows], y.exact, i, j) < limits.expand(below.shape)[i, j]
     return below
 
 

@@ -152,7 +152,7 @@ def _hyperplane_sides(points: Tensor, targets: Tensor) -> Tensor:
         from sklearn.svm import LinearSVC
     except ImportError as error:
         raise ValueError(
-            "the separability score needs scikit-learn, which is not installed: pip install 'dualgan[separability]'."
+            "the separability score needs scikit-learn, which is not installed: pip install 'dualgan[studies]'."
         ) from error
     # the primal problem: deterministic, and quick for many more images than dimensions
     machine = LinearSVC(dual=False, max_iter=10_000).fit(points.cpu().numpy(), targets.cpu().numpy())

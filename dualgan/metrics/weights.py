@@ -85,11 +85,11 @@ _VGG16 = "vgg16-397923af.pth"
 _FILES = (
     WeightFile("inception_v3", _INCEPTION, "6726825d", "FID, KID, IS", "Apache-2.0", f"{_FIDELITY}/{_INCEPTION}"),
     WeightFile(
-        "efficientnet_lite0", "efficientnet_lite0.pth", "", "features, when Inception is missing", "Apache-2.0",
-        installed=_efficientnet_file,
+        "efficientnet_lite0", "efficientnet-lite0-57934424.pth", "57934424", "features, when Inception is missing",
+        "Apache-2.0", installed=_efficientnet_file,
     ),
     WeightFile("vgg16", _VGG16, "397923af", "PPL, features", "", f"https://download.pytorch.org/models/{_VGG16}"),
-    WeightFile("lpips_vgg16", "vgg.pth", "", "PPL, on top of vgg16", "BSD-2-Clause", installed=_lpips_file),
+    WeightFile("lpips_vgg16", "vgg.pth", "a78928a0", "PPL, on top of vgg16", "BSD-2-Clause", installed=_lpips_file),
     *(_dinov2(size) for size in "sblg"),
     _clip("clip_vit_b_32", "ViT-B-32", "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"),
     _clip("clip_vit_b_16", "ViT-B-16", "5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f"),

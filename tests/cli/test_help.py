@@ -5,12 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from dualgan.cli import COMMANDS, TRAINER_VERBS
 from dualgan.data import ImageDataModule
 from dualgan.lightning_cli import DualGANCLI, Parser
 from dualgan.version import __version__
 from tests.conftest import RunCLI
 
-VERBS = ("fit", "validate", "test", "predict", "generate", "evaluate", "attention")
+VERBS = tuple(TRAINER_VERBS | COMMANDS)
 OURS = (
     "model.",
     "data",
@@ -78,3 +79,19 @@ def test_generate_explains_its_arguments(run_cli: RunCLI) -> None:
     for name in ("--ckpt", "--seeds", "--truncation_psi", "--out", "--grid", "--label", "--noise_mode"):
         assert name in out
     assert "needs neither data nor configuration" in " ".join(out.split())
+
+
+def test_inspect_explains_its_arguments(run_cli: RunCLI) -> None:
+    out = run_cli.succeeds("inspect", "--help")
+    for name in (
+        "data",
+        "--out",
+        "--resolution",
+        "--rows",
+        "--columns",
+        "--seed",
+        "--near_distance",
+        "--json",
+        "--crop",
+    ):
+        assert name in out

@@ -1,66 +1,69 @@
 """What an offline W&B run holds."""
 
 import json
-import struct
-from importlib import import_module
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dualgan.cli import main
-from tests.conftest import TINY, RunCLI
-
-BLOCK, HEADER = 32768, 7
+from dualgan.comparison.runs import read_run
+from dualgan.comparison.wandb_file import key_of, read_records
+from dualgan.dashboard import MEDIA, QUALITY, SCALARS, build_workspace
+from dualgan.metric_names import HIGHER, LOWER, SECTION
+from tests.conftest import TINY, words
 
 
 def records(run_dir: Path) -> list[Any]:
-    """Read a .wandb file: LevelDB's log format, after 7 bytes of its own, around protocol buffers."""
-    proto: Any = import_module("wandb.proto.wandb_internal_pb2")
+    """All records of the only W&B run in a folder."""
     (path,) = (run_dir / "wandb").glob("offline-run-*/run-*.wandb")
-    content = path.read_bytes()
-    found, position, data = [], HEADER, b""
-    while position + HEADER <= len(content):
-        if BLOCK - position % BLOCK < HEADER:
-            position += BLOCK - position % BLOCK
-            continue
-        length, kind = struct.unpack("<HB", content[position + 4 : position + HEADER])
-        data += content[position + HEADER : position + HEADER + length]
-        position += HEADER + length
-        if kind in (1, 4):  # a whole record, or the last part of one
-            record = proto.Record()
-            record.ParseFromString(data)
-            found.append(record)
-            data = b""
-    return found
+    return list(read_records(path))
 
 
-def key_of(item: Any) -> str:
-    return item.key or "/".join(item.nested_key)
+OWN_WARNINGS = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+"""W&B leaves files open."""
+
+EVERYTHING = words(
+    "--model.loss DualContrastive --model.r1_gamma 1 --model.r2_gamma 1 --model.gradient_penalty 1 "
+    "--model.path_length_weight 2 --model.generator.attention SAN --model.generator.attention_resolution 8 "
+    "--quality.num_fake 8 --samples.rows 2 --samples.columns 2 --trainer.log_every_n_steps 1"
+)
+"""Options with which a run logs all that a run can log."""
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")  # W&B's own
-def test_offline_run(
-    run_cli: RunCLI, monkeypatch: pytest.MonkeyPatch, in_empty_folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name in ("WANDB_MODE", "WANDB_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NETRC", str(in_empty_folder / "netrc"))
-    monkeypatch.setenv("WANDB_CONFIG_DIR", str(in_empty_folder / "wandb_config"))
-    small = [
-        "--quality.num_fake",
-        "8",
-        "--samples.rows",
-        "2",
-        "--samples.columns",
-        "2",
-        "--trainer.log_every_n_steps",
-        "1",
-    ]
-    assert main(["fit", *TINY, *small, "--trainer.accelerator", "cpu", "--run_dir", "run"]) == 0
-    assert "wandb sync run/wandb/offline-run-*" in capsys.readouterr().out
+@pytest.fixture(scope="module")
+def offline_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run with everything on, logged offline; beside it out.txt, what it printed."""
+    folder = tmp_path_factory.mktemp("wandb")
+    with pytest.MonkeyPatch.context() as patch, (folder / "out.txt").open("w") as out, redirect_stdout(out):
+        for name in ("WANDB_MODE", "WANDB_API_KEY"):
+            patch.delenv(name, raising=False)
+        patch.setenv("NETRC", str(folder / "netrc"))
+        patch.setenv("WANDB_CONFIG_DIR", str(folder / "wandb_config"))
+        patch.setenv("DUALGAN_CACHE", str(tmp_path_factory.getbasetemp() / "caches" / "dualgan"))
+        patch.chdir(folder)
+        assert main(["fit", *TINY, *EVERYTHING, "--trainer.accelerator", "cpu", "--run_dir", "run"]) == 0
+    return folder / "run"
 
-    found = records(in_empty_folder / "run")
+
+def logged(run: Path) -> set[str]:
+    """Names of all that a run has logged; pictures under their key."""
+    rows = [record.history.item for record in records(run) if record.HasField("history")]
+    return {key_of(item).removesuffix("/_type") for row in rows for item in row}
+
+
+def panels(workspace: Any) -> dict[str, list[dict[str, Any]]]:
+    """Panels of a workspace by section, as they would be sent."""
+    spec = json.loads(workspace._to_model().spec.model_dump_json(by_alias=True, exclude_none=True))
+    return {s["name"]: [p["config"] for p in s["panels"]] for s in spec["section"]["panelBankConfig"]["sections"]}
+
+
+@OWN_WARNINGS
+def test_offline_run(offline_run: Path) -> None:
+    assert "wandb sync run/wandb/offline-run-*" in (offline_run.parent / "out.txt").read_text()
+
+    found = records(offline_run)
     history = [{key_of(i): json.loads(i.value_json) for i in r.history.item} for r in found if r.HasField("history")]
     metrics = {r.metric.name or r.metric.glob_name: r.metric.step_metric for r in found if r.HasField("metric")}
     settings = {key_of(u): u.value_json for r in found if r.HasField("run") for u in r.run.config.update}
@@ -72,3 +75,46 @@ def test_offline_run(
     assert any("loss/generator" in row for row in history)
     assert any(row.get("samples/_type") == "images/separated" for row in history)
     assert any(name.startswith("model") for name in settings)
+
+
+@OWN_WARNINGS
+def test_summaries_keep_the_best_and_the_last_value(offline_run: Path) -> None:
+    found = {
+        r.metric.glob_name or r.metric.name: r.metric.summary for r in records(offline_run) if r.HasField("metric")
+    }
+    for names, best in ((LOWER, "min"), (HIGHER, "max")):
+        for name in names:
+            summary = found[SECTION + name]
+            assert (summary.min, summary.max, summary.last) == (best == "min", best == "max", True)
+
+
+@OWN_WARNINGS
+def test_speed_is_read_back(offline_run: Path) -> None:
+    speed = read_run(offline_run, "run").images_per_second
+    assert speed is not None
+    assert speed > 0
+
+
+@OWN_WARNINGS
+def test_dashboard_shows_what_a_run_logs(offline_run: Path) -> None:
+    found = panels(build_workspace("someone", "dualgan"))
+    assert list(found) == ["samples", "quality", "losses", "contrast", "speed"]
+    shown = {
+        name
+        for own in found.values()
+        for panel in own
+        for name in panel["metrics" if "metrics" in panel else "mediaKeys"]
+    }
+    # FID and KID need Inception-v3's weights, which tests do not have
+    assert shown - logged(offline_run) == {"metrics/fid", "metrics/kid"}
+    assert {panel["xAxis"] for own in found.values() for panel in own if "metrics" in panel} == {"kimg"}
+
+
+@OWN_WARNINGS
+def test_dashboard_leaves_out_nothing_that_matters(offline_run: Path) -> None:
+    shown = {SECTION + name for names in QUALITY.values() for name in names} | set(MEDIA.values())
+    shown |= {name for plots in SCALARS.values() for name in plots.values()}
+    ours = {
+        name for name in logged(offline_run) if name.startswith((SECTION, "loss/", "contrast/", "logits/", "path_"))
+    }
+    assert ours <= shown

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dualgan.attention_figure import draw_attention, render
+from dualgan.attention_figure import draw_attention
 from dualgan.checkpoints import load_generator
 from dualgan.commands.attention import parse_positions
+from dualgan.figures import render
 from dualgan.networks.attention import DFN, SAN
 from tests.conftest import RunCLI
 

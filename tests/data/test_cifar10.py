@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from dualgan.data import CIFAR10
 from dualgan.data.batches import with_reference
+from dualgan.data.packed import open_packed
+from dualgan.data.packed.preparing import prepare
 from tests.conftest import NETWORKS, RunCLI, words
 
 COUNT = 4  # images per batch file
@@ -219,3 +221,17 @@ def test_trains_a_conditional_gan_from_the_command_line(tmp_path: Path, run_cli:
     assert int(state["state_dict"]["images_seen"]) == 8
     record = (run / "metrics.jsonl").read_text().split("\n")[0]
     assert '"real_size": 20' in record
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_is_packed_with_its_labels(form: str, tmp_path: Path) -> None:
+    root = official(tmp_path, form)
+    prepare(root, tmp_path / "packed", resolution=32, workers=1)
+    packed = open_packed(tmp_path / "packed")
+    source, _ = make(root)._ready()
+    assert packed.fingerprint == source.fingerprint
+    assert packed.labels is not None
+    assert source.labels is not None
+    assert np.array_equal(packed.labels, source.labels)
+    everything = np.arange(len(source))
+    assert np.array_equal(packed.read(everything), source.read(everything))

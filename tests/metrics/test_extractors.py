@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from dualgan.metrics import EfficientNetLite0, FeatureExtractor, InceptionV3, find_extractor
+from dualgan.metrics.extractors import EXTRACTORS
 from dualgan.metrics.weights import WEIGHTS
 
 INCEPTION = WEIGHTS["inception_v3"]
@@ -150,29 +151,134 @@ def test_choosing_efficientnet_is_not_a_fallback(hub: Path, caplog: pytest.LogCa
     assert not caplog.records
 
 
-def test_inception_never_downloads_unasked(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_downloaded_unasked(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda url, *_: asked.append(url))
-    with pytest.raises(ValueError, match=r"do not exist.*weights-inception-2015-12-05"):
-        find_extractor("inception_v3")
-    assert not asked
-    with pytest.raises(ValueError, match="do not exist"):
-        find_extractor("inception_v3", download=True)
-    assert [url.rpartition("/")[2] for url in asked] == [INCEPTION.file]
+
+    def no_network(url: str, *_: object) -> None:
+        asked.append(url)
+        raise OSError("no network")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", no_network)
+    for name in ("inception_v3", "vgg16", "clip_vit_b_32", "dinov2_vit_s_14"):
+        with pytest.raises(ValueError, match=rf"of {name} do not exist.*dualgan weights --download {name}.*without a"):
+            find_extractor(name)
+        assert not asked
+        with pytest.raises(ValueError, match=r"could not be downloaded \(no network\).*put it into"):
+            find_extractor(name, download=True)
+        assert asked == [WEIGHTS[name].url]
+        asked.clear()
+    assert not list(hub.glob("*.pth"))
+
+
+def test_logits_are_torch_fidelitys(inception_file: Path, efficientnet: EfficientNetLite0) -> None:
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    theirs = FeatureExtractorInceptionV3("theirs", ["logits_unbiased"], str(inception_file))
+    batch = images(1)
+    with torch.no_grad():
+        wanted = theirs(batch.permute(0, 3, 1, 2).contiguous())[0]
+    ours, fast = InceptionV3(inception_file), InceptionV3(inception_file, fast=True)
+    assert torch.equal(ours.logits(ours(batch)), wanted)
+    torch.testing.assert_close(fast(batch), ours(batch), rtol=1e-3, atol=1e-4 * float(ours(batch).std()))
+    assert ours.identity != fast.identity
+    assert efficientnet.metric_name("inception_score") == "is_efficientnet_lite0"
+    assert efficientnet.logits(efficientnet(images(2))).shape == (2, efficientnet.num_classes)
+
+
+def test_vgg16_is_torch_fidelitys(vgg16_file: Path) -> None:
+    from torch_fidelity.feature_extractor_vgg16 import FeatureExtractorVGG16
+
+    theirs = FeatureExtractorVGG16("vgg16", ["fc2_relu"], str(vgg16_file))
+    batch = images(1)
+    extractor = find_extractor("vgg16", str(vgg16_file))
+    assert torch.equal(extractor(batch), theirs(batch.permute(0, 3, 1, 2).contiguous())[0])
+    assert extractor.metric_name("frechet") == "fd_vgg16"
+    with pytest.raises(ValueError, match="vgg16 has no classes, and so no inception score"):
+        extractor.logits(extractor(batch))
+
+
+def tiny_clip() -> dict[str, Tensor]:
+    """Random state of a CLIP with a small vision transformer, under the published names."""
+    from torch_fidelity.feature_extractor_clip import CLIPVisual
+
+    torch.manual_seed(0)
+    network = CLIPVisual(512, 64, 1, 64, 32)
+    state = {name: torch.randn(x.shape) * 0.1 for name, x in network.state_dict().items()}
+    return state | {"text_projection": torch.zeros(4, 512), "logit_scale": torch.zeros(())}
+
+
+def test_clip_is_torch_fidelitys(tmp_path: Path) -> None:
+    from torch_fidelity.feature_extractor_clip import FeatureExtractorCLIP, build_model
+
+    path = tmp_path / "clip.pt"
+    torch.save(tiny_clip(), path)
+    extractor = find_extractor("clip_vit_b_32", str(path))
+    # their constructor wants TorchScript; the rest of it is this
+    theirs = FeatureExtractorCLIP.__new__(FeatureExtractorCLIP)
+    torch.nn.Module.__init__(theirs)
+    theirs.model, theirs.resolution = build_model(tiny_clip(), torch.float32), 64
+    theirs.feature_extractor_internal_dtype, theirs.features_list = torch.float32, ["clip"]
+    batch = images(3)
+    with torch.no_grad():
+        wanted = theirs(batch.permute(0, 3, 1, 2).contiguous())[0]
+    assert torch.equal(extractor(batch), wanted)
+    assert extractor(batch).shape == (3, extractor.dim)
+    assert extractor.metric_name("kernel") == "kd_clip_vit_b_32"
+
+
+HUBCONF = """
+import torch
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = torch.nn.Linear(3, 384)
+
+    def forward(self, x):
+        assert x.shape[2:] == (224, 224)
+        return self.head(x.mean((2, 3)))
+
+def dinov2_vits14(pretrained=True):
+    assert not pretrained
+    return Net()
+"""
+
+
+def test_dinov2_is_torch_fidelitys(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch_fidelity.feature_extractor_dinov2 import FeatureExtractorDinoV2
+
+    hub.mkdir(parents=True)
+    network = torch.nn.Sequential()
+    network.add_module("head", torch.nn.Linear(3, 384))
+    torch.save(network.state_dict(), WEIGHTS["dinov2_vit_s_14"].path)
+    with pytest.raises(ValueError, match=r"code of DINOv2 is not in.*unpack github.com/facebookresearch/dinov2"):
+        find_extractor("dinov2_vit_s_14")
+    folder = hub.parent / "facebookresearch_dinov2_main"
+    folder.mkdir()
+    (folder / "hubconf.py").write_text(HUBCONF)
+    extractor = find_extractor("dinov2_vit_s_14")
+    monkeypatch.setattr(torch.hub, "load", lambda *_: extractor.network)
+    monkeypatch.setenv("XFORMERS_DISABLED", "1")  # theirs sets it
+    theirs = FeatureExtractorDinoV2("dinov2-vit-s-14", ["dinov2"])
+    batch = images(2)
+    assert torch.equal(extractor(batch), theirs(batch.permute(0, 3, 1, 2).contiguous())[0])
+    assert extractor.dim == extractor(batch).shape[1]
 
 
 def test_wrong_weight_files_are_named(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     path.write_bytes(b"not a checkpoint")
-    for name in ("inception_v3", "efficientnet_lite0"):
+    for name in EXTRACTORS[:5]:
         with pytest.raises(ValueError, match=r"weights\.pth' are damaged or belong to another network"):
-            find_extractor(name, str(path))
+            find_extractor(name, str(path))  # type: ignore[arg-type]
     torch.save({"layer": torch.zeros(1)}, path)
-    for name in ("inception_v3", "efficientnet_lite0"):
+    for name in EXTRACTORS[:5]:
         with pytest.raises(ValueError, match=r"weights\.pth' are damaged or belong to another network"):
             find_extractor(name, str(path))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="extractor 'vgg' does not exist: choose auto"):
         find_extractor("vgg")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="fast has no effect on vgg16"):
+        find_extractor("vgg16", fast=True)
 
 
 def test_importing_metrics_does_not_import_the_networks() -> None:

@@ -8,8 +8,25 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor
 
-from dualgan.metrics import DensityCoverage, FeatureMetric, FrechetDistance, KernelDistance, PrecisionRecall
-from dualgan.metrics.functional import density_coverage, frechet_distance, kernel_distance, precision_recall
+from dualgan.metrics import (
+    DensityCoverage,
+    FeatureMetric,
+    FrechetDistance,
+    InceptionScore,
+    KernelDistance,
+    LinearSeparability,
+    PerceptualPathLength,
+    PrecisionRecall,
+    perceptual_path_length,
+)
+from dualgan.metrics.functional import (
+    density_coverage,
+    frechet_distance,
+    inception_score,
+    kernel_distance,
+    precision_recall,
+)
+from dualgan.metrics.separability import separability
 
 
 def make_metrics() -> list[FeatureMetric]:
@@ -72,6 +89,34 @@ def test_images_instead_of_features_are_named() -> None:
         FrechetDistance().update(torch.zeros(2, 3, 4, 4), real=True)
 
 
+def sample_values() -> tuple[Tensor, Tensor, Tensor]:
+    source = torch.Generator().manual_seed(1)
+    logits = torch.randn(90, 7, generator=source) * 3
+    return logits, torch.rand(90, generator=source), torch.randn(90, 5, generator=source)
+
+
+def sample_scores(share: slice) -> list[Tensor]:
+    """Scores of the metrics of generated images alone, fed with a share of the images."""
+    logits, lengths, points = (values[share] for values in sample_values())
+    score, ppl, separable = InceptionScore(splits=3), PerceptualPathLength(), LinearSeparability()
+    score.update(logits)
+    ppl.update(lengths)
+    separable.update(points, logits[:, :2])
+    return [*score.compute(), ppl.compute(), separable.compute()]
+
+
+def test_sample_metrics_are_their_formulas() -> None:
+    logits, lengths, points = sample_values()
+    wanted = [*inception_score(logits, 3), perceptual_path_length(lengths), separability(points, logits[:, :2])]
+    assert sample_scores(slice(None)) == wanted
+    with pytest.raises(ValueError, match=r"InceptionScore was given shape \(90,\): expected \[images, classes\]"):
+        InceptionScore().update(lengths)
+    nothing = PerceptualPathLength()
+    nothing.update(lengths[:0])
+    with pytest.raises(ValueError, match="at least 1 rows"):
+        nothing.compute()
+
+
 def _rank(rank: int, folder: str) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     real, fake = feature_sets()
@@ -81,13 +126,15 @@ def _rank(rank: int, folder: str) -> None:
     empty = make_metrics()
     feed(empty, (real, real[:0])[rank], real=True)
     feed(empty, (fake[:0], fake)[rank], real=False)
-    torch.save([scores(uneven), scores(empty)], f"{folder}/{rank}.pt")
+    samples = sample_scores((slice(0, 31), slice(31, None))[rank])
+    torch.save([scores(uneven), scores(empty), samples], f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 
 
 def test_two_ranks_with_uneven_shards_equal_one_process(tmp_path: Path) -> None:
     mp.spawn(_rank, args=(str(tmp_path),), nprocs=2)  # type: ignore[no-untyped-call, attr-defined]
     for rank in range(2):
-        uneven, empty = torch.load(tmp_path / f"{rank}.pt")
+        uneven, empty, samples = torch.load(tmp_path / f"{rank}.pt")
         assert uneven == expected_scores(*feature_sets())
         assert empty == expected_scores(*feature_sets())
+        assert samples == sample_scores(slice(None))

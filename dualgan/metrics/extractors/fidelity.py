@@ -1,4 +1,4 @@
-"""Extractors whose graphs are torch-fidelity's, so that their features are, bit by bit."""
+"""Extractors whose graphs are torch-fidelity's: in batches of the same size, their features are too, bit by bit."""
 
 import io
 import logging
@@ -16,7 +16,7 @@ from dualgan.ops import rank
 
 logger = logging.getLogger(__name__)
 
-_CPU_BATCH = 8  # activations of few images stay in the cache; torch-fidelity's bits do not depend on it
+_FAST_CPU_BATCH = 8  # activations of few images stay in the cache
 _DINOV2_DIMS = {"dinov2_vit_s_14": 384, "dinov2_vit_b_14": 768, "dinov2_vit_l_14": 1024, "dinov2_vit_g_14": 1536}
 _CLIP_DIMS = {"clip_vit_b_32": 512, "clip_vit_b_16": 512, "clip_vit_l_14": 768}
 
@@ -28,9 +28,8 @@ class FidelityExtractor(FeatureExtractor):
 
     def features(self, images: Tensor) -> Tensor:
         """Map uint8 images [N, 3, H, W] to float32 features [N, dim]."""
-        # contiguous: another memory layout changes the last bits, and published numbers were made with this one
-        step = _CPU_BATCH if images.device.type == "cpu" else max(1, len(images))
-        return torch.cat([self._extract(part.contiguous()) for part in torch.split(images, step)])
+        # contiguous and whole: another memory layout or batch size changes the last bits
+        return self._extract(images.contiguous())
 
     def _extract(self, images: Tensor) -> Tensor:
         features: Tensor = self.network(images)[0]
@@ -43,7 +42,8 @@ class InceptionV3(FidelityExtractor):
     Args:
         weights: file in torch-fidelity's format; None means its place in the cache of torch hub.
         download: fetch the file into the cache if it is not there. Without it the network is never touched.
-        fast: use a memory layout that suits CPUs better. Features then differ from torch-fidelity's in the last bits.
+        fast: work in a memory layout and, on the CPU, in batches that suit the machine better. Features then differ from
+            torch-fidelity's in the last bits.
 
     Raises:
         ValueError: the file is missing or holds something else.
@@ -70,6 +70,12 @@ class InceptionV3(FidelityExtractor):
                 "Inception weights %r have hash %s, not %s...: numbers are called fd_inception_v3, not fid.",
                 path.name, self.weight_hash, WEIGHTS[self.name].sha256,
             )  # fmt: skip
+
+    def features(self, images: Tensor) -> Tensor:
+        """Map uint8 images [N, 3, H, W] to float32 features [N, 2048]."""
+        if not self.fast or images.device.type != "cpu":
+            return super().features(images)
+        return torch.cat([self._extract(part) for part in torch.split(images, _FAST_CPU_BATCH)])
 
     @property
     def is_standard(self) -> bool:

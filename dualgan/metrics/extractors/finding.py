@@ -19,7 +19,7 @@ EXTRACTORS: tuple[str, ...] = get_args(ExtractorName)[1:]
 
 
 def find_extractor(
-    name: ExtractorName = "auto", weights: str | None = None, download: bool = False
+    name: ExtractorName = "auto", weights: str | None = None, download: bool = False, fast: bool = False
 ) -> FeatureExtractor:
     """Load a feature extractor; "auto" takes Inception-v3 if its weights are there and else EfficientNet-Lite0.
 
@@ -29,12 +29,16 @@ def find_extractor(
         name: "auto" or one of `EXTRACTORS`.
         weights: weight file of the network; with "auto" it is Inception's.
         download: fetch the weights of the network (with "auto" Inception's) if they are not in the cache.
+        fast: with "auto" or "inception_v3": features that differ from torch-fidelity's in the last bits, sooner.
 
     Raises:
-        ValueError: an unknown name, or a weight file that is missing or holds something else.
+        ValueError: an unknown name, a weight file that is missing or holds something else, or `fast` for a network
+            that knows one way only.
     """
     if name not in get_args(ExtractorName):
         raise ValueError(f"feature extractor {name!r} does not exist: choose auto, {', '.join(EXTRACTORS)}.")
+    if fast and name not in ("auto", "inception_v3"):
+        raise ValueError(f"fast has no effect on {name}: leave it out. Only inception_v3 has a faster, inexact way.")
     if name == "efficientnet_lite0":
         return EfficientNetLite0(weights)
     if name == "vgg16":
@@ -45,7 +49,7 @@ def find_extractor(
         return DINOv2(name, weights, download)
     inception = WEIGHTS["inception_v3"]
     if name == "inception_v3" or weights is not None or download or inception.path.is_file():
-        return InceptionV3(weights, download)
+        return InceptionV3(weights, download, fast)
     if rank() == 0:
         logger.warning(
             "Inception-v3 weights were not found: EfficientNet-Lite0 measures instead. Its numbers are NOT FID or KID "

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dualgan.data import ImageFolder
-from dualgan.data.base import ImageSource
+from dualgan.data.batches import ImageSource
 
 
 @pytest.fixture

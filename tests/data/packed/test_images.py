@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from dualgan.data.base import ImageDataModule, ImageSource
+from dualgan.data import ImageFolder
 from dualgan.data.packed import Manifest, PackedFile, Shard, is_packed, open_packed, verify
 from dualgan.data.packed.packer import write_array
 from dualgan.data.packed.preparing import prepare
@@ -55,20 +55,11 @@ def test_pickled_set_reads_the_same(packed: Path) -> None:
     assert again.names == source.names
 
 
-class Packed(ImageDataModule):
-    def __init__(self, root: Path, num_workers: int) -> None:
-        super().__init__(8, 4, num_workers)
-        self.root = root
-
-    def _prepare(self) -> None:
-        pass
-
-    def _open(self) -> ImageSource:
-        return open_packed(self.root)
-
-
 def test_workers_load_the_same_batches(packed: Path) -> None:
-    loaders: list[DataLoader[Any]] = [Packed(packed, workers).train_dataloader() for workers in (0, 2)]
+    loaders: list[DataLoader[Any]] = [
+        ImageFolder(str(packed), resolution=8, batch_size=4, num_workers=workers).train_dataloader()
+        for workers in (0, 2)
+    ]
     for here, there in zip(*(islice(loader, 6) for loader in loaders), strict=True):
         assert here.images.dtype == torch.uint8
         assert torch.equal(here.images, there.images)
@@ -187,4 +178,4 @@ def test_three_million_images_open_at_once_in_little_memory(tmp_path: Path) -> N
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     assert int(out[0]) == count
     assert float(out[1]) < 2
-    assert float(out[2]) < 200
+    assert float(out[2]) < 50  # PyTorch and Lightning take some 450 more

@@ -1,0 +1,71 @@
+"""The real images that a command looks at: those of a path, or those that a checkpoint's run was trained on."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from dualgan.data import ImageDataModule, ImageFolder
+from dualgan.networks.base import Network
+from dualgan.parsing import ParagraphParser, explain
+
+
+def find_data(data: str | None, ckpt: str, network: Network) -> ImageDataModule:
+    """Open the real images that suit a checkpoint.
+
+    Args:
+        data: Folder or zip of images, LMDB, or packed set, read at the network's resolution and colours; or a
+            configuration (config.yaml). None takes that of the checkpoint's run, RUN/config.yaml.
+        ckpt: The checkpoint, for instance RUN/checkpoints/last.ckpt.
+        network: One of its networks.
+
+    Raises:
+        ValueError: There are no such images, no such configuration, or one without a data section that works.
+    """
+    if data is None:
+        return data_of_config(_config_of_run(Path(ckpt)))
+    if Path(data).suffix in (".yaml", ".yml"):
+        return data_of_config(Path(data))
+    resolution, num_channels = (getattr(network, name) for name in ("resolution", "num_channels"))
+    channels: Literal[1, 3] = 1 if num_channels == 1 else 3
+    return ImageFolder(data, resolution=resolution, num_channels=channels)
+
+
+def data_of_config(path: Path) -> ImageDataModule:
+    """Build the data module of a configuration.
+
+    Raises:
+        ValueError: There is no such file, or its data section is missing or wrong.
+    """
+    section = _section(path)
+    parser = ParagraphParser()
+    parser.classes = {"data": ImageDataModule}
+    parser.add_subclass_arguments(ImageDataModule, "data")
+    try:
+        module: ImageDataModule = parser.instantiate_classes(parser.parse_object({"data": section})).data
+    except ValueError as error:
+        raise ValueError(f"{path}: {explain(str(error))}") from error
+    return module
+
+
+def _section(path: Path) -> Any:
+    if not path.is_file():
+        raise ValueError(f"no configuration at {path}: pass a run's config.yaml, or a folder or zip of images")
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a configuration ({' '.join(str(error).split())})") from error
+    section = content.get("data") if isinstance(content, dict) else None
+    if not section:
+        raise ValueError(f"{path} has no data section: pass a run's config.yaml, or a folder or zip of images")
+    return section
+
+
+def _config_of_run(ckpt: Path) -> Path:
+    config = ckpt.resolve().parent.parent / "config.yaml"
+    if not config.is_file():
+        raise ValueError(
+            f"{ckpt} does not lie in the checkpoints folder of a run, whose config.yaml would name the data "
+            f"(looked for {config}): pass --data with a folder or zip of images, or a config.yaml"
+        )
+    return config

@@ -1,0 +1,316 @@
+"""`dualgan inspect`: what is in a folder or zip of images, before anything is trained on it."""
+
+import json as json_format
+import warnings
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from dualgan.commands.options import command_parser
+from dualgan.contact_sheet import Pair, contact_sheet, pair_sheet
+from dualgan.data.arguments import RESOLUTIONS, check_least
+from dualgan.data.cache import cache_root
+from dualgan.data.decoding import Crop, ResizeFilter, decode, to_square
+from dualgan.data.duplicates import HASH_BITS, hamming
+from dualgan.data.image_files import Checked, Files
+from dualgan.data.image_folder import ImageFolder
+from dualgan.data.inspection import Duplicates, Examined, Inspection, PackedFiles, find_files, inspect_files
+from dualgan.data.lmdb_files import LMDBFiles
+from dualgan.pictures import to_pil
+
+_SHOWN = 10  # lines of a list; --json has all of it
+
+
+def run(
+    data: str,
+    out: str = "contact_sheet.png",
+    resolution: int | None = None,
+    resize_filter: ResizeFilter = "lanczos",
+    crop: Crop = "center",
+    num_channels: Literal[1, 3] | None = None,
+    rows: int = 8,
+    columns: int = 8,
+    seed: int | None = 0,
+    near_distance: int = 4,
+    json: str | None = None,
+    cache_dir: str | None = None,
+) -> None:
+    """Say what is in a set of images: sizes, colours, classes, duplicates, broken files; and draw a contact sheet.
+
+    Args:
+        data: Folder or zip of images, LMDB, or packed set, which knows its resolution, filter and crop itself.
+        out: Contact sheet (NAME.png; duplicates go to NAME.duplicates.png), or a folder for contact_sheet.png.
+        resolution: Height and width that the images will be trained at, for the fingerprint, the contact sheet and the
+            count of smaller images; by default the largest at which at least half of them are not enlarged.
+        resize_filter: Pillow's filter for resizing, "box" or "lanczos".
+        crop: Square that is kept, "center", "celeba" or "none" as in a training.
+        num_channels: 3 reads all images as colour, 1 as gray; found out from the files by default.
+        rows: Rows of the contact sheet.
+        columns: Columns of the contact sheet.
+        seed: Seed that draws the images of the contact sheet; null takes the first ones.
+        near_distance: Images are near duplicates when their 64-bit perceptual hashes differ in at most this many bits.
+        json: Also write all the numbers and names to this file.
+        cache_dir: Folder for the report of the check that a training then need not repeat; $DUALGAN_CACHE or
+            ~/.cache/dualgan by default.
+    """
+    for name, value, least in (("rows", rows, 1), ("columns", columns, 1), ("seed", seed or 0, 0)):
+        check_least(name, value, least)
+    if not 0 <= near_distance < HASH_BITS:
+        raise ValueError(f"near_distance {near_distance} is out of range: expected 0 to {HASH_BITS - 1} bits.")
+    settings: dict[str, Any] = {
+        "resize_filter": resize_filter,
+        "crop": crop,
+        "num_channels": num_channels,
+        "cache_dir": cache_dir,
+    }
+    ImageFolder(data, resolution=resolution or RESOLUTIONS[0], **settings)  # refuses arguments before the long part
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        files = find_files(data, cache_root(cache_dir))
+        entries = files.entries()
+    left_out = [str(warning.message) for warning in caught]
+    if not entries:
+        raise ValueError(" ".join([f"'{data}' holds no images: pass the folder or zip that holds them.", *left_out]))
+    inspection = inspect_files(files, entries, cache_root(cache_dir), num_channels)
+    settings["resolution"] = resolution or _natural_resolution(inspection.good)
+    if isinstance(files, PackedFiles):
+        settings |= {"resize_filter": files.images.resize_filter, "crop": files.images.crop}
+    duplicates = inspection.duplicates(near_distance)
+    report = {"data": data, "left_out": left_out} | describe(inspection, duplicates, settings["resolution"])
+    report["training"] = _training(data, settings, _skips_bad_images(inspection))
+    print(text(report))
+    if report["training"]["fingerprint"] is None:
+        settings["crop"] = "center"  # the one that takes every image
+    if inspection.good:
+        _write_sheets(Path(out), inspection, duplicates, settings, (rows, columns), seed)
+    if json is not None:
+        Path(json).parent.mkdir(parents=True, exist_ok=True)
+        Path(json).write_text(json_format.dumps(report, indent=1) + "\n")
+        print(f"Wrote {json}")
+
+
+def describe(inspection: Inspection, duplicates: Duplicates, resolution: int) -> dict[str, Any]:
+    """All numbers of a set as plain data; images are named, and groups of duplicates list their names."""
+    good, names = inspection.good, inspection.names
+    sides = [(image.checked.width, image.checked.height) for image in good]
+    mean, std = inspection.mean_and_std() if good else ([], [])
+    return {
+        "images": len(good),
+        "bytes": sum(image.num_bytes for image in good),
+        "formats": {"packed": len(good)}
+        if isinstance(inspection.files, PackedFiles)
+        else _tally(image.format for image in good),
+        "modes": _tally(image.mode for image in good),
+        "width": _spread([width for width, _ in sides]),
+        "height": _spread([height for _, height in sides]),
+        "sizes": _tally(f"{width}x{height}" for width, height in sides),
+        "not_square": sum(width != height for width, height in sides),
+        "smaller_than_resolution": sum(min(side) < resolution for side in sides),
+        "mean": mean,
+        "std": std,
+        "classes": inspection.classes() if good else None,
+        "same_files": [[names[member] for member in group] for group in duplicates.same_files],
+        "same_pixels": [[names[member] for member in group] for group in duplicates.same_pixels],
+        "near": [[names[member] for member in group] for group in duplicates.near],
+        "near_distance": duplicates.distance,
+        "undecodable": {checked.name: checked.error for checked in inspection.bad},
+    }
+
+
+def _tally(values: Iterable[str]) -> dict[str, int]:
+    return dict(Counter(values).most_common())
+
+
+def _spread(values: list[int]) -> dict[str, float] | None:
+    """Least, median and greatest of some lengths in pixels."""
+    if not values:
+        return None
+    return {"min": min(values), "median": float(np.median(values)), "max": max(values)}
+
+
+def _natural_resolution(good: list[Examined]) -> int:
+    """The largest resolution that at least half of the images have."""
+    short = [min(image.checked.width, image.checked.height) for image in good]
+    half = int(np.quantile(short, 0.5, method="lower")) if short else 0
+    return int(max((resolution for resolution in RESOLUTIONS if resolution <= half), default=RESOLUTIONS[0]))
+
+
+def _skips_bad_images(inspection: Inspection) -> bool:
+    """Whether a training must be told to go on without bad images; one on an LMDB cannot be."""
+    return bool(inspection.bad and inspection.good) and not isinstance(inspection.files, LMDBFiles)
+
+
+def _training(data: str, settings: dict[str, Any], skip_bad_images: bool) -> dict[str, Any]:
+    """What a training with these settings would read, and its fingerprint or why there is none."""
+    module = ImageFolder(data, skip_bad_images=skip_bad_images, num_workers=0, **settings)
+    shown = {name: value for name, value in settings.items() if name != "cache_dir"}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the report has said it
+            found = {"num_channels": module.num_channels, "fingerprint": module.fingerprint}
+    except ValueError as error:
+        return {**shown, "skip_bad_images": skip_bad_images, "fingerprint": None, "problem": str(error)}
+    return {**shown, "skip_bad_images": skip_bad_images, **found}
+
+
+def text(report: dict[str, Any]) -> str:
+    """The report as lines for a terminal."""
+    training = report["training"]
+    lines = [f"{report['data']}: {report['images']:,} images, {_in_units(report['bytes'])}"]
+    if report["images"]:
+        lines += _pixel_lines(report, training["resolution"])
+        lines += _duplicate_lines(report)
+    bad = report["undecodable"]
+    lines.append(f"  undecodable    {len(bad):,}")
+    lines += _listed(f"{_plain(name)}: {error}" for name, error in bad.items())
+    lines += [f"  note           {_plain(note)}" for note in report["left_out"]]
+    settings = ", ".join(f"{name} {training[name]}" for name in ("resolution", "resize_filter", "crop", "num_channels"))
+    settings += ", without the undecodable files" if training["skip_bad_images"] else ""
+    found = training["fingerprint"] or f"none: training refuses this set. {_plain(training['problem'])}"
+    lines += [f"  training       {settings}", f"  fingerprint    {found}"]
+    return "\n".join(lines)
+
+
+def _pixel_lines(report: dict[str, Any], resolution: int) -> list[str]:
+    sizes, count = report["sizes"], report["images"]
+    frequent = dict(list(sizes.items())[:3])
+    return [
+        f"  formats        {_counted(report['formats'])}",
+        f"  colour modes   {_counted(report['modes'])}",
+        f"  width          {_spread_text(report['width'])}",
+        f"  height         {_spread_text(report['height'])}",
+        f"  sizes          {len(sizes):,} different, most frequent {_counted(frequent)}",
+        f"  not square     {report['not_square']:,} of {count:,}",
+        f"  below {resolution:<8} {report['smaller_than_resolution']:,} of {count:,} would be enlarged",
+        f"  mean           {_numbers(report['mean'])} (of values from 0 to 1)",
+        f"  deviation      {_numbers(report['std'])}",
+        f"  classes        {_classes(report['classes'])}",
+    ]
+
+
+def _duplicate_lines(report: dict[str, Any]) -> list[str]:
+    lines = []
+    for title, key in (("same file", "same_files"), ("same pixels", "same_pixels"), ("near", "near")):
+        groups = report[key]
+        surplus = sum(len(group) - 1 for group in groups)
+        note = f" (at most {report['near_distance']} of {HASH_BITS} bits of pHash differ)" if key == "near" else ""
+        lines.append(f"  {title:<14} surplus {surplus:,}, groups {len(groups):,}{note}")
+        if key != "same_files" or groups != report["same_pixels"]:
+            lines += _listed(
+                ", ".join(map(_plain, group[:4])) + (", ..." if len(group) > 4 else "") for group in groups
+            )
+    return lines
+
+
+def _listed(items: Iterable[str]) -> list[str]:
+    lines = [f"                 {item}" for item in items]
+    return lines[:_SHOWN] + ([f"                 and {len(lines) - _SHOWN:,} more"] if len(lines) > _SHOWN else [])
+
+
+def _counted(tally: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in tally.items())
+
+
+def _spread_text(spread: dict[str, float]) -> str:
+    return f"{spread['min']:,} to {spread['max']:,}, median {spread['median']:,g}"
+
+
+def _numbers(values: list[float]) -> str:
+    return " ".join(f"{value:.4f}" for value in values)
+
+
+def _classes(classes: dict[int, int] | None) -> str:
+    if classes is None:
+        return "none"
+    counts = list(classes.values())
+    few = _counted({f"{label}:": count for label, count in classes.items()})
+    spread = f"{min(counts):,} to {max(counts):,} images each"
+    return f"{len(classes):,} ({few if len(classes) <= 2 * _SHOWN else spread})"
+
+
+def _in_units(size: int) -> str:
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= factor:
+            return f"{size / factor:.1f} {unit}"
+    return f"{size} bytes"
+
+
+def _plain(name: str) -> str:
+    """A name that any terminal and font can show: control characters and odd bytes are escaped."""
+    return name if name.isprintable() else name.encode("unicode_escape").decode()
+
+
+def _write_sheets(
+    out: Path,
+    inspection: Inspection,
+    duplicates: Duplicates,
+    settings: dict[str, Any],
+    shape: tuple[int, int],
+    seed: int | None,
+) -> None:
+    path = out if out.suffix.lower() == ".png" else out / "contact_sheet.png"
+    rows, columns = shape
+    count = min(rows * columns, len(inspection.good))
+    order = np.random.default_rng(seed).permutation(len(inspection.good)) if seed is not None else range(count)
+    tiles = [_tile(inspection, index, settings) for index in order[:count]]
+    which = f"{count:,} of {len(inspection.good):,} images"
+    _save(contact_sheet(tiles, columns, f"{_plain(inspection.files.root.name)}: {which}"), path)
+    pairs = _pairs(inspection, duplicates, rows * max(1, columns // 2))
+    if pairs:
+        title = f"{_plain(inspection.files.root.name)}: duplicates"
+        _save(pair_sheet(pairs, max(1, columns // 2), title), path.with_suffix(".duplicates.png"))
+
+
+def _save(page: Image.Image, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    page.save(path)
+    print(f"Wrote {path}")
+
+
+def _decoded(files: Files, image: Checked) -> Image.Image:
+    return decode(files.read(image.name))
+
+
+def _tile(inspection: Inspection, index: int, settings: dict[str, Any]) -> Image.Image:
+    """An image as the network would see it."""
+    image = _decoded(inspection.files, inspection.good[index].checked)
+    channels = settings["num_channels"] or len(image.getbands())
+    return to_pil(to_square(image, settings["resolution"], channels, settings["resize_filter"], settings["crop"]))
+
+
+def _pairs(inspection: Inspection, duplicates: Duplicates, most: int) -> list[Pair]:
+    """The first two of every group with equal pixels, then the nearest to the first of every group of near ones."""
+    pairs = [(group[0], group[1], len(group)) for group in duplicates.same_pixels]
+    hashes = np.array([image.perceptual for image in inspection.good], np.uint64)
+    for group in duplicates.near:
+        others = np.array(group[1:])
+        nearest = others[hamming(hashes[group[0]], hashes[others]).argmin()]
+        pairs.append((group[0], int(nearest), len(group)))
+    return [_pair(inspection, *pair) for pair in pairs[:most]]
+
+
+def _pair(inspection: Inspection, first: int, second: int, size: int) -> Pair:
+    both = inspection.good[first], inspection.good[second]
+    if both[0].pixels == both[1].pixels:
+        caption = "same file" if both[0].checked.sha256 == both[1].checked.sha256 else "same pixels"
+    else:
+        bits = (both[0].perceptual ^ both[1].perceptual).bit_count()
+        caption = f"near: {bits} of {HASH_BITS} bits differ"
+    images = [_decoded(inspection.files, image.checked) for image in both]
+    names = [_plain(image.checked.name) for image in both]
+    more = f", group of {size}" if size > 2 else ""
+    return Pair((images[0], images[1]), (names[0], names[1]), caption + more)
+
+
+def main(args: list[str]) -> None:
+    """Run the command with the words of the command line."""
+    parser = command_parser("inspect", run, skip={"data"})
+    parser.add_argument("data", nargs="?", help="Folder or zip of images, LMDB, or packed set.")
+    given = parser.parse_args(args).as_dict()
+    if given["data"] is None:
+        raise ValueError("inspect needs a folder or zip of images: 'dualgan inspect DATA'.")
+    run(**given)

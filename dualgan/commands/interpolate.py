@@ -1,0 +1,77 @@
+"""`dualgan interpolate`: walks between latents."""
+
+from itertools import pairwise
+from typing import Any
+
+from dualgan.checkpoints import load_generator
+from dualgan.commands.options import chosen_labels, command_parser, find_device, parse_seeds
+from dualgan.commands.outputs import png_path, write_study
+from dualgan.studies.interpolate import (
+    THRESHOLD,
+    LatentSpace,
+    check_paths,
+    draw_interpolation,
+    interpolate,
+    save_animation,
+)
+
+
+def run(
+    ckpt: str,
+    out: str,
+    seeds: str = "0-3",
+    steps: int = 9,
+    space: LatentSpace = "z",
+    linear: bool = False,
+    threshold: float = THRESHOLD,
+    frames: int = 33,
+    truncation_psi: float = 1.0,
+    label: int | None = None,
+    device: str = "auto",
+) -> None:
+    """Walk with the averaged generator from each seed to the next, and flag steps where the image jumps.
+
+    Args:
+        ckpt: Checkpoint of a run, for instance runs/clevr_demo/checkpoints/last.ckpt.
+        out: File that ends in .png; the scores go to the .json and an animation to the .gif beside it.
+        seeds: Two or more, as numbers and ranges such as 0-3 or 1,5,10-12.
+        steps: Images on every path, both ends included.
+        space: "z" walks great circles, "w" straight lines.
+        linear: Walk straight lines in z.
+        threshold: Steps whose score is higher are flagged; scores are mean absolute differences of pixel values from 0
+            to 1, and smaller with more steps.
+        frames: Frames of the animation on every path.
+        truncation_psi: 1 for none; smaller values trade variety for quality.
+        label: Class to generate, for a conditional generator; by default it comes from the seeds.
+        device: "auto", "cpu", "cuda", ...
+    """
+    path, numbers = png_path(out), parse_seeds(seeds)
+    check_paths(numbers, steps, space, linear, threshold)
+    if not 2 <= frames <= 256:
+        raise ValueError(f"frames {frames} is out of range: a path has 2 to 256 frames")
+    place = find_device(device)
+    generator = load_generator(ckpt).to(place)
+    chosen_labels(label, generator.num_classes, 1)  # complains before anything is generated
+    settings: dict[str, Any] = {
+        "linear": linear,
+        "threshold": threshold,
+        "label": label,
+        "truncation_psi": truncation_psi,
+    }
+    walked = interpolate(generator, numbers, steps, space, **settings)
+    for p, (first, last) in enumerate(pairwise(numbers)):
+        scores = " ".join(
+            f"{s:.3f}{'!' if jump else ''}" for s, jump in zip(walked.scores[p], walked.jumps[p], strict=True)
+        )
+        print(f"seed {first} to {last}: {scores}  largest over mean {walked.unevenness[p]:.2f}")
+    print(f"{int(walked.jumps.sum())} of {walked.jumps.size} steps are jumps (score above {threshold:g})")
+    write_study(draw_interpolation(walked), {"checkpoint": ckpt, **walked.as_dict()}, path)
+    save_animation(interpolate(generator, numbers, frames, space, **settings), path.with_suffix(".gif"))
+    print(f"Wrote {path.with_suffix('.gif')}")
+
+
+def main(args: list[str]) -> None:
+    """Run the command with the words of the command line."""
+    parser = command_parser("interpolate", run, skip={"linear"})
+    parser.add_argument("--linear", action="store_true", help="Walk straight lines in z.")
+    run(**parser.parse_args(args).as_dict())

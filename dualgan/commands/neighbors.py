@@ -1,0 +1,63 @@
+"""`dualgan neighbors`: the training images nearest to generated ones."""
+
+from dualgan.checkpoints import load_generator
+from dualgan.commands.data import find_data
+from dualgan.commands.options import chosen_labels, command_parser, find_device, parse_seeds
+from dualgan.commands.outputs import png_path, write_study
+from dualgan.metrics import find_extractor
+from dualgan.metrics.extractors import ExtractorName
+from dualgan.studies.neighbors import SPACES, Space, check_search, draw_neighbors, find_neighbors
+
+
+def run(
+    ckpt: str,
+    out: str,
+    data: str | None = None,
+    seeds: str = "0-7",
+    k: int = 5,
+    space: list[Space] | None = None,
+    extractor: ExtractorName = "auto",
+    weights: str | None = None,
+    truncation_psi: float = 1.0,
+    label: int | None = None,
+    device: str = "auto",
+) -> None:
+    """Find the training images nearest to the averaged generator's images of chosen seeds: has it memorised?
+
+    Args:
+        ckpt: Checkpoint of a run, for instance runs/clevr_demo/checkpoints/last.ckpt.
+        out: File that ends in .png; indices, names and distances go to the .json file beside it.
+        data: Training images: folder, zip, LMDB or packed set, or a config.yaml; by default those of the run's.
+        seeds: Numbers and ranges such as 0-7 or 1,5,10-12.
+        k: Neighbours per image and space.
+        space: "pixel", "perceptual" or both, the default.
+        extractor: Network of the perceptual space; "auto" takes Inception-v3 where its weights are.
+        weights: Weight file of the extractor.
+        truncation_psi: 1 for none; smaller values trade variety for quality.
+        label: Class to generate, for a conditional generator; by default each seed draws one.
+        device: "auto", "cpu", "cuda", ...
+    """
+    path, numbers, spaces = png_path(out), parse_seeds(seeds), space or list(SPACES)
+    if "perceptual" not in spaces and (extractor != "auto" or weights is not None):
+        raise ValueError("extractor and weights have no effect without the perceptual space: leave them out")
+    place = find_device(device)
+    generator = load_generator(ckpt).to(place)
+    labels = chosen_labels(label, generator.num_classes, len(numbers))
+    images = find_data(data, ckpt, generator)
+    network = find_extractor(extractor, weights) if "perceptual" in spaces else None
+    check_search(numbers, spaces, network)
+    found = find_neighbors(
+        generator, images, numbers, k, spaces, extractor=network, labels=labels, truncation_psi=truncation_psi
+    )
+    for name, nearest in found.spaces.items():
+        print(f"{name}: {nearest.distances.min():.4g} to {nearest.distances.max():.4g}, {nearest.measure}")
+    write_study(draw_neighbors(found), {"checkpoint": ckpt, **found.as_dict()}, path)
+
+
+def main(args: list[str]) -> None:
+    """Run the command with the words of the command line."""
+    parser = command_parser("neighbors", run, skip={"space"})
+    parser.add_argument(
+        "--space", nargs="+", choices=SPACES, metavar="SPACE", help="pixel, perceptual or both, the default."
+    )
+    run(**parser.parse_args(args).as_dict())

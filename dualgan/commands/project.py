@@ -1,0 +1,153 @@
+"""`dualgan project`: real images as one or several generators reconstruct them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.torch import save_file
+
+from dualgan.checkpoints import load_generator
+from dualgan.commands.data import find_data
+from dualgan.commands.options import command_parser, find_device, run_names
+from dualgan.commands.outputs import png_path, write_study
+from dualgan.data.decoding import decode, to_square
+from dualgan.data.image_files import reason
+from dualgan.figures import MAX_ROWS
+from dualgan.metrics import find_distance, reference_indices
+from dualgan.networks import Generator
+from dualgan.studies.neighbors import check_data, training_images
+from dualgan.studies.project import (
+    LatentSpace,
+    Projection,
+    check_search,
+    draw_projections,
+    project,
+)
+
+
+def run(
+    ckpt: list[str],
+    out: str,
+    images: list[str] | None = None,
+    data: str | None = None,
+    num: int | None = None,
+    steps: int = 500,
+    space: LatentSpace = "w",
+    noise: bool = False,
+    seed: int = 0,
+    weights: str | None = None,
+    device: str = "auto",
+) -> None:
+    """Search the latents whose images come nearest to real ones, with one checkpoint or several side by side.
+
+    Args:
+        ckpt: Checkpoints of runs of one resolution; each is a column of the figure.
+        out: File that ends in .png; distances go to the .json and latents to the .safetensors files beside it.
+        images: Files of real images; by default some of the data.
+        data: Folder, zip, LMDB or packed set, or a config.yaml; by default the data of the first checkpoint's run.
+        num: Number of images drawn from the data, 4 by default.
+        steps: Steps of the search per image.
+        space: "w" for one w in all layers, "w+" for one of its own in each.
+        noise: Also search the noise maps.
+        seed: Seed of the images that are drawn and of the search.
+        weights: VGG16's weight file, for LPIPS; by default that of torch hub's cache, and features of the embedded
+            EfficientNet-Lite0 where there is none.
+        device: "auto", "cpu", "cuda", ...
+    """
+    path, place = png_path(out), find_device(device)
+    check_search(steps, space)
+    if seed < 0:
+        raise ValueError(f"seed {seed} is negative: give 0 or more")
+    if images and (data is not None or num is not None):
+        raise ValueError("images were given, so that data and num have no effect: leave them out")
+    generators = {name: load_generator(file) for name, file in zip(run_names(ckpt), ckpt, strict=True)}
+    first = next(iter(generators.values()))
+    _check_alike(ckpt, list(generators.values()))
+    if images:
+        queries, names = _read(images, first), [Path(image).name for image in images]
+    else:
+        queries, names = _drawn(data, ckpt[0], first, 4 if num is None else num, seed)
+    distance = find_distance(weights)
+    found = {}
+    for name, generator in generators.items():
+        found[name] = project(generator.to(place), queries, distance, steps, space, optimize_noise=noise, seed=seed)
+        mean = f"pixel {found[name].pixel.mean():.4f}, perceptual {found[name].perceptual.mean():.4f}"
+        print(f"{name}: mean distance {mean} ({distance.name})")
+    settings = {"steps": steps, "space": space, "noise": noise, "seed": seed, "perceptual": distance.name}
+    numbers = settings | {"queries": names, "checkpoints": _distances(ckpt, found)}
+    write_study(draw_projections(queries, found, names, distance.name), numbers, path)
+    for number, projection in enumerate(found.values(), start=1):
+        _save_latents(projection, path.with_suffix(f".{number}.safetensors"), ckpt[number - 1], space)
+
+
+def _check_alike(ckpt: list[str], generators: list[Generator]) -> None:
+    first = generators[0]
+    for file, generator in zip(ckpt, generators, strict=True):
+        for name in ("resolution", "num_channels"):
+            mine, others = getattr(generator, name), getattr(first, name)
+            if mine != others:
+                raise ValueError(
+                    f"{file} has {name} {mine} and {ckpt[0]} {name} {others}: compare generators of equal images"
+                )
+
+
+def _read(files: list[str], generator: Generator) -> np.ndarray:
+    """Image files as the generator's training would see them, uint8 [N, H, W, C]."""
+    return np.stack([_read_one(Path(file), generator) for file in files])
+
+
+def _read_one(file: Path, generator: Generator) -> np.ndarray:
+    if not file.is_file():
+        raise ValueError(f"no image at {file}: pass files of images")
+    try:
+        image = decode(file.read_bytes())
+    except Exception as error:  # decoders raise many kinds for broken files
+        raise ValueError(f"{file} cannot be decoded ({reason(error)}): pass a whole image") from error
+    return to_square(image, generator.resolution, generator.num_channels, "lanczos")
+
+
+def _drawn(data: str | None, ckpt: str, generator: Generator, num: int, seed: int) -> tuple[np.ndarray, list[str]]:
+    """Some images of the data and their names."""
+    module = find_data(data, ckpt, generator)
+    check_data(module, generator)
+    dataset = training_images(module)
+    most = min(module.dataset_size, MAX_ROWS)
+    if not 1 <= num <= most:
+        raise ValueError(f"num {num} does not fit: draw 1 to {most} images")
+    positions = reference_indices(module.dataset_size, num, seed).tolist()
+    names = getattr(dataset.source, "names", None)
+    indices = dataset.chosen[positions].tolist()
+    shown = [f"image {index}" if names is None else str(names[index]) for index in indices]
+    return dataset.__getitems__(positions).images.numpy(), shown
+
+
+def _distances(ckpt: list[str], found: dict[str, Projection]) -> list[dict[str, Any]]:
+    return [
+        {"checkpoint": file, "pixel": one.pixel.tolist(), "perceptual": one.perceptual.tolist()}
+        for file, one in zip(ckpt, found.values(), strict=True)
+    ]
+
+
+def _save_latents(projection: Projection, path: Path, ckpt: str, space: str) -> None:
+    tensors = {"ws": projection.ws} | {f"noise.{name}": maps for name, maps in projection.noise.items()}
+    save_file(
+        {name: tensor.contiguous() for name, tensor in tensors.items()},
+        path,
+        metadata={"checkpoint": ckpt, "space": space},
+    )
+    print(f"Wrote {path}")
+
+
+def main(args: list[str]) -> None:
+    """Run the command with the words of the command line."""
+    parser = command_parser("project", run, skip={"ckpt", "images", "noise"})
+    parser.add_argument(
+        "--ckpt",
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="Checkpoints of runs of one resolution; each is a column of the figure.",
+    )
+    parser.add_argument("--images", nargs="+", metavar="FILE", help="Real images; by default some of the data.")
+    parser.add_argument("--noise", action="store_true", help="Also search the noise maps.")
+    run(**parser.parse_args(args).as_dict())

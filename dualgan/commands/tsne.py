@@ -1,0 +1,61 @@
+"""`dualgan tsne`: discriminator features of real and generated images."""
+
+from dualgan.checkpoints import load_discriminator, load_generator
+from dualgan.commands.data import find_data
+from dualgan.commands.options import command_parser, find_device, run_names
+from dualgan.commands.outputs import png_path, write_study
+from dualgan.studies.neighbors import check_data
+from dualgan.studies.tsne import PERPLEXITY, check_numbers, draw_features, require_tsne, study_features
+
+
+def run(
+    ckpt: list[str],
+    out: str,
+    data: str | None = None,
+    num: int = 2000,
+    points: int = 500,
+    perplexity: float = PERPLEXITY,
+    seed: int = 0,
+    device: str = "auto",
+) -> None:
+    """Draw each checkpoint's discriminator features of real and generated images, with their Frechet distance (FDDF).
+
+    Args:
+        ckpt: Checkpoints of runs on the same data; each is a panel of the figure.
+        out: File that ends in .png; FDDF and the points go to the .json file beside it.
+        data: Folder, zip, LMDB or packed set, or a config.yaml; by default the data of the first checkpoint's run.
+        num: Images of a kind for FDDF; compare numbers of equal counts only. The paper takes 50000.
+        points: Images of a kind in the t-SNE.
+        perplexity: Of t-SNE: how many neighbours count.
+        seed: Seed of the latents, of reference images and of t-SNE.
+        device: "auto", "cpu", "cuda", ...
+    """
+    path, place = png_path(out), find_device(device)
+    check_numbers(num, points, seed, perplexity)
+    require_tsne()
+    names = run_names(ckpt)
+    generators = [load_generator(file) for file in ckpt]
+    images = find_data(data, ckpt[0], generators[0])
+    for generator in generators:
+        check_data(images, generator)
+    studies = {}
+    for name, file, generator in zip(names, ckpt, generators, strict=True):
+        players = generator.to(place), load_discriminator(file).to(place)
+        studies[name] = study_features(*players, images, num, points, seed=seed, perplexity=perplexity)
+        print(f"{name}: FDDF {studies[name].fddf:.4f}")
+    settings = {"data_fingerprint": images.reference_set().fingerprint, "seed": seed, "perplexity": perplexity}
+    numbers = [{"checkpoint": file, **study.as_dict()} for file, study in zip(ckpt, studies.values(), strict=True)]
+    write_study(draw_features(studies), settings | {"checkpoints": numbers}, path)
+
+
+def main(args: list[str]) -> None:
+    """Run the command with the words of the command line."""
+    parser = command_parser("tsne", run, skip={"ckpt"})
+    parser.add_argument(
+        "--ckpt",
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="Checkpoints of runs on the same data; each is a panel of the figure.",
+    )
+    run(**parser.parse_args(args).as_dict())

@@ -1,0 +1,93 @@
+"""Plots of what runs have logged, over kimg."""
+
+import html
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import plotly.graph_objects as go
+from plotly.colors import qualitative
+
+from dualgan.comparison.pictures import spread
+from dualgan.comparison.runs import Run, finite
+
+MAX_POINTS = 2000
+SECTIONS = {
+    "Quality": ("metrics/",),
+    "Losses": ("loss/", "path_length/"),
+    "Contrast": ("contrast/", "logits/"),
+    "Gradients": ("gradient_norm/",),
+    "Other": ("",),
+}
+_ALARM = "train/non_finite"  # worth a plot only where it ever was not 0
+
+
+class Curve(NamedTuple):
+    """One plot.
+
+    Attributes:
+        column: Column of metrics.csv.
+        figure: The plot as plotly.js takes it: data, one trace per run, and layout.
+        positive: Whether all values are above 0, so that a logarithmic axis shows them.
+    """
+
+    column: str
+    figure: dict[str, Any]
+    positive: bool
+
+
+def color(position: int) -> str:
+    """Colour of a run by its position; they repeat after ten."""
+    colors: list[str] = qualitative.D3
+    return colors[position % len(colors)]
+
+
+def curves(runs: Sequence[Run]) -> dict[str, list[Curve]]:
+    """Plots of all columns that any run has numbers in, by section; sections without any are left out."""
+    columns = list(dict.fromkeys(name for run in runs for name in run.columns))
+    found: dict[str, list[Curve]] = {}
+    for section, prefixes in SECTIONS.items():
+        own = [name for name in columns if name.startswith(prefixes) and not _is_quiet(runs, name)]
+        columns = [name for name in columns if not name.startswith(prefixes)]
+        if made := [curve for name in own if (curve := _curve(runs, name)) is not None]:
+            found[section] = made
+    return found
+
+
+def _is_quiet(runs: Sequence[Run], column: str) -> bool:
+    return column == _ALARM and not any(value for run in runs for _, value in run.series(column))
+
+
+def _curve(runs: Sequence[Run], column: str) -> Curve | None:
+    figure, positive = go.Figure(), True
+    for position, run in enumerate(runs):
+        points = finite(run.series(column))
+        if not points:
+            continue
+        positive = positive and all(value > 0 for _, value in points)
+        points = spread(points, MAX_POINTS)
+        figure.add_scatter(
+            x=[kimg for kimg, _ in points],
+            y=[value for _, value in points],
+            name=html.escape(run.name),  # plotly shows names as HTML
+            meta=position,
+            mode="lines+markers" if len(points) < 30 else "lines",
+            line={"color": color(position), "width": 1.8},
+            hovertemplate="%{y:.5g}",
+        )
+    if not figure.data:
+        return None
+    figure.update_layout(
+        template="plotly_white",
+        title={"text": html.escape(column), "font": {"size": 14}, "x": 0.02},
+        xaxis={"title": "kimg", "hoverformat": ".7g"},
+        hovermode="x unified",
+        showlegend=False,
+        height=280,
+        margin={"l": 56, "r": 12, "t": 36, "b": 40},
+    )
+    return Curve(column, _plain(figure), positive)
+
+
+def _plain(figure: go.Figure) -> dict[str, Any]:
+    plain: dict[str, Any] = figure.to_plotly_json()
+    return plain

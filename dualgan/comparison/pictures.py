@@ -1,0 +1,87 @@
+"""Sample grids of a run, small enough to lie inside a page."""
+
+import base64
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from PIL import Image
+
+_NAME = re.compile(r"kimg_(\d+(?:\.\d+)?)\.png")
+_JPEG_QUALITY = 85
+
+T = TypeVar("T")
+
+
+class Picture(NamedTuple):
+    """A picture as a page holds it.
+
+    Attributes:
+        kimg: When it was made; None for real images.
+        uri: The picture itself, JPEG in a data URI.
+    """
+
+    kimg: float | None
+    uri: str
+
+
+class Samples(NamedTuple):
+    """Pictures of a run.
+
+    Attributes:
+        generated: Grids of samples, the earliest first.
+        real: Grid of real images; None where there is none.
+        found: Number of grids in the run's folder.
+        damaged: Files that are no pictures (yet).
+    """
+
+    generated: list[Picture]
+    real: Picture | None
+    found: int
+    damaged: list[str]
+
+
+def spread(items: Sequence[T], count: int) -> list[T]:
+    """At most `count` items at even distances, the first and the last among them; of a single one, the last."""
+    if count == 1:
+        return list(items[-1:])
+    if len(items) <= count:
+        return list(items)
+    return [items[round(k * (len(items) - 1) / (count - 1))] for k in range(count)]
+
+
+def read_samples(folder: Path, count: int, size: int) -> Samples:
+    """Read a run's samples/.
+
+    Args:
+        folder: The run's folder.
+        count: Most grids to take, 1 or more.
+        size: Longest side in pixels; larger pictures are reduced.
+    """
+    dated = sorted(
+        (float(match[1]), path) for path in (folder / "samples").glob("*.png") if (match := _NAME.fullmatch(path.name))
+    )
+    generated, damaged = [], []
+    for kimg, path in spread(dated, count):
+        uri = _data_uri(path, size)
+        if uri is None:
+            damaged.append(path.name)
+        else:
+            generated.append(Picture(kimg, uri))
+    real = _data_uri(folder / "samples" / "real.png", size)
+    return Samples(generated, None if real is None else Picture(None, real), len(dated), damaged)
+
+
+def _data_uri(path: Path, size: int) -> str | None:
+    """The picture as JPEG; None where there is none, or half of one."""
+    buffer = io.BytesIO()
+    try:
+        with Image.open(path) as image:
+            reduced = image.convert("RGB")
+            reduced.thumbnail((size, size), Image.Resampling.LANCZOS)
+            reduced.save(buffer, "JPEG", quality=_JPEG_QUALITY)
+    except (OSError, Image.DecompressionBombError):
+        return None
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

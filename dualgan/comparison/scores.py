@@ -1,0 +1,57 @@
+"""Last and best score of each metric of each run."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from dualgan.comparison.runs import Run, finite
+from dualgan.metric_names import SECTION, better
+
+
+class Score(NamedTuple):
+    """A metric of a run.
+
+    Attributes:
+        run: The run's name.
+        metric: Name of the metric.
+        last: Value of the last evaluation.
+        last_kimg: Where that was.
+        best: Smallest or largest value, after what the metric calls better; None where neither is.
+        best_kimg: Where that was first reached.
+    """
+
+    run: str
+    metric: str
+    last: float
+    last_kimg: float
+    best: float | None
+    best_kimg: float | None
+
+
+def metrics_of(run: Run) -> list[str]:
+    """Names of a run's metrics, without their section."""
+    return [name.removeprefix(SECTION) for name in run.columns if name.startswith(SECTION)]
+
+
+def all_metrics(runs: Sequence[Run]) -> list[str]:
+    """Names of the metrics of all runs, each once."""
+    return list(dict.fromkeys(name for run in runs for name in metrics_of(run)))
+
+
+def score(run: Run, metric: str) -> Score | None:
+    """Score of a run; None where it has no finite one."""
+    values = finite(run.series(SECTION + metric))
+    if not values:
+        return None
+    last_kimg, last = values[-1]
+    direction = better(metric)
+    if direction is None:
+        return Score(run.name, metric, last, last_kimg, None, None)
+    pick = min if direction == "lower" else max
+    best_kimg, best = pick(values, key=lambda pair: pair[1])
+    return Score(run.name, metric, last, last_kimg, best, best_kimg)
+
+
+def scores(runs: Sequence[Run]) -> list[Score]:
+    """All scores, metric by metric."""
+    found = (score(run, metric) for metric in all_metrics(runs) for run in runs)
+    return [entry for entry in found if entry is not None]

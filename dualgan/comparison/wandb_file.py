@@ -1,0 +1,71 @@
+"""The file that a W&B run leaves in its folder, offline or online: LevelDB's log format around protocol buffers."""
+
+import json
+import struct
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+_BLOCK = 32768  # records never cross the end of a block, their parts do
+_HEADER = 7  # of the file, and of each part: checksum, length, kind
+_WHOLE, _LAST = 1, 4
+
+
+def payloads(content: bytes) -> Iterator[bytes]:
+    """Records of a .wandb file; one that is cut off at the end is left out."""
+    position, data = _HEADER, b""
+    while position + _HEADER <= len(content):
+        if _BLOCK - position % _BLOCK < _HEADER:
+            position += _BLOCK - position % _BLOCK
+            continue
+        length, kind = struct.unpack("<HB", content[position + 4 : position + _HEADER])
+        part = content[position + _HEADER : position + _HEADER + length]
+        if len(part) < length or kind == 0:
+            return
+        data += part
+        position += _HEADER + length
+        if kind in (_WHOLE, _LAST):
+            yield data
+            data = b""
+
+
+def read_records(path: Path) -> Iterator[Any]:
+    """Protocol buffers `Record` of a .wandb file.
+
+    Raises:
+        ValueError: The file holds something else.
+    """
+    proto: Any = import_module("wandb.proto.wandb_internal_pb2")
+    decode_error = import_module("google.protobuf.message").DecodeError
+    for payload in payloads(path.read_bytes()):
+        record = proto.Record()
+        try:
+            record.ParseFromString(payload)
+        except decode_error as error:
+            raise ValueError(f"'{path}' is no file of W&B, or it is damaged") from error
+        yield record
+
+
+def key_of(item: Any) -> str:
+    """Name of a logged value."""
+    return item.key or "/".join(item.nested_key)
+
+
+def history(path: Path) -> Iterator[dict[str, Any]]:
+    """What each call of W&B's log function gave, by name."""
+    for record in read_records(path):
+        if record.HasField("history"):
+            yield {key_of(item): json.loads(item.value_json) for item in record.history.item}
+
+
+def last_logged(folder: Path, name: str) -> float | None:
+    """The last value of one name in a run's wandb folder, the newest session first; None where there is none."""
+    for path in sorted(folder.glob("*run-*/run-*.wandb"), key=lambda path: path.stat().st_mtime, reverse=True):
+        try:
+            values = [row[name] for row in history(path) if name in row]
+        except ValueError:
+            continue
+        if values and isinstance(values[-1], int | float):
+            return float(values[-1])
+    return None

@@ -1,0 +1,40 @@
+"""What all matplotlib figures share. They are objects of their own, not pyplot's: nothing global, nothing to close."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:  # matplotlib takes half a second to import: only who draws waits for it
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DPI = 120
+MAX_ROWS = 32  # a picture of some ten thousand pixels in height; viewers and Agg give up soon after
+
+
+def render(figure: "Figure") -> np.ndarray:
+    """A figure as uint8 image [H, W, 3]."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()  # type: ignore[no-untyped-call]
+
+
+def as_rgb(image_HWC: np.ndarray) -> np.ndarray:
+    """A gray image becomes a colour image."""
+    return np.broadcast_to(image_HWC, (*image_HWC.shape[:2], 3))
+
+
+def frame(axes: "Axes", colour: str, width: float) -> None:
+    """Replace an image's ticks by a frame."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set(edgecolor=colour, linewidth=width)
+
+
+def show(axes: "Axes", image_HWC: np.ndarray, colour: str = "#808080", width: float = 0.5) -> None:
+    """Draw a uint8 image [H, W, 1 or 3] in a frame."""
+    axes.imshow(as_rgb(image_HWC))
+    frame(axes, colour, width)

@@ -1,0 +1,173 @@
+"""How far a discriminator parts real from generated images: t-SNE of its features, and FDDF (main paper, Fig. 3)."""
+
+# N images of a kind, M points of a kind, D features
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from dualgan.data.base import ImageDataModule
+from dualgan.figures import DPI
+from dualgan.metrics import discriminator_features, reference_indices
+from dualgan.metrics.functional import frechet_distance
+from dualgan.networks import Discriminator, Generator
+from dualgan.sampling import generate
+from dualgan.studies.neighbors import check_data, training_images
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BATCH = 32  # part of the result: minibatch statistics see it
+PERPLEXITY = 30.0
+SEEDS_PER_RUN = 2**20  # study seed s owns the image seeds from s * 2**20 on
+REAL, FAKE = "#202020", "#1a9a3a"
+PANEL = 4.0  # inches
+
+
+@dataclass(frozen=True)
+class FeatureStudy:
+    """What a discriminator sees in real and generated images.
+
+    Attributes:
+        real: Features of real images, float32 [N, D].
+        fake: Features of generated images, float32 [N, D].
+        fddf: Frechet distance between them.
+        real_points: t-SNE of the first M real ones, float32 [M, 2].
+        fake_points: t-SNE of the first M generated ones, together with the real ones; float32 [M, 2].
+    """
+
+    real: Tensor
+    fake: Tensor
+    fddf: float
+    real_points: np.ndarray
+    fake_points: np.ndarray
+
+    def as_dict(self) -> dict[str, Any]:
+        """FDDF and the points as plain data."""
+        points = {"real": self.real_points.tolist(), "generated": self.fake_points.tolist()}
+        return {"fddf": self.fddf, "num": len(self.real), "points": points}
+
+
+def study_features(
+    generator: Generator,
+    discriminator: Discriminator,
+    data: ImageDataModule,
+    num: int = 2000,
+    points: int = 500,
+    *,
+    seed: int = 0,
+    perplexity: float = PERPLEXITY,
+) -> FeatureStudy:
+    """Compare the discriminator's last hidden features of real and of generated images.
+
+    A discriminator with reference attention sees real and generated images beside the same list of real images, which
+    is drawn by `seed` and the same for every checkpoint.
+
+    Args:
+        generator: Usually the one that the discriminator was trained against; on the discriminator's device.
+        discriminator: D.
+        data: Real images; `data.reference` says which of them metrics use.
+        num: Images of a kind for FDDF, 2 or more. The paper takes 50,000.
+        points: Images of a kind in the t-SNE, 2 to `num`.
+        seed: Of the latents, of the references and of t-SNE, 0 to 4095.
+        perplexity: Of t-SNE, above 0 and below the number of all its points.
+
+    Raises:
+        ValueError: The data or the numbers do not fit, or scikit-learn is not installed.
+    """
+    check_numbers(num, points, seed, perplexity)
+    require_tsne()
+    check_data(data, generator)
+    reference_set = data.reference_set()
+    if num > reference_set.dataset_size:
+        raise ValueError(f"num {num} is above the {reference_set.dataset_size} real images: give at most as many")
+    references = _references(data, num, seed) if discriminator.takes_reference else None
+    seeds = range(seed * SEEDS_PER_RUN, seed * SEEDS_PER_RUN + num)
+    real_batches = (batch.images for batch in reference_set.reference_dataloader(num, BATCH))
+    real, fake = (
+        discriminator_features(discriminator, _shown(batches, name, num), references=references)
+        for name, batches in (("Real", real_batches), ("Generated", generate(generator, seeds, batch_size=BATCH)))
+    )
+    embedded = tsne(torch.cat([real[:points], fake[:points]]), seed, perplexity)
+    return FeatureStudy(real, fake, float(frechet_distance(real, fake)), embedded[:points], embedded[points:])
+
+
+def check_numbers(num: int, points: int, seed: int, perplexity: float) -> None:
+    """Refuse numbers that do not go together.
+
+    Raises:
+        ValueError: See `study_features`.
+    """
+    if not 2 <= num <= SEEDS_PER_RUN:
+        raise ValueError(f"num {num} is out of range: expected 2 to {SEEDS_PER_RUN} images of a kind")
+    if not 2 <= points <= num:
+        raise ValueError(f"points {points} is out of range: of {num} images, 2 to {num} can be drawn")
+    if not 0 <= seed < 2**32 // SEEDS_PER_RUN:
+        raise ValueError(f"seed {seed} is out of range: expected 0 to {2**32 // SEEDS_PER_RUN - 1}")
+    if not 0 < perplexity < 2 * points:
+        raise ValueError(f"perplexity {perplexity:g} is out of range: expected above 0 and below {2 * points} points")
+
+
+def require_tsne() -> None:
+    """See whether t-SNE can be computed here.
+
+    Raises:
+        ValueError: scikit-learn is not installed.
+    """
+    try:
+        import sklearn.manifold  # noqa: F401
+    except ImportError as error:
+        raise ValueError(
+            "t-SNE needs scikit-learn: run 'pip install scikit-learn', or install dualgan with its extra 'studies'"
+        ) from error
+
+
+def tsne(features: Tensor, seed: int, perplexity: float = PERPLEXITY) -> np.ndarray:
+    """Features [M, D] on a plane, float32 [M, 2]; the same for a seed on one machine."""
+    from sklearn.manifold import TSNE
+
+    embedding = TSNE(n_components=2, perplexity=perplexity, init="pca", random_state=seed)
+    points: np.ndarray = embedding.fit_transform(features.numpy()).astype(np.float32)
+    return points
+
+
+def _references(data: ImageDataModule, num: int, seed: int) -> Tensor:
+    """Real images to be seen beside: uint8 [at most num, H, W, C]."""
+    dataset = training_images(data)
+    count = min(num, len(dataset.chosen))
+    positions = reference_indices(len(dataset.chosen), count, seed).tolist()
+    return dataset.__getitems__(positions).images
+
+
+def _shown(batches: Iterable[Tensor], name: str, num: int) -> Iterable[Tensor]:
+    """Batches with a progress bar where someone watches."""
+    with tqdm(total=num, desc=name, unit="image", disable=None, leave=False) as bar:
+        for batch in batches:
+            yield batch
+            bar.update(len(batch))
+
+
+def draw_features(studies: dict[str, FeatureStudy]) -> "Figure":
+    """One panel per discriminator: its features of real and generated images on a plane, with FDDF.
+
+    Every panel has a plane of its own: features of different networks share no coordinates.
+
+    Args:
+        studies: By the name of the checkpoint, in the order of the panels.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(len(studies) * PANEL, PANEL + 0.3), dpi=DPI, layout="constrained")
+    for axes, (name, study) in zip(figure.subplots(1, len(studies), squeeze=False)[0], studies.items(), strict=True):
+        for kind, colour, points in (("real", REAL, study.real_points), ("generated", FAKE, study.fake_points)):
+            axes.scatter(*points.T, s=8, color=colour, alpha=0.6, linewidths=0, label=kind)
+        axes.set_title(name, fontsize=10)
+        axes.legend(title=f"FDDF {study.fddf:.4g}", fontsize=8, title_fontsize=9, markerscale=2)
+        axes.set_xticks([])
+        axes.set_yticks([])
+    return figure

@@ -1,0 +1,190 @@
+"""`dualgan samples`, `neighbors`, `interpolate`, `project` and `tsne` on a run that was trained."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.torch import load_file
+
+from dualgan.checkpoints import load_discriminator, load_generator
+from dualgan.commands.data import data_of_config, find_data
+from dualgan.commands.options import run_names
+from dualgan.data import ImageFolder, SyntheticCLEVR
+from tests.conftest import RunCLI
+
+Run = Callable[[], Path]
+STUDIES = ("samples", "neighbors", "interpolate", "project", "tsne")
+
+
+def pixels(path: str) -> np.ndarray:
+    with Image.open(path) as opened:
+        return np.asarray(opened)
+
+
+@pytest.fixture
+def ckpt(finished_run: Run, caches: None) -> Path:
+    return finished_run() / "checkpoints" / "last.ckpt"
+
+
+def test_samples(ckpt: Path, run_cli: RunCLI) -> None:
+    run_cli.succeeds("samples", "--ckpt", ckpt, "--rows", 2, "--columns", 3, "--out", "new/sheet.png")
+    assert pixels("new/sheet.png").shape == (16, 24, 3)
+    out = run_cli.succeeds("samples", "--ckpt", ckpt, "--truncation_psi", 0, 1, "--columns", 3, "--out", "psi.png")
+    assert "2 rows of 3 images" in out
+    assert (pixels("psi.png")[8:] == pixels("new/sheet.png")[:8]).all()
+
+
+def test_neighbors_of_the_runs_own_data(ckpt: Path, run_cli: RunCLI) -> None:
+    words = ("--seeds", "0-1", "--k", 3, "--out", "near.png")
+    out = run_cli.succeeds("neighbors", "--ckpt", ckpt, *words)
+    assert "efficientnet_lite0" in out
+    report = json.loads(Path("near.json").read_text())
+    assert report["num_searched"] == 16
+    assert report["spaces"].keys() == {"pixel", "perceptual"}
+    for space in report["spaces"].values():
+        assert [len(row["nearest"]) for row in space["neighbors"]] == [3, 3]
+    run_cli.succeeds("neighbors", "--ckpt", ckpt, *words[:-1], "again.png", "--space", "pixel")
+    again = json.loads(Path("again.json").read_text())
+    assert again["spaces"] == {"pixel": report["spaces"]["pixel"]}
+
+
+def test_interpolate(ckpt: Path, run_cli: RunCLI) -> None:
+    words = ("--seeds", "0,1", "--steps", 4, "--frames", 5, "--linear", "--threshold", 0, "--out", "walk.png")
+    out = run_cli.succeeds("interpolate", "--ckpt", ckpt, *words)
+    (path,) = json.loads(Path("walk.json").read_text())["paths"]
+    assert len(path["scores"]) == 3
+    assert f"{len(path['jumps'])} of 3 steps are jumps" in out
+    with Image.open("walk.gif") as gif:
+        assert gif.n_frames <= 8  # type: ignore[attr-defined]  # equal frames are joined
+    assert pixels("walk.png").ndim == 3
+
+
+def test_project_with_two_checkpoints(ckpt: Path, run_cli: RunCLI) -> None:
+    shutil.copy(ckpt, "other.ckpt")
+    words = ("--num", 2, "--steps", 2, "--space", "w+", "--noise", "--out", "drawn.png")
+    run_cli.succeeds("project", "--ckpt", ckpt, "other.ckpt", *words)
+    report = json.loads(Path("drawn.json").read_text())
+    assert [len(one["pixel"]) for one in report["checkpoints"]] == [2, 2]
+    assert report["checkpoints"][0]["pixel"] == report["checkpoints"][1]["pixel"]
+    G = load_generator(ckpt)
+    latents = load_file("drawn.1.safetensors")
+    assert latents["ws"].shape == (2, G.num_ws, G.w_dim)
+    assert latents["noise.b8.conv1.noise_const"].shape == (2, 8, 8)
+    assert Path("drawn.2.safetensors").is_file()
+
+
+def test_project_of_files(ckpt: Path, run_cli: RunCLI, photographs: Path) -> None:
+    files = sorted(photographs.iterdir())[:2]
+    run_cli.succeeds("project", "--ckpt", ckpt, "--images", *files, "--steps", 1, "--out", "drawn.png")
+    assert json.loads(Path("drawn.json").read_text())["queries"] == [file.name for file in files]
+
+
+def test_tsne(ckpt: Path, run_cli: RunCLI) -> None:
+    words = ("--num", 8, "--points", 4, "--perplexity", 2, "--out", "plane.png")
+    out = run_cli.succeeds("tsne", "--ckpt", ckpt, *words)
+    (one,) = json.loads(Path("plane.json").read_text())["checkpoints"]
+    assert f"FDDF {one['fddf']:.4f}" in out
+    assert np.shape(one["points"]["real"]) == np.shape(one["points"]["generated"]) == (4, 2)
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_mistakes_that_all_refuse_before_any_file(study: str, ckpt: Path, run_cli: RunCLI) -> None:
+    assert "nowhere.ckpt" in run_cli.fails(study, "--ckpt", "nowhere.ckpt", "--out", "out.png")
+    assert ".png" in run_cli.fails(study, "--ckpt", ckpt, "--out", "out.jpg")
+    assert "abacus" in run_cli.fails(study, "--ckpt", ckpt, "--out", "out.png", "--device", "abacus")
+    assert not list(Path().glob("out*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("samples --rows 2 --truncation_psi 0 1", "row per value"),
+        ("samples --label 1", "no classes"),
+        ("neighbors --k 17", "k 17 does not fit a training set of 16"),
+        ("neighbors --space sound", "pixel"),
+        ("neighbors --space pixel --extractor efficientnet_lite0", "no effect"),
+        ("neighbors --data nowhere", "nowhere"),
+        ("neighbors --data nowhere.yaml", "nowhere.yaml"),
+        ("interpolate --seeds 3", "1 seeds"),
+        ("interpolate --space w --linear", "no effect in w"),
+        ("interpolate --frames 1", "frames 1"),
+        ("project --num 17", "draw 1 to 16"),
+        ("project --images no.png", "no.png"),
+        ("project --images no.png --num 2", "no effect"),
+        ("project --steps 0", "steps 0"),
+        ("project --seed=-1", "seed -1"),
+        ("tsne --num 17 --points 4 --perplexity 2", "num 17 is above the 16"),
+        ("tsne --points 1", "points 1"),
+    ],
+)
+def test_bad_settings(words: str, expected: str, ckpt: Path, run_cli: RunCLI) -> None:
+    study, *others = words.split()
+    assert expected in run_cli.fails(study, "--ckpt", ckpt, "--out", "out.png", *others)
+    assert not list(Path().glob("out*"))
+
+
+def test_data_of_another_size(ckpt: Path, run_cli: RunCLI) -> None:
+    section = {"class_path": "SyntheticCLEVR", "init_args": {"resolution": 16, "num_images": 2, "num_renderers": 1}}
+    Path("other.yaml").write_text(json.dumps({"data": section}))
+    for study in ("neighbors", "project", "tsne"):
+        error = run_cli.fails(study, "--ckpt", ckpt, "--data", "other.yaml", "--out", "out.png")
+        assert "resolution 16, and the generator resolution 8" in error
+
+
+def test_damaged_image(ckpt: Path, run_cli: RunCLI) -> None:
+    Path("bad.png").write_bytes(b"no image")
+    assert "bad.png cannot be decoded" in run_cli.fails(
+        "project", "--ckpt", ckpt, "--images", "bad.png", "--out", "out.png"
+    )
+
+
+def test_checkpoint_twice(ckpt: Path, run_cli: RunCLI) -> None:
+    assert "given twice" in run_cli.fails("tsne", "--ckpt", ckpt, ckpt, "--out", "out.png")
+
+
+def test_where_data_is_found(ckpt: Path, photographs: Path, in_empty_folder: Path) -> None:
+    G = load_generator(ckpt)
+    own = find_data(None, str(ckpt), G)
+    assert isinstance(own, SyntheticCLEVR)
+    assert own.num_images == 16
+    folder = find_data(str(photographs), str(ckpt), G)
+    assert isinstance(folder, ImageFolder)
+    assert (folder.resolution, folder.num_channels) == (8, 3)
+    shutil.copy(ckpt, "alone.ckpt")
+    with pytest.raises(ValueError, match="--data"):
+        find_data(None, "alone.ckpt", G)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("model: {}", "no data section"),
+        ("data: [", "not a configuration"),
+        ("data: {class_path: Landscapes}", "Landscapes"),
+        ("data: {class_path: SyntheticCLEVR, init_args: {num_image: 3}}", "num_image"),
+        ("data: {class_path: SyntheticCLEVR, init_args: {num_images: 0}}", "num_images"),
+    ],
+)
+def test_bad_configurations(text: str, expected: str, in_empty_folder: Path) -> None:
+    Path("wrong.yaml").write_text(text)
+    with pytest.raises(ValueError, match=expected) as caught:
+        data_of_config(Path("wrong.yaml"))
+    assert "wrong.yaml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_names_of_runs() -> None:
+    assert run_names(["runs/a/checkpoints/last.ckpt", "b.ckpt"]) == ["a", "b"]
+    assert run_names(["a/checkpoints/last.ckpt", "a/checkpoints/best.ckpt"]) == ["a/last", "a/best"]
+    assert len(set(run_names(["x/a.ckpt", "y/a.ckpt"]))) == 2
+
+
+def test_discriminator_of_a_checkpoint(ckpt: Path) -> None:
+    D = load_discriminator(ckpt)
+    assert D.resolution == 8
+    assert not D.training
+    assert not any(parameter.requires_grad for parameter in D.parameters())

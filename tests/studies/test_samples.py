@@ -1,0 +1,42 @@
+"""Sheets of samples."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from dualgan.networks import StyleGAN2Generator
+from dualgan.sampling import generate
+from dualgan.studies.samples import sample_sheet, truncation_sheet
+
+Make = Callable[..., StyleGAN2Generator]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_seeds_are_in_reading_order(channels: int, make_generator: Make) -> None:
+    G = make_generator(channels)
+    sheet = sample_sheet(G, 2, 3, seed=5)
+    assert sheet.shape == (16, 24, channels)
+    tiles = sheet.reshape(2, 8, 3, 8, channels).swapaxes(1, 2).reshape(6, 8, 8, channels)
+    expected = torch.cat(list(generate(G, range(5, 11)))).numpy()
+    assert np.abs(tiles.astype(int) - expected).max() <= 1
+
+
+def test_rows_of_truncations_share_their_seeds(make_generator: Make) -> None:
+    G = make_generator(num_classes=3)
+    sheet = truncation_sheet(G, [0.0, 0.5, 1.0], 4, label=2)
+    mean, half, full = sheet.reshape(3, 8, 4, 8, 3).swapaxes(1, 2)
+    assert (mean == mean[0]).all()
+    assert (full == sample_sheet(G, 1, 4, label=2).reshape(8, 4, 8, 3).swapaxes(0, 1)).all()
+    assert (half != full).any()
+    assert (full != sample_sheet(G, 1, 4, label=0).reshape(8, 4, 8, 3).swapaxes(0, 1)).any()
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "seed", "expected"),
+    [(0, 3, 0, "rows 0"), (3, 0, 0, "columns 0"), (1, 1, -1, "seed -1"), (101, 100, 0, "10000")],
+)
+def test_sheets_that_cannot_be(rows: int, columns: int, seed: int, expected: str, make_generator: Make) -> None:
+    with pytest.raises(ValueError, match=expected):
+        sample_sheet(make_generator(), rows, columns, seed=seed)
