@@ -153,7 +153,7 @@ def command(*words: object) -> list[str]:
 def test_killed_and_on_two_processes_it_ends_with_the_numbers_of_one(
     run_cli: RunCLI, checkpoint: Callable[..., Path]
 ) -> None:
-    words = ("--ckpt", checkpoint(), "--data", photos("real"), "--num_fake", 384, "--batch_size", 16)
+    words = ("--ckpt", checkpoint(), "--data", photos("real"), "--num_fake", 192, "--batch_size", 16)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command(*words, "--out", "a.json"), env=environment, stderr=subprocess.DEVNULL) as killed:
         while not list(Path("a.json.work").rglob("[0-9]*.safetensors")):
@@ -163,7 +163,7 @@ def test_killed_and_on_two_processes_it_ends_with_the_numbers_of_one(
     assert not Path("a.json").exists()
     more = ("--devices", 2, "--out", "a.json")
     done = subprocess.run(command(*words, *more), env=environment, capture_output=True, text=True, check=True)
-    assert "of 384 generated images have been measured already" in done.stdout
+    assert "of 192 generated images have been measured already" in done.stdout
     assert "img/s" not in done.stderr  # no bar where nobody watches
     assert not Path("a.json.work").exists()
     torch.set_num_threads(1)
