@@ -143,7 +143,18 @@ class Reached:
         {"labels": []},
         [1],
     ],
-    ids=repr,
+    ids=(
+        "call",
+        "inner call",
+        "object array",
+        "floats",
+        "short rows",
+        "more rows than labels",
+        "class 10",
+        "text",
+        "no data",
+        "list",
+    ),
 )
 def test_other_pickles_are_refused_and_never_run(content: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = official(tmp_path, "python folder")
