@@ -10,7 +10,7 @@ from dualgan.lightning_cli import DualGANCLI, Parser
 from dualgan.version import __version__
 from tests.conftest import RunCLI
 
-VERBS = ("fit", "validate", "test", "predict", "generate", "attention")
+VERBS = ("fit", "validate", "test", "predict", "generate", "attention", "weights")
 OURS = (
     "model.",
     "data",
