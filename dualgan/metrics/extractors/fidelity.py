@@ -42,8 +42,8 @@ class InceptionV3(FidelityExtractor):
     Args:
         weights: file in torch-fidelity's format; None means its place in the cache of torch hub.
         download: fetch the file into the cache if it is not there. Without it the network is never touched.
-        fast: work in a memory layout and, on the CPU, in batches that suit the machine better. Features then differ from
-            torch-fidelity's in the last bits.
+        fast: work in a memory layout and, on the CPU, in batches that suit the machine better. Features then differ
+            from torch-fidelity's in the last bits.
 
     Raises:
         ValueError: the file is missing or holds something else.
