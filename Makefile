@@ -7,7 +7,7 @@ PIP_ARGS   ?=
 DEMO       ?= configs/clevr_demo.yaml
 DEMO_ARGS  ?=
 DEMO_RUN   ?= runs/clevr_demo
-PYTEST_ARGS ?=
+PYTEST_ARGS ?= -n logical --maxprocesses 4
 BENCH      ?= $(sort $(wildcard benchmarks/[a-z]*.py))
 BENCH_ARGS ?=
 WHEEL_ARGS ?=
@@ -49,7 +49,7 @@ demo: setup  ## train a small dual contrastive GAN on rendered scenes; goes on w
 	$(BIN)/dualgan fit --config $(DEMO) $(if $(wildcard $(DEMO_RUN)/checkpoints/last.ckpt),--ckpt_path last) $(DEMO_ARGS)
 
 test: setup lint  ## lint, then run the tests
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: lint-format lint-ruff lint-types  ## check format, style and types (the pre-commit hooks run the same three)
 

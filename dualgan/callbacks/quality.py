@@ -145,7 +145,8 @@ class Quality(Callback):
         """Keep the numbers with where they come from."""
         if not trainer.is_global_zero:
             return
-        append_to_history(run_folder(trainer), str(trainer.state.fn), kimg, scores)
+        assert trainer.state.fn is not None
+        append_to_history(run_folder(trainer), trainer.state.fn.value, kimg, scores)
 
     def _evaluate(self, trainer: Trainer, gan: GAN) -> Evaluation:
         assert self.extractor is not None

@@ -191,6 +191,7 @@ class Comparison:
             "extractor": self.extractor.name,
             "extractor_size": getattr(self.extractor, "size", None),
             "weight_hash": self.extractor.weight_hash,
+            "extractor_identity": self.extractor.identity,
             **parameters(self.metrics, self._subset_size(num_fake)),
             "dualgan_version": __version__,
             "torch_version": str(torch.__version__),

@@ -50,8 +50,8 @@ class WeightFile:
             return "It comes with the installation: install dualgan again."
         return (
             f"Run 'dualgan weights --download {self.name}'; or, without a network here, download {self.file} elsewhere "
-            f"from {self.url} and put it into {str(self.path.parent)!r}, or name the file where weights are asked for "
-            "(in Python: weights=PATH)."
+            f"from {self.url} and put it into {str(self.path.parent)!r}, or name the file "
+            "(--quality.weights PATH in a training, --extractor_weights PATH otherwise, weights=PATH in Python)."
         )
 
 

@@ -85,5 +85,5 @@ def test_bad_input_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         return found(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ValueError, match=r"pip install 'dualgan\[separability\]'"):
+    with pytest.raises(ValueError, match=r"pip install 'dualgan\[studies\]'"):
         separability(x, x)
