@@ -9,6 +9,8 @@ from dualgan.comparison.scores import metrics_of
 
 MISSING = "—"
 
+_VERSIONS = ("dualgan_version", "torch_version")  # the page shows them; they are no part of a protocol
+
 
 def flatten(value: Any, name: str = "") -> dict[str, Any]:
     """Leaves of nested mappings by their dotted names; lists are leaves."""
@@ -77,7 +79,8 @@ def _between(runs: Sequence[Run]) -> list[str]:
 
 def _protocol(run: Run) -> dict[str, Any]:
     resolution = setting(run.config, "data", "init_args", "resolution")
-    return ({} if resolution is None else {"resolution": resolution}) | run.provenance
+    protocol = {name: value for name, value in run.provenance.items() if name not in _VERSIONS}
+    return ({} if resolution is None else {"resolution": resolution}) | protocol
 
 
 def _listed(runs: Sequence[Run], texts: Sequence[str]) -> str:
