@@ -106,6 +106,7 @@ def test_provenance_says_where_the_numbers_come_from(tmp_path: Path) -> None:
     assert result.provenance == {
         "real_fingerprint": "photos-1", "real_size": 90, "num_real": 50, "num_fake": 40, "resize_filter": "box",
         "extractor": "tiny", "extractor_size": None, "weight_hash": "0123456789abcdef", "ema": True,
+        "extractor_identity": "tiny 0123456789abcdef",
         "truncation_psi": 0.7, "noise_mode": "const", "seed": 1, "kernel_subset_size": 40, "kernel_num_subsets": 100,
         "crop": None, "dualgan_version": __version__, "torch_version": str(torch.__version__),
     }  # fmt: skip
