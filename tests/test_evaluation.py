@@ -306,3 +306,14 @@ def test_two_ranks_equal_one_process(tmp_path: Path) -> None:
         assert provenance == single.provenance
         seen.append(images)
     assert seen == [64 + 64, 26 + 6]  # chunks are of 64 images; each rank has one of the real and one of the fake ones
+
+
+def test_inception_score_without_classes_is_refused_before_any_image(tmp_path: Path) -> None:
+    def never(images: int) -> None:
+        raise AssertionError("an image was measured")
+
+    with pytest.raises(ValueError, match="has no classes, and so no inception score"):
+        evaluate(
+            TinyGenerator(), Photos(), TinyExtractor(), num_fake=40, metrics=["inception_score"],
+            cache_dir=tmp_path, progress=never,
+        )  # fmt: skip

@@ -1,11 +1,12 @@
 """The real images that a command looks at: those of a path, or those that a checkpoint's run was trained on."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
 from dualgan.data import ImageDataModule, ImageFolder
+from dualgan.data.packed import is_packed, open_packed
 from dualgan.networks.base import Network
 from dualgan.parsing import ParagraphParser, explain
 
@@ -27,8 +28,20 @@ def find_data(data: str | None, ckpt: str, network: Network) -> ImageDataModule:
     if Path(data).suffix in (".yaml", ".yml"):
         return data_of_config(Path(data))
     resolution, num_channels = (getattr(network, name) for name in ("resolution", "num_channels"))
-    channels: Literal[1, 3] = 1 if num_channels == 1 else 3
-    return ImageFolder(data, resolution=resolution, num_channels=channels)
+    reading = {"resolution": resolution} | packed_as(data)
+    return ImageFolder(data, num_channels=1 if num_channels == 1 else 3, **reading)
+
+
+def packed_as(place: str) -> dict[str, Any]:
+    """How the images of a packed set were prepared, for reading them back; nothing for other places.
+
+    Raises:
+        ValueError: The packed set cannot be opened.
+    """
+    if not is_packed(place):
+        return {}
+    images = open_packed(place)
+    return {"resolution": images.resolution, "resize_filter": images.resize_filter, "crop": images.crop}
 
 
 def data_of_config(path: Path) -> ImageDataModule:

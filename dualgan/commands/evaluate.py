@@ -127,15 +127,19 @@ def run(
     kinds = _kinds(metrics, fake)
     if batch_size < 1:
         raise ValueError(f"batch_size {batch_size} is too small: give 1 or more")
+    for name, number in (("num_fake", num_fake), ("num_real", num_real)):
+        if number is not None and number < 2:
+            raise ValueError(f"{name} {number} is out of range: metrics need 2 images or more")
     reading = {"resolution": resolution, "resize_filter": resize_filter, "crop": crop}
     given = {name: value for name, value in reading.items() if value is not None}
     options = RealImagesOptions(parse, data, config, data_words, given)
     subject = _subject(ckpt, fake, weights == "ema", resolution)
     section = options.section(subject.resolution, _config_of(subject.run_dir))
     _check_real(open_images(section), section["init_args"]["resolution"], subject)
+    count = (subject.count or 50_000) if num_fake is None else num_fake
     path = Path(out) if out else (subject.run_dir or Path()) / "metrics.json"
     job = Job(
-        ckpt, subject.section, section, kinds, num_fake or subject.count or 50_000, num_real, weights == "ema",
+        ckpt, subject.section, section, kinds, count, num_real, weights == "ema",
         truncation_psi, noise_mode, seed, extractor, extractor_weights, batch_size,
         path.with_name(f"{path.name}.work"), subject.identity,
     )  # fmt: skip

@@ -8,13 +8,12 @@ from typing import Any
 
 from jsonargparse import Namespace
 
+from dualgan.commands.data import packed_as
 from dualgan.commands.measuring import DataSection
 from dualgan.data import ImageDataModule
 from dualgan.data.cache import cache_root
 from dualgan.data.image_files import check_files, open_files
 from dualgan.data.lmdb_files import LMDBFiles
-from dualgan.data.packed import is_packed, open_packed
-from dualgan.data.packed.images import PackedImages
 
 Parse = Callable[[list[str]], Namespace]
 
@@ -65,9 +64,7 @@ class RealImagesOptions:
     def _of_data(self, data: str, resolution: int) -> list[str]:
         if data in ImageDataModule.registry:
             return ["--data", data]
-        reading = {"resolution": resolution}
-        if is_packed(data):
-            reading |= _packed_as(open_packed(data))
+        reading = {"resolution": resolution} | packed_as(data)
         words = [word for name, value in reading.items() for word in (f"--data.{name}", str(value))]
         return ["--data", "ImageFolder", f"--data.root={data}", *words]
 
@@ -82,22 +79,14 @@ def fake_section(place: str, resolution: int | None) -> DataSection:
     Raises:
         ValueError: There are none, or they are not square images of one size.
     """
-    if is_packed(place):
-        reading = _packed_as(open_packed(place))
-        size = int(reading["resolution"])
-    else:
-        size = _only_size(place)
-        reading = {"resolution": size, "crop": "none"}
+    reading = packed_as(place) or {"resolution": _only_size(place), "crop": "none"}
+    size = int(reading["resolution"])
     if resolution not in (None, size):
         raise ValueError(
             f"'{place}' holds images of {size}x{size}, and resolution {resolution} is asked for: generated images are "
             f"scored as they are. Leave the resolution out"
         )
     return {"class_path": "dualgan.data.ImageFolder", "init_args": {"root": place, **reading}}
-
-
-def _packed_as(images: PackedImages) -> dict[str, Any]:
-    return {"resolution": images.resolution, "resize_filter": images.resize_filter, "crop": images.crop}
 
 
 def _only_size(place: str) -> int:

@@ -165,6 +165,8 @@ class Comparison:
     def __post_init__(self) -> None:
         self.names = {kind: reported_name(kind, self.extractor) for kind in self.metrics}
         self.count = checked_num(self.num_real, self.reference.dataset_size)
+        if "inception_score" in self.metrics:
+            self.extractor.check_classes()
 
     def values(self, fakes: Images, work: Path | None, progress: Progress | None) -> dict[str, float]:
         """Score generated images; by reported name, in the order that was asked for."""

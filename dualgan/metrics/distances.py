@@ -125,7 +125,7 @@ def find_distance(weights: str | None = None, download: bool = False) -> Percept
         return LPIPS(weights, download)
     if rank() == 0:
         logger.warning(
-            "VGG16 weights were not found: EfficientNet-Lite0 measures path lengths instead of LPIPS. They compare "
+            "VGG16 weights were not found: EfficientNet-Lite0 measures distances instead of LPIPS. They compare "
             "only with each other, and are called ppl_wend_efficientnet_lite0 and so on. %s",
             vgg16.how_to_get,
         )

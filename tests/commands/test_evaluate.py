@@ -110,6 +110,8 @@ def test_the_same_images_score_the_same_wherever_they_lie(
         ("--data gray", "pass --data.num_channels 3"),
         ("--data real --metrics fid speed", "'speed' is unknown: expected some of fid, kid"),
         ("--data real --num_fake 1", "num_fake 1 is out of range"),
+        ("--data real --num_fake 0", "num_fake 0 is out of range"),
+        ("--data real --num_real 0", "num_real 0 is out of range"),
         ("--data real --num_real 25", "num_real 25 does not fit a set of 24 images"),
         ("--data real --fake real", "not both"),
         ("--data real --devices 0", "devices 0"),

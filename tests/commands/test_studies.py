@@ -52,6 +52,15 @@ def test_neighbors_of_the_runs_own_data(ckpt: Path, run_cli: RunCLI) -> None:
     assert again["spaces"] == {"pixel": report["spaces"]["pixel"]}
 
 
+def test_packed_images_are_searched_as_they_were_prepared(ckpt: Path, run_cli: RunCLI) -> None:
+    Path("photos").mkdir()
+    for number in range(4):
+        Image.effect_noise((9, 8), 50 + number).convert("RGB").save(f"photos/{number}.png")
+    run_cli.succeeds("prepare", "photos", "packed", "--resolution", 8, "--filter", "box")
+    run_cli.succeeds("neighbors", "--ckpt", ckpt, "--data", "packed", "--k", 2, "--space", "pixel", "--out", "near.png")
+    assert json.loads(Path("near.json").read_text())["num_searched"] == 4
+
+
 def test_interpolate(ckpt: Path, run_cli: RunCLI) -> None:
     words = ("--seeds", "0,1", "--steps", 4, "--frames", 5, "--linear", "--threshold", 0, "--out", "walk.png")
     out = run_cli.succeeds("interpolate", "--ckpt", ckpt, *words)

@@ -128,8 +128,9 @@ def prepare(
             # From here on the source may change: bad files are there to be repaired.
             write_json(places.state, {"settings": asdict(settings), "listing": None})
             raise ValueError(
-                f"'{src}' cannot be packed: {'; '.join(refusals)}. All {len(problems.lines)} problems are listed in "
-                f"'{places.report}'. '{places.out}' was not made; the same command goes on from '{places.partial}'."
+                f"'{src}' cannot be packed: {'; '.join(refusals)}. Problems in all: {len(problems.lines)}, "
+                f"listed in '{places.report}'. '{places.out}' was not made; the same command goes on from "
+                f"'{places.partial}'."
             )
         source = {"root": str(src), "listing": listing, "images": len(images), "left_out": len(problems.bad)}
         manifest = _publish(places, files, settings, parts, source)

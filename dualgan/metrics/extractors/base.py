@@ -38,7 +38,7 @@ class FeatureExtractor(nn.Module):
         if kind not in _KINDS:
             raise ValueError(f"metric {kind!r} does not exist: choose from {', '.join(_KINDS)}.")
         if kind == "inception_score":
-            self._check_classes()
+            self.check_classes()
         if self.is_standard:
             return _PUBLISHED.get(kind, kind)
         return f"{_SHORT.get(kind, kind)}_{self.name}"
@@ -78,14 +78,15 @@ class FeatureExtractor(nn.Module):
         Raises:
             ValueError: the network has no classes.
         """
-        self._check_classes()
+        self.check_classes()
         return self.classify(features)
 
     def classify(self, features: Tensor) -> Tensor:
         """Map features [N, dim] to logits [N, num_classes]; only networks with classes can."""
         raise NotImplementedError
 
-    def _check_classes(self) -> None:
+    def check_classes(self) -> None:
+        """Raise a ValueError that names other networks when this one has no classes."""
         if self.num_classes == 0:
             raise ValueError(
                 f"{self.name} has no classes, and so no inception score: choose inception_v3 or efficientnet_lite0."
