@@ -51,7 +51,8 @@ def main(args: Sequence[str] | None = None) -> int:
         args: Words of the command line; None takes those of the process.
 
     Returns:
-        The exit code: 0, 1 where the training failed, 2 for a mistake in the input, 130 after Ctrl-C.
+        The exit code: 0, 1 where the training failed, 2 for a mistake in the input, and 128 plus its number for a
+        signal that stopped the program: 130 after Ctrl-C, 143 after SIGTERM, 138 after SIGUSR1.
     """
     words = list(sys.argv[1:] if args is None else args)
     if words[:1] == ["--version"]:
@@ -66,9 +67,9 @@ def main(args: Sequence[str] | None = None) -> int:
         return _run(words)
     except ValueError as error:
         return _complain(str(error))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("\nStopped.", file=sys.stderr)
-        return 130
+        return int(getattr(stop, "exit_code", 130))
     except SystemExit as stop:  # argument parsing has printed its message, or --help its text
         return stop.code if isinstance(stop.code, int) else 1
 

@@ -24,6 +24,7 @@ from dualgan.callbacks import (
     Quality,
     RunCheckpoint,
     SampleGrid,
+    Signals,
 )
 from dualgan.callbacks.console import is_rank_zero, quiet_libraries, say
 from dualgan.callbacks.run import RunCSVLogger, WandbOptions, wandb_logger
@@ -183,7 +184,7 @@ class DualGANCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add the run's folder, the loggers and the progress bar."""
         config = self._options.trainer
-        callbacks: list[Callback] = [MarginWarning()]
+        callbacks: list[Callback] = [Signals(), MarginWarning()]
         if config.enable_progress_bar is not False:
             callbacks.append(KimgProgressBar())
         self.trainer_defaults["callbacks"] = callbacks
@@ -267,9 +268,9 @@ def run_trainer(words: list[str]) -> int:
             raise ValueError(str(error)) from error
         except SystemExit as stop:
             if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning's answer to Ctrl-C
-                raise KeyboardInterrupt from stop
+                raise stop.__context__ from None
             raise
-    return 130 if any(c.interrupted for c in callbacks_of(cli.trainer, RunCheckpoint)) else 0
+    return max(signals.finish(cli.trainer) for signals in callbacks_of(cli.trainer, Signals))
 
 
 def chosen_seed(seed: bool | int) -> int:

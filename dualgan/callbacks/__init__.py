@@ -7,5 +7,15 @@ from dualgan.callbacks.predictions import Predictions
 from dualgan.callbacks.progress import KimgProgressBar
 from dualgan.callbacks.quality import Quality
 from dualgan.callbacks.samples import SampleGrid
+from dualgan.callbacks.signals import Signals
 
-__all__ = ["AttentionMaps", "KimgProgressBar", "MarginWarning", "Predictions", "Quality", "RunCheckpoint", "SampleGrid"]
+__all__ = [
+    "AttentionMaps",
+    "KimgProgressBar",
+    "MarginWarning",
+    "Predictions",
+    "Quality",
+    "RunCheckpoint",
+    "SampleGrid",
+    "Signals",
+]

@@ -1,8 +1,6 @@
-"""checkpoints/last.ckpt and checkpoints/best.ckpt, and a Ctrl-C that loses nothing."""
+"""checkpoints/last.ckpt and checkpoints/best.ckpt."""
 
 import os
-import signal
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +9,13 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
 from dualgan.callbacks.clock import check_interval, crossed
-from dualgan.callbacks.console import say
 from dualgan.callbacks.quality import Quality
 from dualgan.callbacks.run import RunCSVLogger, run_folder
 from dualgan.gan import GAN
 
-STEPS_TO_AGREE = 16  # between looks at whether another rank was interrupted
-
 
 class RunCheckpoint(Checkpoint):
-    """Saves the last state at intervals, at the end and on Ctrl-C, and the best one by Frechet distance.
+    """Saves the last state at intervals and at the end, and the best one by Frechet distance.
 
     Files are written under another name and then renamed: a kill leaves the previous checkpoint whole.
 
@@ -31,10 +26,8 @@ class RunCheckpoint(Checkpoint):
     def __init__(self, every_kimg: float = 50.0) -> None:
         self.every_kimg = check_interval(every_kimg, "checkpoints")
         self.best: float | None = None
-        self.interrupted = False
         self._due: list[str] = []
         self._clock_at_start: int | None = None
-        self._old_handler: Any = None
 
     def state_dict(self) -> dict[str, Any]:
         """The best score so far."""
@@ -55,11 +48,6 @@ class RunCheckpoint(Checkpoint):
         latest = checkpoint.get("latest", {}).items()
         pl_module.latest = {name: torch.tensor(value, device=pl_module.device) for name, value in latest}
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Listen to Ctrl-C."""
-        if stage == "fit" and threading.current_thread() is threading.main_thread():
-            self._old_handler = signal.signal(signal.SIGINT, lambda number, frame: self._interrupt(trainer))
-
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Drop logged rows that a resumed run will write again."""
         assert isinstance(pl_module, GAN)
@@ -78,17 +66,12 @@ class RunCheckpoint(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Note what is due; stop after Ctrl-C."""
+        """Note what is due."""
         assert isinstance(pl_module, GAN)
         if self._is_new_best(trainer, pl_module):
             self._due.append("best.ckpt")
         if crossed(pl_module, batch, self.every_kimg):
             self._due.append("last.ckpt")
-        if trainer.world_size == 1:
-            trainer.should_stop |= self.interrupted
-        elif batch_idx % STEPS_TO_AGREE == 0:  # all ranks must stop at the same step
-            self.interrupted = trainer.strategy.reduce_boolean_decision(self.interrupted, all=False)
-            trainer.should_stop |= self.interrupted
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the last state."""
@@ -101,11 +84,6 @@ class RunCheckpoint(Checkpoint):
         step_is_whole = self._clock_at_start is not None and pl_module.clock > self._clock_at_start
         if trainer.training and trainer.world_size == 1 and step_is_whole and isinstance(exception, Exception):
             self._save(trainer, "last.ckpt")
-        self._restore_handler()
-
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Give Ctrl-C back."""
-        self._restore_handler()
 
     def _is_new_best(self, trainer: Trainer, gan: GAN) -> bool:
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
@@ -130,17 +108,6 @@ class RunCheckpoint(Checkpoint):
         if trainer.is_global_zero:
             replace_durably(partial, path)
         trainer.strategy.barrier()
-
-    def _interrupt(self, trainer: Trainer) -> None:
-        if self.interrupted or self._clock_at_start is None:  # for the second time, or before the first step
-            raise KeyboardInterrupt
-        self.interrupted = True
-        say("\nCtrl-C: finishing what is going on, then saving and stopping. Once more to stop at once.")
-
-    def _restore_handler(self) -> None:
-        if self._old_handler is not None:
-            signal.signal(signal.SIGINT, self._old_handler)
-            self._old_handler = None
 
 
 def replace_durably(partial: Path, path: Path) -> None:
