@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Any
 
 import torch
-from lightning_fabric.plugins.environments import SLURMEnvironment
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from dualgan.callbacks.console import is_rank_zero, say

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from dualgan.data.sampler import epoch_permutation
+from dualgan.data.worker_signals import obey_the_parent_only
 from dualgan.ops import flush_denormals
 from dualgan.randomness import mix_seed
 
@@ -141,3 +142,4 @@ def _as_it_is(batch: Any) -> Any:
 def _start_worker(worker: int) -> None:
     torch.set_num_threads(1)
     flush_denormals()
+    obey_the_parent_only()

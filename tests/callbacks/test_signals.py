@@ -1,0 +1,115 @@
+"""Signals to a training in this process; tests/cli/test_interrupt.py sends them to processes of their own."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from pytorch_lightning import Callback
+from torch import multiprocessing
+
+from dualgan.callbacks.signals import WEIGHT, Signals, Stopped
+from dualgan.data.worker_signals import obey_the_parent_only
+from tests.tiny import tiny_gan, train
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+
+
+class Sender(Callback):
+    """Sends signals to this very process after some steps."""
+
+    def __init__(self, after: int, *numbers: signal.Signals) -> None:
+        self.after, self.numbers = after, numbers
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:  # type: ignore[no-untyped-def]
+        if batch_idx == self.after:
+            for number in self.numbers:
+                signal.raise_signal(number)
+
+
+def stopped_by(*numbers: signal.Signals, steps: int = 6, after: int = 1) -> tuple[Signals, int, int]:
+    """The callback, the exit code and the number of steps of a training that gets signals."""
+    signals = Signals()
+    trainer = train(tiny_gan(total_kimg=0.001 * 8 * steps), -1, callbacks=[Sender(after, *numbers), signals])
+    return signals, signals.finish(trainer), trainer.global_step
+
+
+@pytest.fixture
+def outside_of_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+
+
+@pytest.mark.parametrize("number", WEIGHT)
+@pytest.mark.usefixtures("outside_of_slurm")
+def test_each_signal_stops_after_the_step_with_its_exit_code(number: signal.Signals) -> None:
+    _, code, steps = stopped_by(number)
+    assert (code, steps) == (128 + number, 2)
+
+
+@pytest.mark.usefixtures("outside_of_slurm")
+def test_the_announced_end_of_the_time_limit_wins_over_the_sigterm_that_follows() -> None:
+    assert stopped_by(signal.SIGUSR1, signal.SIGTERM)[1] == 138
+
+
+def test_a_training_that_is_complete_is_not_requeued(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
+    monkeypatch.setenv("PATH", "")
+    signals, code, steps = stopped_by(signal.SIGUSR1, steps=3, after=2)
+    assert (code, steps, signals.stopped_by) == (0, 3, None)
+
+
+def test_a_job_that_slurm_does_not_requeue_is_said_to_be_saved(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert stopped_by(signal.SIGUSR1)[1] == 138
+    program = tmp_path / "scontrol"
+    program.write_text("#!/bin/sh\necho Invalid job id >&2\nexit 1\n")
+    program.chmod(0o755)
+    assert stopped_by(signal.SIGUSR1)[1] == 138
+    missing, refused = capsys.readouterr().err.strip().split("\n")
+    assert "scontrol requeue 12 failed" in missing
+    assert "submit the job again" in missing
+    assert "Invalid job id" in refused
+
+
+def test_before_the_first_step_there_is_nothing_to_wait_for() -> None:
+    with pytest.raises(Stopped) as stop:
+        Signals()._receive(signal.SIGTERM, None)
+    assert stop.value.exit_code == 143
+
+
+def test_all_handlers_are_given_back() -> None:
+    before = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    stopped_by(signal.SIGINT)
+    assert {number: signal.getsignal(number) for number in signal.valid_signals()} == before
+
+
+def work() -> None:
+    obey_the_parent_only()
+    time.sleep(60)
+
+
+# Multiprocessing ends its daemons by SIGTERM when the program ends.
+def test_a_loader_process_outlives_signals_to_the_job_but_not_its_parents() -> None:
+    worker = multiprocessing.get_context("fork").Process(target=work, daemon=True)
+    worker.start()
+    deadline = time.monotonic() + 30
+    while "SIGTERM" not in blocked(worker.pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    for number in WEIGHT:
+        os.system(f"kill -{number.name.removeprefix('SIG')} {worker.pid}")  # from a process of its own
+    worker.join(0.3)
+    assert worker.is_alive()
+    worker.terminate()
+    worker.join(30)
+    assert worker.exitcode == 143
+
+
+def blocked(pid: int | None) -> set[str]:
+    """Names of the signals that a process blocks."""
+    lines = Path(f"/proc/{pid}/status").read_text().split("\n")
+    mask = int(next(line for line in lines if line.startswith("SigBlk")).split()[1], 16)
+    return {number.name for number in WEIGHT if mask >> (number - 1) & 1}
