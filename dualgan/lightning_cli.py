@@ -47,6 +47,11 @@ SECTIONS: dict[str, type] = {
     "predictions": Predictions,
 }
 
+CKPT_PATH_HELP = (
+    "Checkpoint to go on from: a FILE, or last or best for RUN_DIR/checkpoints/last.ckpt or best.ckpt; for fit also "
+    "auto, which is last where there is one and a new run otherwise, as the script of a job that is requeued wants it"
+)
+
 # What a class name on the command line may be; importing the data sets lets it find them by name.
 CHOICES: dict[str, type] = {
     "model.generator": Generator,
@@ -137,6 +142,13 @@ class DualGANCLI(LightningCLI):
         parser.link_arguments("seed_everything", "model.seed", compute_fn=int)
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
 
+    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+        parser: LightningArgumentParser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        for action in parser._actions:
+            if action.dest == "ckpt_path":
+                action.help = CKPT_PATH_HELP
+        return parser
+
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the words that `main` was given, whatever the process was started with."""
         try:
@@ -169,6 +181,8 @@ class DualGANCLI(LightningCLI):
             config.trainer.precision = "bf16-mixed" if native_bf16() else "32-true"
         self.run_dir = Path(config.run_dir or default_run_dir(config.config))
         wanted = config.ckpt_path or (None if self.subcommand == "fit" else "last")
+        if wanted == "auto" and self.subcommand != "fit":
+            raise ValueError(f"--ckpt_path auto is for fit: {self.subcommand} needs a checkpoint, for instance last")
         self.ckpt_path = resolve_checkpoint(wanted, self.run_dir)
         config.run_dir = config.ckpt_path = None
         if self.subcommand == "fit":
@@ -329,11 +343,13 @@ def holds_run(folder: Path) -> bool:
 
 
 def resolve_checkpoint(name: str | None, run_dir: Path) -> str | None:
-    """Turn "last" and "best" into the run's files.
+    """Turn "last", "best" and "auto" (last where there is one) into the run's files.
 
     Raises:
         ValueError: There is no such file, or it is damaged.
     """
+    if name == "auto":
+        name = "last" if (run_dir / "checkpoints" / "last.ckpt").exists() else None
     if name is None:
         return None
     path = run_dir / "checkpoints" / f"{name}.ckpt" if name in ("last", "best") else Path(name)
@@ -354,8 +370,8 @@ def refuse_to_overwrite(run_dir: Path, ckpt_path: str | None) -> None:
     """
     if ckpt_path is None and is_rank_zero() and holds_run(run_dir):
         raise ValueError(
-            f"{run_dir} already holds a run: choose another --run_dir, continue it with --ckpt_path last, "
-            f"or delete the folder"
+            f"{run_dir} already holds a run: choose another --run_dir, continue it with --ckpt_path last (or auto) if "
+            f"it has saved a checkpoint, or delete the folder"
         )
 
 

@@ -133,6 +133,17 @@ class TestCheckpoints:
         assert "already holds a run" in error
         assert "--ckpt_path last" in error
 
+    def test_auto_never_trains_over_a_run_whose_checkpoint_is_gone(
+        self, run_cli: RunCLI, in_empty_folder: Path
+    ) -> None:
+        (in_empty_folder / "run").mkdir()
+        (in_empty_folder / "run" / "metrics.csv").write_text("kimg\n")
+        error = run_cli.fails("fit", *TINY, "--run_dir", "run", "--ckpt_path", "auto")
+        assert "already holds a run" in error
+
+    def test_auto_is_for_fit(self, run_cli: RunCLI) -> None:
+        assert "auto is for fit" in run_cli.fails("validate", *TINY, "--ckpt_path", "auto")
+
     def test_refused_settings_leave_a_folder_that_can_be_used(self, run_cli: RunCLI, in_empty_folder: Path) -> None:
         run_cli.fails("fit", *TINY, "--model.micro_batch", 3, "--run_dir", "run")
         run_cli.succeeds("fit", *TINY, "--trainer.max_steps", 1, "--run_dir", "run")

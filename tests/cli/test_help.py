@@ -58,6 +58,12 @@ def test_every_argument_of_ours_has_help() -> None:
     assert not [action.dest for action in ours if not action.help or action.help == argparse.SUPPRESS]
 
 
+def test_checkpoints_by_name_are_explained(run_cli: RunCLI) -> None:
+    out = " ".join(run_cli.succeeds("fit", "--help").split())
+    assert "--ckpt_path CKPT_PATH Checkpoint to go on from: a FILE, or last or best" in out
+    assert "auto, which is last where there is one" in out
+
+
 @pytest.mark.parametrize("dataset", sorted(ImageDataModule.registry))
 def test_every_argument_of_a_data_set_has_help(dataset: str, run_cli: RunCLI) -> None:
     out = " ".join(run_cli.succeeds("fit", "--data.help", dataset).split())

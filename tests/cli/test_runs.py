@@ -165,6 +165,14 @@ class TestResume:
         assert_same_state(whole / "checkpoints" / "last.ckpt", killed / "checkpoints" / "last.ckpt")
         assert rows(killed) == rows(whole)
 
+    def test_auto_is_what_a_script_can_always_say(self, run_cli: RunCLI, in_empty_folder: Path) -> None:
+        for steps in (1, 2):
+            words = ("--run_dir", "run", "--ckpt_path", "auto", "--trainer.max_steps", steps)
+            run_cli.succeeds("fit", *TINY, "--model.total_kimg", 1, *words)
+            assert read_checkpoint(in_empty_folder / "run" / "checkpoints" / "last.ckpt")["global_step"] == steps
+        scored = [float(row["kimg"]) for row in rows(in_empty_folder / "run") if row["metrics/fd_efficientnet_lite0"]]
+        assert scored == [0.0]  # the second has started nothing anew
+
     def test_command_line_wins_over_the_checkpoint(self, run_cli: RunCLI, in_empty_folder: Path) -> None:
         run_cli.succeeds("fit", *TINY, "--run_dir", "run", "--trainer.max_steps", 1)
         checkpoint = torch.load("run/checkpoints/last.ckpt", weights_only=True)
