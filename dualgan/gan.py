@@ -258,7 +258,7 @@ class GAN(Players):
         """G's lazy regularization, in float32 and on a smaller batch."""
         count = max(count // penalty.batch_shrink, 1)
         parts = self._parts(count)
-        means = []
+        means, values = [], []
         with self._player(0), self._float32():
             for k in range(parts):
                 own_labels = strided(k, parts, labels if labels is None else labels[:count])[0]
@@ -267,31 +267,32 @@ class GAN(Players):
                 value = penalty.penalty(lengths, self.path_length_mean)
                 self.manual_backward(value * (self.g_reg_interval / parts))
                 means.append(lengths.detach().mean())
+                values.append(value.detach())
             mean_length = mean_over_ranks(torch.stack(means).mean())
             self._step(0, mean_length, lightning=False)
         finite_mean = torch.where(mean_length.isfinite(), mean_length, self.path_length_mean)
         self.path_length_mean.lerp_(finite_mean, penalty.decay)
-        self.latest |= {"loss/path_length": value.detach(), "path_length/mean": self.path_length_mean.clone()}
+        self.latest["loss/path_length"] = torch.stack(values).mean()
+        self.latest["path_length/mean"] = self.path_length_mean.clone()
 
     def penalty_step(self, real: Tensor, labels: Tensor | None, reference: Tensor | None = None) -> None:
         """D's lazy regularization, in float32."""
         parts = self._parts(len(real))
-        total = torch.zeros((), device=self.device)
+        totals = torch.zeros(len(self.penalties), device=self.device)
         with self._player(1), self._float32():
             for k in range(parts):
                 own_real, own_labels, own_reference = strided(k, parts, real, labels, reference)
                 fake = None
                 if any(penalty.needs_fake for penalty in self.penalties):
                     fake, _ = self.draw_fakes(len(own_real), own_labels, "penalty", k)
-                values = {
-                    p.name: p(lambda images: self.discriminator(images, own_labels, own_reference), own_real, fake)  # noqa: B023
+                values = torch.stack([
+                    p(lambda images: self.discriminator(images, own_labels, own_reference), own_real, fake)  # noqa: B023
                     for p in self.penalties
-                }
-                penalty = torch.stack(list(values.values())).sum()
-                self.manual_backward(penalty * (self.d_reg_interval / parts))
-                total = total + penalty.detach() / parts
-                self.latest |= {f"loss/{name}": value.detach() for name, value in values.items()}
-            self._step(1, total, lightning=False)
+                ])  # fmt: skip
+                self.manual_backward(values.sum() * (self.d_reg_interval / parts))
+                totals = totals + values.detach() / parts
+            self._step(1, totals.sum(), lightning=False)
+        self.latest |= {f"loss/{p.name}": total for p, total in zip(self.penalties, totals, strict=True)}
 
     @torch.no_grad()
     def update_ema(self, batch: int) -> None:
@@ -310,7 +311,8 @@ class GAN(Players):
         self.non_finite_run.add_(1).mul_(~self.step_is_finite)
         self.non_finite.add_(~self.step_is_finite)
         if is_due(self.trainer.global_step, self.trainer.log_every_n_steps):  # type: ignore[attr-defined]
-            self.log_dict({"kimg": self.clock / 1000, **self.latest, "train/non_finite": self.non_finite.float()})
+            values = {**self.latest_over_ranks(), "train/non_finite": self.non_finite.float()}
+            self.log_dict({"kimg": self.clock / 1000, **values})
             if int(self.non_finite_run) >= self.max_non_finite:
                 raise DivergenceError(
                     f"the last {int(self.non_finite_run)} minibatches had a non-finite loss or gradient "
@@ -319,6 +321,12 @@ class GAN(Players):
                 )
         if self.clock >= self.total_images:
             self.trainer.should_stop = True
+
+    def latest_over_ranks(self) -> dict[str, Tensor]:
+        """The latest values to log, averaged over all ranks; all of them must call it."""
+        if not self.latest:
+            return {}
+        return dict(zip(self.latest, mean_over_ranks(torch.stack(list(self.latest.values()))).unbind(), strict=True))
 
     # ---- small parts of a step -----------------------------------------------------------------------------------
 

@@ -22,11 +22,13 @@ from dualgan.callbacks import (
     MarginWarning,
     Predictions,
     Quality,
+    RankConsistency,
     RunCheckpoint,
     SampleGrid,
     Signals,
 )
 from dualgan.callbacks.console import is_rank_zero, quiet_libraries, say
+from dualgan.callbacks.ranks import RankMismatchError
 from dualgan.callbacks.run import RunCSVLogger, WandbOptions, wandb_logger
 from dualgan.checkpoints import read_checkpoint
 from dualgan.data import ImageDataModule
@@ -43,6 +45,7 @@ SECTIONS: dict[str, type] = {
     "quality": Quality,
     "samples": SampleGrid,
     "attention_maps": AttentionMaps,
+    "ranks": RankConsistency,
     "checkpoints": RunCheckpoint,
     "predictions": Predictions,
 }
@@ -208,6 +211,8 @@ class DualGANCLI(LightningCLI):
         if self.subcommand == "fit" and config.val_check_interval is None:
             kwargs["limit_val_batches"] = 0  # Quality scores on its own schedule
         trainer = super().instantiate_trainer(**kwargs)
+        for ranks in callbacks_of(trainer, RankConsistency):
+            ranks.config = self._options.as_dict()
         if isinstance(trainer.strategy, DDPStrategy):
             # Each player's backward pass leaves the other's parameters without gradients.
             trainer.strategy._ddp_kwargs["find_unused_parameters"] = True
@@ -278,6 +283,8 @@ def run_trainer(words: list[str]) -> int:
         except DivergenceError as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
+        except RankMismatchError as error:
+            return error.exit_code
         except MisconfigurationException as error:
             raise ValueError(str(error)) from error
         except SystemExit as stop:

@@ -55,9 +55,9 @@ def rank() -> int:
 
 
 def gather_with_own_gradient(values: Tensor) -> Tensor:
-    """Concatenate `values` [N] of all ranks to [R*N]; only this rank's slice carries a gradient.
+    """Concatenate `values` [N, ...] of all ranks to [R*N, ...]; only this rank's slice carries a gradient.
 
-    A loss computed from the result on every rank, times the world size, has the exact gradient once
+    A loss computed from the result on every rank, its gradient times the world size, has the exact gradient once
     DistributedDataParallel has averaged over the ranks. Without a process group it returns `values`.
     """
     if world_size() == 1:
@@ -68,6 +68,11 @@ def gather_with_own_gradient(values: Tensor) -> Tensor:
     return torch.cat(slots)
 
 
+def scale_gradient(value: Tensor, factor: float) -> Tensor:
+    """The same value, with its gradient times `factor`."""
+    return value if factor == 1 else value.detach() + factor * (value - value.detach())
+
+
 def mean_over_ranks(value: Tensor) -> Tensor:
     """Average a tensor without gradient over all ranks."""
     if world_size() == 1:
@@ -75,6 +80,15 @@ def mean_over_ranks(value: Tensor) -> Tensor:
     total = value.detach().clone()
     dist.all_reduce(total)
     return total / world_size()
+
+
+def gather(values: Tensor) -> Tensor:
+    """Stack a tensor [...] without gradient of all ranks to [R, ...]."""
+    if world_size() == 1:
+        return values.detach()[None]
+    slots = [torch.empty_like(values) for _ in range(world_size())]
+    dist.all_gather(slots, values.detach().contiguous())
+    return torch.stack(slots)
 
 
 def max_over_ranks(value: Tensor) -> Tensor:

@@ -124,3 +124,12 @@ def test_two_processes_gather_and_average(tmp_path: Path) -> None:
     for process in processes:
         process.join()
         assert process.exitcode == 0
+
+
+def test_scaling_a_gradient_leaves_the_value() -> None:
+    x = torch.tensor([0.1, -3.7], requires_grad=True)
+    y = ops.scale_gradient(x.square(), 3)
+    assert torch.equal(y, x.square())
+    torch.autograd.backward(y.sum())
+    assert x.grad is not None
+    torch.testing.assert_close(x.grad, 6 * x.detach())

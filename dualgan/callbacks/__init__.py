@@ -6,6 +6,7 @@ from dualgan.callbacks.contrast import MarginWarning
 from dualgan.callbacks.predictions import Predictions
 from dualgan.callbacks.progress import KimgProgressBar
 from dualgan.callbacks.quality import Quality
+from dualgan.callbacks.ranks import RankConsistency
 from dualgan.callbacks.samples import SampleGrid
 from dualgan.callbacks.signals import Signals
 
@@ -15,6 +16,7 @@ __all__ = [
     "MarginWarning",
     "Predictions",
     "Quality",
+    "RankConsistency",
     "RunCheckpoint",
     "SampleGrid",
     "Signals",

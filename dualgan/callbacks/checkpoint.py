@@ -40,7 +40,7 @@ class RunCheckpoint(Checkpoint):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Keep the values that are logged again until their next turn: penalties come at intervals."""
         assert isinstance(pl_module, GAN)
-        checkpoint["latest"] = {name: value.item() for name, value in pl_module.latest.items()}
+        checkpoint["latest"] = {name: value.item() for name, value in pl_module.latest_over_ranks().items()}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Take them back, so that a resumed run logs what the uninterrupted one does."""

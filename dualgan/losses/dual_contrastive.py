@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dualgan.losses.adversarial import AdversarialLoss
-from dualgan.ops import gather_with_own_gradient, world_size
+from dualgan.ops import gather_with_own_gradient, scale_gradient, world_size
 
 
 # -Eq. 1: mean_i log(1 + sum_j exp(f_j - r_i)) = mean_i softplus(logsumexp_j f_j - r_i)
@@ -85,15 +85,19 @@ class DualContrastive(AdversarialLoss):
 
         Minimax saturates once the margin has passed about log N.
         """
-        real, fake = self._scoped(real_logits), self._scoped(fake_logits)
+        real, fake = self._scoped(real_logits, fake_logits)
         margin = real.mean() - fake.mean()
         above_chance = dual_contrast(real, fake) - chance_level(len(real), len(fake))
         return {"margin": margin, "loss_above_chance": above_chance}
 
-    def _scoped(self, logits: Tensor) -> Tensor:
-        return gather_with_own_gradient(logits) if self.scope == "global" else logits
+    def _scoped(self, real_logits: Tensor, fake_logits: Tensor) -> tuple[Tensor, Tensor]:
+        """The logits to contrast: those of all ranks, gathered at once, or this rank's own."""
+        if self.scope == "local":
+            return real_logits, fake_logits
+        both = gather_with_own_gradient(torch.cat([real_logits, fake_logits])[None])  # [R, N + M]
+        return both[:, : len(real_logits)].flatten(), both[:, len(real_logits) :].flatten()
 
     def _contrast(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-        loss = dual_contrast(self._scoped(real_logits), self._scoped(fake_logits))
+        loss = dual_contrast(*self._scoped(real_logits, fake_logits))
         # Every rank computes the whole loss but holds the gradient of its own logits: undo the mean over ranks.
-        return loss * world_size() if self.scope == "global" else loss
+        return scale_gradient(loss, world_size()) if self.scope == "global" else loss

@@ -95,9 +95,13 @@ class GradientPenalty(DiscriminatorPenalty):
     def __call__(self, score: Scorer, real: Tensor, fake: Tensor | None) -> Tensor:
         """Scalar penalty between the real and the generated images, both [N, C, R, R]."""
         assert fake is not None
-        t = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
-        norms = (squared_norms(image_gradient(score, torch.lerp(real, fake, t))) + 1e-12).sqrt()
+        between = torch.lerp(real, fake, self.positions(real))
+        norms = (squared_norms(image_gradient(score, between)) + 1e-12).sqrt()
         return self.weight * (norms - 1).square().mean()
+
+    def positions(self, real: Tensor) -> Tensor:
+        """Where on its line each image lies, uniform from 0 (real) to 1 (generated): [N, 1, 1, 1]."""
+        return torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
 
 
 class PathLength:
