@@ -1,12 +1,13 @@
 """GAN: the two-player training step. No formula, no network and no metric lives here."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, cast
 
 import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
+from pytorch_lightning.strategies.parallel import ParallelStrategy
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 from torch.optim import Adam
@@ -16,7 +17,7 @@ from dualgan.data.batches import Batch
 from dualgan.losses import R1, R2, AdversarialLoss, DiscriminatorPenalty, GradientPenalty, NonSaturating, PathLength
 from dualgan.microbatch import backward_in_parts, strided
 from dualgan.networks import Discriminator, Generator, StyleGAN2Discriminator, StyleGAN2Generator
-from dualgan.ops import flush_denormals, mean_over_ranks, world_size
+from dualgan.ops import average_over_ranks_, flush_denormals, mean_over_ranks, world_size
 from dualgan.players import Players
 from dualgan.randomness import reseed
 from dualgan.schedule import (
@@ -348,17 +349,24 @@ class GAN(Players):
 
     @contextmanager
     def _player(self, player: int) -> Iterator[None]:
-        """Let gradients reach the parameters of one player (0 is G, 1 is D) only."""
+        """Let gradients reach the parameters of one player (0 is G, 1 is D) only.
+
+        DistributedDataParallel would average both players' gradients after every backward pass: `_step` does it.
+        """
         optimizer = cast(list[LightningOptimizer], self.optimizers())[player]
+        strategy = self.trainer.strategy
         self.toggle_optimizer(optimizer)
-        yield
+        with strategy.block_backward_sync() if isinstance(strategy, ParallelStrategy) else nullcontext():
+            yield
         self.untoggle_optimizer(optimizer)
 
     def _float32(self) -> torch.autocast:
         return torch.autocast(self.device.type, enabled=False)
 
     def _step(self, player: int, value: Tensor, lightning: bool = True) -> None:
-        """Apply and clear one player's gradients, unless they or the loss `value` are not finite on some rank.
+        """Average one player's gradients over the ranks, apply and clear them.
+
+        Not where they or the loss `value` are not finite on some rank.
 
         Lightning counts the calls of its own optimizers' steps as `global_step`: only G's main step goes through it,
         so that one minibatch is one step. Adam skips the update by itself, without waiting for the device.
@@ -366,6 +374,7 @@ class GAN(Players):
         optimizer = cast(list[LightningOptimizer], self.optimizers())[player]
         raw = cast(Adam, optimizer.optimizer)
         gradients = [p.grad for group in raw.param_groups for p in group["params"] if p.grad is not None]
+        average_over_ranks_(gradients)
         norm = torch.nn.utils.get_total_norm(gradients)
         finite = norm.isfinite() & mean_over_ranks(value).isfinite()
         raw.found_inf = (~finite).float()  # type: ignore[attr-defined]

@@ -14,7 +14,6 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.strategies import DDPStrategy
 
 from dualgan.callbacks import (
     AttentionMaps,
@@ -213,9 +212,6 @@ class DualGANCLI(LightningCLI):
         trainer = super().instantiate_trainer(**kwargs)
         for ranks in callbacks_of(trainer, RankConsistency):
             ranks.config = self._options.as_dict()
-        if isinstance(trainer.strategy, DDPStrategy):
-            # Each player's backward pass leaves the other's parameters without gradients.
-            trainer.strategy._ddp_kwargs["find_unused_parameters"] = True
         return trainer
 
     def _loggers(self) -> list[Logger]:

@@ -58,7 +58,7 @@ def gather_with_own_gradient(values: Tensor) -> Tensor:
     """Concatenate `values` [N, ...] of all ranks to [R*N, ...]; only this rank's slice carries a gradient.
 
     A loss computed from the result on every rank, its gradient times the world size, has the exact gradient once
-    DistributedDataParallel has averaged over the ranks. Without a process group it returns `values`.
+    it is averaged over the ranks. Without a process group it returns `values`.
     """
     if world_size() == 1:
         return values
@@ -80,6 +80,18 @@ def mean_over_ranks(value: Tensor) -> Tensor:
     total = value.detach().clone()
     dist.all_reduce(total)
     return total / world_size()
+
+
+@torch.no_grad()
+def average_over_ranks_(tensors: list[Tensor]) -> None:
+    """Average tensors over all ranks in place, in one all-reduce; all ranks give the same number of the same shapes."""
+    if world_size() == 1 or not tensors:
+        return
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
+    dist.all_reduce(flat)
+    flat /= world_size()
+    parts = flat.split([tensor.numel() for tensor in tensors])
+    torch._foreach_copy_(tensors, [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)])
 
 
 def gather(values: Tensor) -> Tensor:

@@ -129,7 +129,7 @@ def trainer_for(folder: Path, *callbacks: Callback) -> Trainer:
     saves = any(isinstance(callback, RunCheckpoint) for callback in callbacks)
     return Trainer(
         max_epochs=-1, accelerator="cpu", devices=RANKS, logger=False, callbacks=[*callbacks], log_every_n_steps=1,
-        strategy="ddp_find_unused_parameters_true", enable_checkpointing=saves, enable_progress_bar=False,
+        strategy="ddp", enable_checkpointing=saves, enable_progress_bar=False,
         enable_model_summary=False, use_distributed_sampler=False, limit_val_batches=0, default_root_dir=folder,
     )  # fmt: skip
 

@@ -1,0 +1,139 @@
+"""What the training sends between devices: every collective of real steps, counted on two gloo processes.
+
+First the counts with small networks: calls and bytes by kind of step. Then the bytes of config E at 256x256, whose
+gradients are as many as its parameters, and what a ring all-reduce of them takes: an estimate, 2 (R - 1) / R times the
+bytes over the bandwidth.
+
+    python benchmarks/communication.py --ranks 64 --bandwidth 25 --step 0.5
+"""
+
+import argparse
+import os
+import socket
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from pytorch_lightning import Callback, Trainer
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.data import DataLoader, IterableDataset
+
+from dualgan.callbacks import RankConsistency, Signals
+from dualgan.data import Batch
+from dualgan.gan import GAN
+from dualgan.losses import DualContrastive
+from dualgan.networks import StyleGAN2Discriminator, StyleGAN2Generator
+
+SMALL = {"channel_base": 128, "channel_max": 16}
+STEPS = ("first step: all penalties", "plain step", "path length step")
+Calls = Counter[tuple[str, int]]  # (collective, bytes that each rank sends) -> calls
+
+
+class Noise(IterableDataset[Batch]):
+    """Endless batches of eight noise images."""
+
+    def __iter__(self) -> Iterator[Batch]:
+        while True:
+            yield Batch(torch.rand(8, 3, 16, 16) * 2 - 1, None)
+
+
+class Counting(Callback):
+    """Counts collectives step by step, twice: our calls with their bytes, and what the profiler sees of any origin."""
+
+    def __init__(self) -> None:
+        self.steps: list[Calls] = []
+        self.seen: list[int] = []
+        for name, argument in (("all_reduce", 0), ("all_gather", 1), ("broadcast", 0)):
+            setattr(dist, name, self._counted(name, getattr(dist, name), argument))
+
+    def _counted(self, name: str, collective: Callable[..., Any], argument: int) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            if self.steps:
+                tensor = arguments[argument]
+                self.steps[-1][name, tensor.numel() * tensor.element_size()] += 1
+            return collective(*arguments, **options)
+
+        return call
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        """Start both counts."""
+        self.steps.append(Counter())
+        self.profile = profile(activities=[ProfilerActivity.CPU])
+        self.profile.start()
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """End the profiler's."""
+        self.profile.stop()
+        names = ("gloo:all_reduce", "gloo:all_gather", "gloo:broadcast")
+        self.seen.append(sum(event.name in names for event in self.profile.events()))
+
+
+def train(rank: int, port: int) -> None:
+    """Train three steps as one of two ranks; rank 0 prints what it has counted."""
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(rank)}
+    os.environ.update(place)
+    players = {
+        "generator": partial(StyleGAN2Generator, **SMALL),
+        "discriminator": partial(StyleGAN2Discriminator, **SMALL),
+    }
+    gan = GAN(16, **players, loss=DualContrastive(), warmup_kimg=0, r1_gamma=1, g_reg_interval=2, d_reg_interval=8)
+    counting = Counting()
+    trainer = Trainer(
+        max_steps=3, accelerator="cpu", devices=2, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, use_distributed_sampler=False, limit_val_batches=0, log_every_n_steps=50,
+        callbacks=[RankConsistency(), Signals(), counting],
+    )  # fmt: skip
+    trainer.fit(gan, DataLoader(Noise(), batch_size=None))
+    if rank:
+        return
+    sizes = {"G's gradients": sum(p.numel() for p in gan.generator.parameters()) * 4,
+             "D's gradients": sum(p.numel() for p in gan.discriminator.parameters()) * 4}  # fmt: skip
+    print("small networks:", ", ".join(f"{name} {size:,} bytes" for name, size in sizes.items()))
+    for name, calls, seen in zip(STEPS, counting.steps, counting.seen, strict=True):
+        print(
+            f"\n{name}: {calls.total()} calls, {sum(n * size for (_, size), n in calls.items()):,} bytes, {seen} seen by the profiler"
+        )
+        for (collective, size), count in sorted(calls.items(), key=lambda item: -item[0][1]):
+            print(f"  {count} x {collective:<10} {size:>12,} bytes")
+
+
+def estimate(ranks: int, bandwidth: float, step: float) -> None:
+    """Print the gradients' bytes of config E at 256x256 and what a ring all-reduce of them takes."""
+    with torch.device("meta"):
+        networks = {"G": StyleGAN2Generator(256), "D": StyleGAN2Discriminator(256)}
+    size = {name: sum(p.numel() for p in network.parameters()) * 4 for name, network in networks.items()}
+    steps = {"plain step": size["G"] + size["D"], "with path length (1 of 4)": 2 * size["G"] + size["D"],
+             "with R1 (1 of 16)": size["G"] + 2 * size["D"],
+             "mean": size["G"] * 1.25 + size["D"] * 1.0625}  # fmt: skip
+    print(f"\nconfig E at 256x256, {ranks} ranks, {bandwidth:g} GB/s, {step:g} s of computation per step (estimates):")
+    for name, count in steps.items():
+        seconds = 2 * (ranks - 1) / ranks * count / (bandwidth * 1e9)
+        print(
+            f"  {name:<26} {count / 1e6:6.1f} MB  {seconds * 1e3:6.1f} ms  {seconds / (seconds + step):6.1%} of a step"
+        )
+
+
+def main() -> None:
+    """Count, then estimate."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--ranks", type=int, default=64, help="devices of the estimate")
+    parser.add_argument("--bandwidth", type=float, default=25, help="of the slowest link between devices, GB/s")
+    parser.add_argument("--step", type=float, default=0.5, help="seconds that a device computes per step")
+    options = parser.parse_args()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    context = torch.multiprocessing.get_context("spawn")
+    processes = [context.Process(target=train, args=(rank, port)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    estimate(options.ranks, options.bandwidth, options.step)
+
+
+if __name__ == "__main__":
+    main()
