@@ -27,8 +27,9 @@ from dualgan.gan import GAN
 from dualgan.losses import DualContrastive
 from dualgan.networks import StyleGAN2Discriminator, StyleGAN2Generator
 
-SMALL = {"channel_base": 128, "channel_max": 16}
+SMALL: dict[str, Any] = {"channel_base": 128, "channel_max": 16}
 STEPS = ("first step: all penalties", "plain step", "path length step")
+NETWORKS: list[Any] = [StyleGAN2Generator, StyleGAN2Discriminator]
 Calls = Counter[tuple[str, int]]  # (collective, bytes that each rank sends) -> calls
 
 
@@ -75,7 +76,7 @@ def train(rank: int, port: int) -> None:
     """Train three steps as one of two ranks; rank 0 prints what it has counted."""
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(rank)}
     os.environ.update(place)
-    players = {
+    players: dict[str, Any] = {
         "generator": partial(StyleGAN2Generator, **SMALL),
         "discriminator": partial(StyleGAN2Discriminator, **SMALL),
     }
@@ -89,13 +90,11 @@ def train(rank: int, port: int) -> None:
     trainer.fit(gan, DataLoader(Noise(), batch_size=None))
     if rank:
         return
-    sizes = {"G's gradients": sum(p.numel() for p in gan.generator.parameters()) * 4,
-             "D's gradients": sum(p.numel() for p in gan.discriminator.parameters()) * 4}  # fmt: skip
-    print("small networks:", ", ".join(f"{name} {size:,} bytes" for name, size in sizes.items()))
+    for name, player in (("G", gan.generator), ("D", gan.discriminator)):
+        print(f"{name}'s gradients: {sum(p.numel() for p in player.parameters()) * 4:,} bytes")
     for name, calls, seen in zip(STEPS, counting.steps, counting.seen, strict=True):
-        print(
-            f"\n{name}: {calls.total()} calls, {sum(n * size for (_, size), n in calls.items()):,} bytes, {seen} seen by the profiler"
-        )
+        total = sum(count * size for (_, size), count in calls.items())
+        print(f"\n{name}: {calls.total()} calls ({seen} seen by the profiler), {total:,} bytes")
         for (collective, size), count in sorted(calls.items(), key=lambda item: -item[0][1]):
             print(f"  {count} x {collective:<10} {size:>12,} bytes")
 
@@ -103,17 +102,16 @@ def train(rank: int, port: int) -> None:
 def estimate(ranks: int, bandwidth: float, step: float) -> None:
     """Print the gradients' bytes of config E at 256x256 and what a ring all-reduce of them takes."""
     with torch.device("meta"):
-        networks = {"G": StyleGAN2Generator(256), "D": StyleGAN2Discriminator(256)}
-    size = {name: sum(p.numel() for p in network.parameters()) * 4 for name, network in networks.items()}
-    steps = {"plain step": size["G"] + size["D"], "with path length (1 of 4)": 2 * size["G"] + size["D"],
-             "with R1 (1 of 16)": size["G"] + 2 * size["D"],
-             "mean": size["G"] * 1.25 + size["D"] * 1.0625}  # fmt: skip
+        g, d = (sum(p.numel() for p in network(256).parameters()) * 4 for network in NETWORKS)
+    steps = {
+        "plain": g + d, "with path length (1 of 4)": 2 * g + d, "with R1 (1 of 16)": g + 2 * d,
+        "mean": g * (1 + 1 / 4) + d * (1 + 1 / 16),
+    }  # fmt: skip
     print(f"\nconfig E at 256x256, {ranks} ranks, {bandwidth:g} GB/s, {step:g} s of computation per step (estimates):")
     for name, count in steps.items():
         seconds = 2 * (ranks - 1) / ranks * count / (bandwidth * 1e9)
-        print(
-            f"  {name:<26} {count / 1e6:6.1f} MB  {seconds * 1e3:6.1f} ms  {seconds / (seconds + step):6.1%} of a step"
-        )
+        share = seconds / (seconds + step)
+        print(f"  {name:<26} {count / 1e6:6.1f} MB  {seconds * 1e3:6.1f} ms  {share:6.1%} of a step")
 
 
 def main() -> None:

@@ -134,7 +134,7 @@ def _find_config(name: str) -> str:
     known = [path.name for path in shipped_configs()]
     if close := get_close_matches(Path(name).name, known, n=1, cutoff=0.8):
         raise ValueError(f"no configuration {name!r}: it is neither a file nor shipped; did you mean {close[0]!r}?")
-    sets = ", ".join(path.name for path in shipped_configs() if path.parent.name != "overlays")
+    sets = ", ".join(path.name for path in shipped_configs() if path.parent.name not in ("overlays", "trainer"))
     raise ValueError(f"no configuration {name!r}: it is neither a file nor one of the shipped {sets}, nor an overlay")
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from dualgan.cli import main
+from dualgan.cli import main, resolve_configs
+from dualgan.lightning_cli import parse_fit
 from tests.conftest import NETWORKS, QUIET, RunCLI, words
 
 FOLDER = Path(__file__).parents[2] / "configs"
@@ -102,3 +103,24 @@ def test_missing_images_name_the_download_and_the_place(config: Path, run_cli: R
     assert "data/" in error
     assert "http" in error
     assert "licence" in error.lower() or "license" in error.lower() or "non-commercial" in error.lower()
+
+
+DEVICES = {
+    "one_gpu": ("gpu", 1, 1, 32), "one_node": ("gpu", 8, 1, 32), "two_nodes": ("gpu", 8, 2, 64),
+    "eight_nodes": ("gpu", 8, 8, 256), "cpu_2procs": ("cpu", 2, 1, 32), "slurm": ("auto", "auto", 1, 32),
+}  # fmt: skip
+
+
+def test_every_file_for_devices_is_parsed_over_a_row_of_the_paper() -> None:
+    assert {path.stem for path in (FOLDER / "trainer").glob("*.yaml")} == DEVICES.keys()
+    for name, expected in DEVICES.items():
+        options = parse_fit(resolve_configs(["--config", "church_contr.yaml", "--config", f"{name}.yaml"]))
+        trainer, batch_size = options.trainer, options.data.init_args.batch_size
+        assert (trainer.accelerator, trainer.devices, trainer.num_nodes, batch_size) == expected
+        if name != "slurm":
+            assert batch_size % (4 * trainer.devices * trainer.num_nodes) == 0  # whole minibatch-std groups
+
+
+def test_files_for_devices_are_found_by_name(run_cli: RunCLI) -> None:
+    error = run_cli.fails("fit", *SMALL, *words("--data SyntheticCLEVR --config one_nodes.yaml"))
+    assert "did you mean 'one_node.yaml'?" in error

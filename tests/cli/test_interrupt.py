@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,7 +16,6 @@ from tests.conftest import QUIET, TINY
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 
 PROGRAM = (sys.executable, "-m", "dualgan", "fit", *QUIET, *TINY, "--model.total_kimg", "1000", "--run_dir", "run")
-TWO_RANKS = ("--trainer.devices", "2")
 
 
 def start(folder: Path, *words: str, **variables: str) -> subprocess.Popen[str]:
@@ -48,6 +48,12 @@ def scontrol(tmp_path: Path) -> Path:
     return folder
 
 
+def free_port() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
+
+
 def wait_for(process: subprocess.Popen[str], text: str) -> str:
     assert process.stdout is not None
     seen = ""
@@ -56,19 +62,6 @@ def wait_for(process: subprocess.Popen[str], text: str) -> str:
         assert line, seen
         seen += line
     return seen
-
-
-def child_of(process: subprocess.Popen[str]) -> int:
-    """The second rank, which Lightning's launcher has started."""
-    for entry in Path("/proc").iterdir():
-        try:
-            status = (entry / "stat").read_text().rpartition(")")[2].split()
-            words = (entry / "cmdline").read_text().split("\0")
-        except OSError:
-            continue
-        if entry.name.isdigit() and int(status[1]) == process.pid and "fit" in words:
-            return int(entry.name)
-    raise AssertionError("no second rank")
 
 
 def test_saves_says_how_to_go_on_and_exits_with_130(tmp_path: Path) -> None:
@@ -114,15 +107,23 @@ def test_sigterm_to_all_processes_saves_and_exits_with_143(tmp_path: Path) -> No
     load_generator(tmp_path / "run" / "checkpoints" / "last.ckpt")
 
 
-def test_sigusr1_to_one_of_two_ranks_saves_on_both_and_requeues_the_job_once(tmp_path: Path, scontrol: Path) -> None:
-    path = f"{scontrol}:{os.environ['PATH']}"
-    with start(tmp_path, *TWO_RANKS, SLURM_JOB_ID="4711", PATH=path) as process:
-        wait_for(process, "Training:")
-        os.kill(child_of(process), signal.SIGUSR1)
-        out, err = process.communicate(timeout=120)
-    assert process.returncode == 138, err
-    assert "Traceback" not in err
+# Two tasks as srun starts them, one on each of two nodes.
+def test_sigusr1_to_one_of_two_tasks_saves_and_requeues_the_job_once(tmp_path: Path, scontrol: Path) -> None:
+    job = {
+        "SLURM_JOB_ID": "4711", "SLURM_JOB_NAME": "gan", "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "1",
+        "SLURM_NNODES": "2", "SLURM_LOCALID": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(),
+        "PATH": f"{scontrol}:{os.environ['PATH']}",
+    }  # fmt: skip
+    words = ("--config", "slurm.yaml", "--trainer.enable_progress_bar", "true", "--trainer.num_nodes", "2")
+    first, second = (start(tmp_path, *words, **job, SLURM_PROCID=n, SLURM_NODEID=n) for n in "01")
+    with first, second:
+        wait_for(first, "Training:")
+        second.send_signal(signal.SIGUSR1)
+        (out, err), (_, other_err) = (process.communicate(timeout=120) for process in (first, second))
+    assert (first.returncode, second.returncode) == (138, 138), err + other_err
+    assert "Traceback" not in err + other_err
     assert "Job 4711 is requeued." in out
     assert (tmp_path / "asked").read_text() == "requeue 4711\n"
     checkpoint = read_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")
     assert int(checkpoint["state_dict"]["images_seen"]) > 0
+    assert not list(tmp_path.rglob("hpc_ckpt*"))  # Lightning's own
