@@ -69,7 +69,7 @@ class Counting(Callback):
         """End the profiler's."""
         self.profile.stop()
         names = ("gloo:all_reduce", "gloo:all_gather", "gloo:broadcast")
-        self.seen.append(sum(event.name in names for event in self.profile.events()))
+        self.seen.append(sum(event.name in names for event in self.profile.events()))  # type: ignore[no-untyped-call]
 
 
 def train(rank: int, port: int) -> None:

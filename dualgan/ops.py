@@ -90,7 +90,7 @@ def average_over_ranks_(tensors: list[Tensor]) -> None:
     flat = torch.cat([tensor.flatten() for tensor in tensors])
     dist.all_reduce(flat)
     flat /= world_size()
-    parts = flat.split([tensor.numel() for tensor in tensors])
+    parts = flat.split_with_sizes([tensor.numel() for tensor in tensors])
     torch._foreach_copy_(tensors, [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)])
 
 
