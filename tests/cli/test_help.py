@@ -19,6 +19,7 @@ OURS = (
     "samples.",
     "attention_maps.",
     "checkpoints.",
+    "ranks.",
     "predictions.",
     "wandb.",
     "run_dir",
