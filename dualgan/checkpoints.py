@@ -96,23 +96,24 @@ def read_networks(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read the networks of a run's .ckpt, an exported .safetensors or an official .pkl, without running any code.
 
     Returns:
-        What a checkpoint holds, as far as the file has it: "dualgan" (see `header`) and "state_dict".
+        What a checkpoint holds, as far as the file has it: "dualgan" (see `header`) and "state_dict"; and "source",
+        the file.
 
     Raises:
         ValueError: No such file, not one of these kinds, or unreadable.
     """
     path = Path(path)
     if path.suffix not in _NETWORKS_ONLY:
-        return read_checkpoint(path)
+        return read_checkpoint(path) | {"source": str(path)}
     if not path.is_file():
         raise ValueError(f"no file at {path}: expected a .ckpt, .safetensors or .pkl file with networks")
     if path.suffix == ".safetensors":
         content = read_safetensors(path)
         check_header(content, str(path))
-        return content
+        return content | {"source": str(path)}
     imported = import_official(path)
     about = {"format_version": FORMAT_VERSION, "version": __version__, "left_out": imported.left_out}
-    return {"dualgan": about | imported.descriptions, "state_dict": imported.state}
+    return {"dualgan": about | imported.descriptions, "state_dict": imported.state, "source": str(path)}
 
 
 def load_generator(path: str | os.PathLike[str]) -> Generator:
@@ -164,14 +165,14 @@ def discriminator_of(checkpoint: dict[str, Any]) -> Discriminator:
 
 
 def _network_of(checkpoint: dict[str, Any], described: str, name: str) -> Network:
-    state = state_of(checkpoint, name)
+    state, source = state_of(checkpoint, name), checkpoint.get("source", "the checkpoint")
     if not state:
         reason = checkpoint["dualgan"].get("left_out", {}).get(name)
         raise ValueError(
-            f"the file holds no {name}{f', because {reason}' if reason else ''}: expected a .ckpt file of a training, "
+            f"{source} holds no {name}{f', because {reason}' if reason else ''}: expected a .ckpt file of a training, "
             f"or an export with --what all"
         )
-    return rebuild(checkpoint["dualgan"].get(described), state, "the file")
+    return rebuild(checkpoint["dualgan"].get(described), state, source)
 
 
 def state_of(checkpoint: dict[str, Any], name: str) -> dict[str, Tensor]:

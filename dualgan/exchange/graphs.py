@@ -100,9 +100,9 @@ def write_onnx(
             `TOLERANCE`.
     """
     require_onnx()
+    _check_convertible(generator, batch_size)
 
     def write(program: ExportedProgram, names: list[str], partial: Path) -> None:
-        _check_convertible(generator, batch_size)
         with quiet_exporter():
             onnx = torch.onnx.export(
                 program, dynamo=True, verbose=False, input_names=names, output_names=["images"], external_data=False

@@ -1,7 +1,7 @@
 """Official StyleGAN2 networks (StyleGAN2-ADA and the StyleGAN2 of the StyleGAN3 repository) as ours."""
 
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,19 +63,18 @@ def _imported(path: Path) -> ImportedNetworks:
     content = read_official(path)
     if content.get("G_ema") is None:
         raise UnreadablePickleError("it holds no averaged generator G_ema")
-    budget = path.stat().st_size
     descriptions: dict[str, dict[str, Any]] = {}
     state: dict[str, Tensor] = {}
     left_out: dict[str, str] = {}
     for entry, name in GENERATORS.items():
         if content.get(entry) is not None:
-            description, tensors = _network(modules_of(content[entry]), _generator, budget)
+            description, tensors = _network(modules_of(content[entry]), _generator, path)
             if descriptions.setdefault("generator", description) != description:
                 raise UnsupportedNetworkError("its G and G_ema are different networks")
             state |= {f"{name}.{key}": value for key, value in tensors.items()}
     if content.get("D") is not None:
         try:
-            description, tensors = _network(modules_of(content["D"]), _discriminator, budget)
+            description, tensors = _network(modules_of(content["D"]), _discriminator, path)
             descriptions["discriminator"] = description
             state |= {f"discriminator.{key}": value for key, value in tensors.items()}
         except UnsupportedNetworkError as error:
@@ -83,16 +82,18 @@ def _imported(path: Path) -> ImportedNetworks:
     return ImportedNetworks(descriptions, state, left_out)
 
 
-def _network(modules: list[Record], describe: Any, budget: int) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Description and tensors of a network from a file of `budget` bytes."""
+def _network(
+    modules: list[Record], describe: Callable[[list[Record]], dict[str, Any]], path: Path
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Description and tensors of a network of a file."""
     description = describe(modules)
     stored = {name: tensor for module in modules for name, tensor in module.tensors()}
-    if sum(len(tensor.payload) for tensor in stored.values()) > budget:
+    if sum(len(tensor.payload) for tensor in stored.values()) > path.stat().st_size:
         raise UnreadablePickleError("its tensors together are larger than the file")
     _check_filters(stored)
     stored = {name: tensor for name, tensor in stored.items() if not _is_filter(name)}
-    ours = skeleton(description, "the file")
-    check_fit({name: tensor.size for name, tensor in stored.items()}, ours, "the file")
+    ours = skeleton(description, str(path))
+    check_fit({name: tensor.size for name, tensor in stored.items()}, ours, str(path))
     return description, {name: stored[name].read().to(value.dtype) for name, value in ours.state_dict().items()}
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
-MAX_OPERATIONS = 1_000_000  # three networks at 1024x1024 take about 60,000
+MAX_OPERATIONS = 300_000  # three networks at 1024x1024 take about 60,000
 MAX_INTEGER_BYTES = 16
 _MARK = object()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 _KEY = "dualgan"
@@ -22,7 +22,7 @@ def write_safetensors(path: Path, header: dict[str, Any], state: Mapping[str, Te
     """
     partial = path.with_name(f"{path.name}.partial")
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
-    save_file(tensors, partial, metadata={_KEY: json.dumps(header)})
+    partial.write_bytes(save(tensors, metadata={_KEY: json.dumps(header)}))  # `save_file` hides it from other users
     partial.replace(path)
 
 
