@@ -1,13 +1,17 @@
 """Players that start from networks of a file."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
 from dualgan.initial_weights import start_from
+from dualgan.networks import StyleGAN2Discriminator
 from tests.exchange.official_files import official_content, players, write_official
-from tests.tiny import discriminator, generator, tiny_gan, train
+from tests.tiny import generator, tiny_gan, train
+
+SIZE = ("resolution", "num_channels", "num_classes")
 
 
 def state(gan: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -41,9 +45,6 @@ def test_a_missing_discriminator_is_said_and_stays_random(tmp_path: Path) -> Non
     assert all(torch.equal(after[k], before[k]) for k in before if k.startswith("discriminator"))
 
 
-SIZE = ("resolution", "num_channels", "num_classes")
-
-
 def test_settings_that_no_shape_shows_are_said(tmp_path: Path) -> None:
     trained = tiny_gan(generator=lambda *size: generator(*size, conv_clamp=256))
     train(trained, steps=1).save_checkpoint(tmp_path / "a.ckpt")
@@ -51,9 +52,12 @@ def test_settings_that_no_shape_shows_are_said(tmp_path: Path) -> None:
         start_from(tiny_gan(), tmp_path / "a.ckpt")
 
 
+narrow = partial(StyleGAN2Discriminator, channel_base=128, channel_max=8)
+
+
 def test_other_shapes_are_named(tmp_path: Path) -> None:
     trained = tiny_gan()
     train(trained, steps=1).save_checkpoint(tmp_path / "a.ckpt")
-    other = tiny_gan(discriminator=lambda *size: discriminator(*size, **{"channel_max": 8}))
+    other = tiny_gan(discriminator=lambda *size: narrow(*size))
     with pytest.raises(ValueError, match=r"discriminator of .*a\.ckpt does not fit .*channel_max 16"):
         start_from(other, tmp_path / "a.ckpt")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,13 @@ import yaml
 
 from dualgan import load_generator
 from dualgan.checkpoints import load_discriminator, read_checkpoint, read_networks
-from tests.conftest import RunCLI
+from dualgan.networks.attention import SAN
+from dualgan.version import __version__
+from tests.conftest import RunCLI, words
 from tests.exchange.official_files import official_content, players, write_official
 
 PLAYERS = ("generator.", "generator_ema.", "discriminator.")
-DATA = "--data SyntheticCLEVR --data.num_images 16 --data.batch_size 8 --data.num_val 8".split()
+DATA = words("--data SyntheticCLEVR --data.num_images 16 --data.batch_size 8 --data.num_val 8")
 
 
 def weights(path: Path | str) -> dict[str, torch.Tensor]:
@@ -39,16 +42,12 @@ def test_a_run_survives_export_bit_by_bit(run_cli: RunCLI, finished_run: Callabl
     with pytest.raises(ValueError, match=r"one\.safetensors holds no discriminator"):
         load_discriminator("one.safetensors")
     description = json.loads(Path("one.safetensors.json").read_text())
-    assert description["provenance"] == {"source": "all.safetensors", "source_version": "0.1.0", "kimg": 0.016}
+    assert description["provenance"] == {"source": "all.safetensors", "source_version": __version__, "kimg": 0.016}
     assert "discriminator" not in description
     assert description["generator"]["class_name"] == "StyleGAN2Generator"
 
 
 def test_attention_and_classes_survive_export(run_cli: RunCLI, checkpoint: Callable[..., Path]) -> None:
-    from functools import partial
-
-    from dualgan.networks.attention import SAN
-
     path = checkpoint(num_classes=3, attention=partial(SAN, footprint=3), attention_resolution=8)
     run_cli.succeeds("export", "--ckpt", path, "--out", "a.safetensors")
     z, labels = torch.randn(3, 8), torch.arange(3)
@@ -66,7 +65,7 @@ def test_graph_is_described_beside(run_cli: RunCLI, checkpoint: Callable[..., Pa
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"),
+    ("options", "expected"),
     [
         ("--out a.bin", ".safetensors, .onnx, .pt2"),
         ("--out a.safetensors --noise none", "noise has no effect on .safetensors"),
@@ -74,8 +73,8 @@ def test_graph_is_described_beside(run_cli: RunCLI, checkpoint: Callable[..., Pa
         ("--out a.pt2 --batch_size 0", "batch_size 0"),
     ],
 )
-def test_bad_settings_of_export(words: str, expected: str, run_cli: RunCLI, checkpoint: Callable[..., Path]) -> None:
-    assert expected in run_cli.fails("export", "--ckpt", checkpoint(), *words.split())
+def test_bad_settings_of_export(options: str, expected: str, run_cli: RunCLI, checkpoint: Callable[..., Path]) -> None:
+    assert expected in run_cli.fails("export", "--ckpt", checkpoint(), *words(options))
 
 
 def test_imported_networks_generate_evaluate_and_train_on(run_cli: RunCLI, in_empty_folder: Path) -> None:
@@ -87,7 +86,7 @@ def test_imported_networks_generate_evaluate_and_train_on(run_cli: RunCLI, in_em
     for ckpt, folder in ((official, "one"), ("ours.safetensors", "two")):
         run_cli.succeeds("generate", "--ckpt", ckpt, "--seeds", "3", "--out", folder)
     assert Path("one/seed000003.png").read_bytes() == Path("two/seed000003.png").read_bytes()
-    real = ("--data", "SyntheticCLEVR", "--data.num_images", 16, "--num_fake", 8, "--num_real", 8)
+    real = ("--data", "SyntheticCLEVR", "--data.num_images", 16, "--resolution", 8, "--num_fake", 8, "--num_real", 8)
     run_cli.succeeds(
         "evaluate", "--ckpt", "ours.safetensors", *real, "--extractor", "efficientnet_lite0", "--metrics", "fddf"
     )
@@ -115,13 +114,13 @@ def test_import_says_what_it_wants(run_cli: RunCLI, checkpoint: Callable[..., Pa
 
 def test_exports_hold_no_training_to_go_on_with(run_cli: RunCLI, checkpoint: Callable[..., Path]) -> None:
     run_cli.succeeds("export", "--ckpt", checkpoint(), "--out", "a.safetensors")
-    words = ("--data.resolution", 8, "--ckpt_path", "a.safetensors")
-    assert "--init_from a.safetensors" in run_cli.fails("fit", *DATA, *words)
+    options = ("--data.resolution", 8, "--ckpt_path", "a.safetensors")
+    assert "--init_from a.safetensors" in run_cli.fails("fit", *DATA, *options)
 
 
 def test_weights_of_other_networks_are_refused(run_cli: RunCLI, checkpoint: Callable[..., Path]) -> None:
-    words = ("--data.resolution", 8, "--model.generator", "StyleGAN2Generator", "--model.generator.channel_base", 64)
-    error = run_cli.fails("fit", *DATA, *words, "--model.generator.z_dim", 16, "--init_from", checkpoint())
+    options = ("--data.resolution", 8, "--model.generator", "StyleGAN2Generator", "--model.generator.channel_base", 64)
+    error = run_cli.fails("fit", *DATA, *options, "--model.generator.z_dim", 16, "--init_from", checkpoint())
     assert "made.ckpt does not fit" in error
     assert "z_dim 8" in error
 

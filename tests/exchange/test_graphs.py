@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dualgan.exchange import graphs
-from dualgan.exchange.graphs import write_onnx, write_program
+from dualgan.exchange.graphs import GeneratorGraph, write_onnx, write_program
 from dualgan.networks import StyleGAN2Generator
 from dualgan.networks.attention import DFN, SAN
 from dualgan.networks.attention.base import SelfAttention
@@ -50,7 +50,9 @@ def test_onnx_graph_takes_classes_truncation_and_noise_and_any_batch(tmp_path: P
     assert [value.name for value in session.get_inputs()] == list(written.inputs)
     for count in (1, 4):
         z, labels = torch.randn(count, 4), torch.arange(count) % 3
-        maps = {name: torch.randn(count, *shape[1:]) for name, shape in written.inputs.items() if "noise" in name}
+        maps = {
+            name: torch.randn(count, *map(int, shape[1:])) for name, shape in written.inputs.items() if "noise" in name
+        }
         given = {"z": z, "labels": labels, **maps}
         (images,) = session.run(
             None, {k: v.numpy() for k, v in given.items()} | {"truncation_psi": np.array(0.5, np.float32)}
@@ -60,18 +62,29 @@ def test_onnx_graph_takes_classes_truncation_and_noise_and_any_batch(tmp_path: P
         torch.testing.assert_close(torch.from_numpy(images), synthesize(G, ws, noise), rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize("noise", ["const", "none"])
-def test_program_gives_the_generators_images(noise: str, tmp_path: Path) -> None:
+def test_program_gives_the_generators_images(tmp_path: Path) -> None:
     G = small_generator()
-    written = write_program(G, tmp_path / "a.pt2", {"of": "a test"}, noise)
+    written = write_program(G, tmp_path / "a.pt2", {"of": "a test"})
     assert written.inputs == {"z": ["N", 4], "truncation_psi": []}
     extra = {"dualgan": ""}
     program = torch.export.load(tmp_path / "a.pt2", extra_files=extra).module()
     assert json.loads(extra["dualgan"]) == {"of": "a test"}
     z = torch.randn(5, 4)
-    expected = G(z, truncation_psi=0.7, noise_mode=noise)
+    expected = G(z, truncation_psi=0.7, noise_mode="const")
     torch.testing.assert_close(program(z, torch.tensor(0.7)), expected, rtol=0, atol=1e-5)
     assert not list(tmp_path.glob("*partial*"))
+
+
+@pytest.mark.parametrize("noise", ["const", "none"])
+def test_graph_has_the_noise_that_was_asked_for(noise: str) -> None:
+    G, z = small_generator(), torch.randn(2, 4)
+    expected = G(z, truncation_psi=0.7, noise_mode=noise)
+    torch.testing.assert_close(GeneratorGraph(G, noise)(z, torch.tensor(0.7)), expected)
+
+
+def test_unknown_noise_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"'random': expected one of const, none, input"):
+        GeneratorGraph(small_generator(), "random")
 
 
 def test_each_sample_may_have_a_noise_map_of_its_own() -> None:

@@ -118,8 +118,9 @@ def test_modules_within_themselves_end(in_empty_folder: Path) -> None:
     inner += opcodes("state") + b"}(" + opcodes("_modules") + b"}\x94" + opcodes("_parameters") + b"}"
     inner += opcodes("_buffers") + b"}" + opcodes("_init_kwargs") + b"}uu"
     network = opcodes(Global(REBUILD)) + inner + b"\x85R\x94"  # memo 0: its modules, 1: the network
-    within = b"h\x00(" + b"".join(opcodes(f"m{k}") + b"h\x01" for k in range(50)) + b"u0"
-    Path("a.pkl").write_bytes(b"\x80\x04" + network + within + b"}" + opcodes("G_ema") + b"h\x01s.")
+    within = b"h\x00(" + b"".join(opcodes(f"m{k}") + b"h\x01" for k in range(50)) + b"u"
+    entries = opcodes("x") + network + opcodes("y") + within + opcodes("G_ema") + b"h\x01"
+    Path("a.pkl").write_bytes(b"\x80\x04}(" + entries + b"u.")
     with pytest.raises(ValueError, match=r"cannot import a\.pkl.* levels"):
         load_generator("a.pkl")
 
