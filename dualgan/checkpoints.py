@@ -7,11 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dualgan.networks import Discriminator, Generator, build_network
-from dualgan.networks.base import Network
+from dualgan.exchange.building import rebuild, shape_differences, shapes_of
+from dualgan.exchange.official import import_official
+from dualgan.exchange.safetensors_files import read_safetensors
+from dualgan.networks import Discriminator, Generator, Network
 from dualgan.version import __version__
 
 FORMAT_VERSION = 1
+_NETWORKS_ONLY = (".safetensors", ".pkl")  # files without optimizers and clock
 
 
 def header(generator: Generator, discriminator: Discriminator) -> dict[str, Any]:
@@ -50,17 +53,11 @@ def check_shapes(checkpoint: dict[str, Any], expected: dict[str, Tensor]) -> Non
     """
     built = check_header(checkpoint)
     state: dict[str, Tensor] = checkpoint["state_dict"]
-    problems = [f"{name} is missing" for name in expected.keys() - state.keys()]
-    problems += [f"{name} is superfluous" for name in state.keys() - expected.keys()]
-    problems += [
-        f"{name} is {tuple(state[name].shape)} in the file and {tuple(expected[name].shape)} in the configuration"
-        for name in expected.keys() & state.keys()
-        if state[name].shape != expected[name].shape
-    ]
+    problems = shape_differences(shapes_of(state), shapes_of(expected), "the configuration")
     if problems:
         raise ValueError(
             f"the checkpoint does not fit the configured networks ({len(problems)} differences, for instance: "
-            f"{'; '.join(sorted(problems)[:3])}). It was made with {_in_short(built['generator'])} and "
+            f"{'; '.join(problems[:3])}). It was made with {_in_short(built['generator'])} and "
             f"{_in_short(built['discriminator'])}: use the config.yaml of its run"
         )
 
@@ -78,6 +75,11 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"no checkpoint at {path}: expected a .ckpt file, for instance RUN/checkpoints/last.ckpt")
+    if path.suffix in _NETWORKS_ONLY:
+        raise ValueError(
+            f"{path} holds networks and no state of a training: expected a .ckpt file of a run. To train from these "
+            f"networks on, start a new run with --init_from {path}"
+        )
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -90,16 +92,41 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     return result
 
 
-def load_generator(path: str | os.PathLike[str]) -> Generator:
-    """The averaged (EMA) generator of a checkpoint, in eval mode on the CPU.
+def read_networks(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read the networks of a run's .ckpt, an exported .safetensors or an official .pkl, without running any code.
 
-    Args:
-        path: A .ckpt file of a run. Nothing in it is executed.
+    Returns:
+        What a checkpoint holds, as far as the file has it: "dualgan" (see `header`) and "state_dict"; and "source",
+        the file.
 
     Raises:
-        ValueError: No such file, not a checkpoint of ours, or unreadable.
+        ValueError: No such file, not one of these kinds, or unreadable.
     """
-    return generator_of(read_checkpoint(path))
+    path = Path(path)
+    if path.suffix not in _NETWORKS_ONLY:
+        return read_checkpoint(path) | {"source": str(path)}
+    if not path.is_file():
+        raise ValueError(f"no file at {path}: expected a .ckpt, .safetensors or .pkl file with networks")
+    if path.suffix == ".safetensors":
+        content = read_safetensors(path)
+        check_header(content, str(path))
+        return content | {"source": str(path)}
+    imported = import_official(path)
+    about = {"format_version": FORMAT_VERSION, "version": __version__, "left_out": imported.left_out}
+    return {"dualgan": about | imported.descriptions, "state_dict": imported.state, "source": str(path)}
+
+
+def load_generator(path: str | os.PathLike[str]) -> Generator:
+    """The averaged (EMA) generator of a file, in eval mode on the CPU.
+
+    Args:
+        path: A .ckpt file of a run, a .safetensors file of `dualgan export` or `dualgan import`, or an official .pkl
+            file of StyleGAN2-ADA or of a StyleGAN2 of the StyleGAN3 repository. Nothing in it is executed.
+
+    Raises:
+        ValueError: No such file, not one of these kinds, or unreadable.
+    """
+    return generator_of(read_networks(path))
 
 
 def generator_of(checkpoint: dict[str, Any], ema: bool = True) -> Generator:
@@ -115,15 +142,15 @@ def generator_of(checkpoint: dict[str, Any], ema: bool = True) -> Generator:
 
 
 def load_discriminator(path: str | os.PathLike[str]) -> Discriminator:
-    """The discriminator of a checkpoint, in eval mode on the CPU.
+    """The discriminator of a file, in eval mode on the CPU.
 
     Args:
-        path: A .ckpt file of a run. Nothing in it is executed.
+        path: As for `load_generator`.
 
     Raises:
-        ValueError: No such file, not a checkpoint of ours, or unreadable.
+        ValueError: No such file, not one of these kinds, unreadable, or without a discriminator.
     """
-    return discriminator_of(read_checkpoint(path))
+    return discriminator_of(read_networks(path))
 
 
 def discriminator_of(checkpoint: dict[str, Any]) -> Discriminator:
@@ -138,10 +165,17 @@ def discriminator_of(checkpoint: dict[str, Any]) -> Discriminator:
 
 
 def _network_of(checkpoint: dict[str, Any], described: str, name: str) -> Network:
-    network = build_network(checkpoint["dualgan"][described])
-    prefix = f"{name}."
-    state = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+    state, source = state_of(checkpoint, name), checkpoint.get("source", "the checkpoint")
     if not state:
-        raise ValueError(f"the checkpoint holds no {name}: expected one that a training has written, not an export")
-    network.load_state_dict(state)
-    return network.eval().requires_grad_(False)
+        reason = checkpoint["dualgan"].get("left_out", {}).get(name)
+        raise ValueError(
+            f"{source} holds no {name}{f', because {reason}' if reason else ''}: expected a .ckpt file of a training, "
+            f"or an export with --what all"
+        )
+    return rebuild(checkpoint["dualgan"].get(described), state, source)
+
+
+def state_of(checkpoint: dict[str, Any], name: str) -> dict[str, Tensor]:
+    """The tensors of "generator", "generator_ema" or "discriminator"; none where the file does not hold it."""
+    prefix = f"{name}."
+    return {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from importlib import import_module
+from keyword import iskeyword
 from pathlib import Path
 from typing import NoReturn
 
@@ -26,6 +27,8 @@ COMMANDS = {
     "interpolate": "walk between latents and flag the steps where the image jumps",
     "project": "find the latents that reconstruct real images, with several checkpoints side by side",
     "tsne": "embed discriminator features of real and generated images, with their Frechet distance",
+    "export": "write the networks of a checkpoint as safetensors, ONNX or torch.export",
+    "import": "turn an official StyleGAN2 .pkl file into ours, without running anything in it",
     "inspect": "say what is in a folder or zip of images, find duplicates, draw a contact sheet",
     "weights": "list the weight files that metrics use and where they are, and fetch missing ones",
     "prepare": "check images of any kind and pack them into a folder that loads fast, also over a network",
@@ -85,7 +88,8 @@ def _run(words: list[str]) -> int:
     flush_denormals()
     keep_freed_memory()
     if words[0] in COMMANDS:
-        run: Callable[[list[str]], None] = import_module(f"dualgan.commands.{words[0]}").main
+        module = f"{words[0]}_" if iskeyword(words[0]) else words[0]
+        run: Callable[[list[str]], None] = import_module(f"dualgan.commands.{module}").main
         run(words[1:])
         return 0
     from dualgan.lightning_cli import parse_fit, run_trainer

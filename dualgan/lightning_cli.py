@@ -32,6 +32,7 @@ from dualgan.callbacks.run import RunCSVLogger, WandbOptions, wandb_logger
 from dualgan.checkpoints import read_checkpoint
 from dualgan.data import ImageDataModule
 from dualgan.gan import GAN, DivergenceError
+from dualgan.initial_weights import start_from
 from dualgan.losses import AdversarialLoss
 from dualgan.networks import Discriminator, Generator
 from dualgan.networks.attention import Attention
@@ -135,6 +136,13 @@ class DualGANCLI(LightningCLI):
             help="Folder of the run: config.yaml, metrics.csv, samples/, checkpoints/. By default runs/NAME_OF_CONFIG "
             "(several are joined by +), or with --config RUN/config.yaml of a run the folder RUN",
         )
+        parser.add_argument(
+            "--init_from",
+            type=str | None,
+            default=None,
+            help="Start `fit` from the networks of this file: .ckpt of a run, .safetensors of `dualgan export` or "
+            "`import`, or official .pkl. The clock starts at 0; a run that goes on with --ckpt_path reads it no more",
+        )
         parser.add_class_arguments(WandbOptions, "wandb")
         for section, callback in SECTIONS.items():
             parser.add_lightning_class_args(callback, section)
@@ -189,6 +197,17 @@ class DualGANCLI(LightningCLI):
         config.run_dir = config.ckpt_path = None
         if self.subcommand == "fit":
             refuse_to_overwrite(self.run_dir, self.ckpt_path)
+
+    def before_fit(self) -> None:
+        """Give a new run the weights that it is to start from."""
+        origin = self._options.init_from
+        if origin is None:
+            return
+        if self.ckpt_path is not None:
+            say(f"Going on from {self.ckpt_path}; init_from {origin} is where the run began, and is not read again.")
+            return
+        start_from(self.model, origin)
+        say(f"Starting from the networks of {origin}")
 
     def instantiate_classes(self) -> None:
         """Build data, model and trainer; say what is wrong with a setting without jsonargparse's frame around it."""

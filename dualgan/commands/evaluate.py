@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from dualgan.checkpoints import generator_of, read_checkpoint
+from dualgan.checkpoints import generator_of, read_networks
 from dualgan.commands.evaluated_images import Parse, RealImagesOptions, fake_section
 from dualgan.commands.measuring import DataSection, Job, measure, open_images
 from dualgan.commands.options import command_parser
@@ -172,7 +172,7 @@ def _subject(ckpt: str | None, fake: str | None, ema: bool, resolution: int | No
 
 
 def _checkpoint(path: Path, ema: bool) -> Subject:
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_networks(path)
     generator = generator_of(checkpoint, ema)
     seen = checkpoint["state_dict"].get("images_seen")
     kimg = None if seen is None else int(seen) / 1000

@@ -11,7 +11,7 @@ import torch
 from pytorch_lightning.cli import instantiate_class
 from tqdm import tqdm
 
-from dualgan.checkpoints import discriminator_of, generator_of, read_checkpoint
+from dualgan.checkpoints import discriminator_of, generator_of, read_networks
 from dualgan.data import ImageDataModule
 from dualgan.data.batches import ReferenceImages
 from dualgan.data.cache import digest
@@ -118,7 +118,7 @@ def _score_checkpoint(
     job: Job, reference: ReferenceImages, extractor: FeatureExtractor, device: torch.device
 ) -> Callable[..., Evaluation]:
     assert job.ckpt is not None, "the command asks for one of both"
-    checkpoint = read_checkpoint(job.ckpt)
+    checkpoint = read_networks(job.ckpt)
     generator = generator_of(checkpoint, job.ema).to(device)
     return partial(
         evaluate,

@@ -22,6 +22,33 @@ def leaky_relu(x: Tensor) -> Tensor:
     return F.leaky_relu(x, LEAKY_SLOPE, inplace=True)
 
 
+class Clamped(nn.Module):
+    """A layer whose output may be bounded, as StyleGAN2-ADA does for half precision."""
+
+    clamp: float | None = None
+    clamp_gain = 1.0  # of what comes after the activation
+
+    def bounded(self, y: Tensor) -> Tensor:
+        """Limit `y` to plus and minus `clamp`."""
+        if self.clamp is None:
+            return y
+        limit = self.clamp * self.clamp_gain
+        return y.clamp(-limit, limit)
+
+
+def set_clamp(network: nn.Module, limit: float | None) -> None:
+    """Bound the output of all convolutions that have a bias to plus and minus `limit`; None leaves them alone.
+
+    Raises:
+        ValueError: The limit is not positive.
+    """
+    if limit is not None and not limit > 0:
+        raise ValueError(f"conv_clamp {limit:g} is not positive: published networks have 256, or null for no bound")
+    for module in network.modules():
+        if isinstance(module, Clamped) and module.bias is not None:
+            module.clamp = limit
+
+
 def normalize_second_moment(x: Tensor) -> Tensor:
     """Scale each row of `x` [N, d] to mean square 1."""
     return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
@@ -115,7 +142,7 @@ class EqualizedLinear(nn.Module):
         return leaky_relu(y) if self.activate else y
 
 
-class EqualizedConv2d(nn.Module):
+class EqualizedConv2d(Clamped):
     """Convolution with equalized learning rate, optionally behind a low-pass and with stride 2.
 
     Args:
@@ -142,6 +169,7 @@ class EqualizedConv2d(nn.Module):
         self.activate = activate
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+        self.clamp_gain = gain
         self.gain = gain * (LEAKY_GAIN if activate else 1.0)
         self.weight_gain = self.gain / math.sqrt(in_channels * kernel_size**2)
         # A 1x1 convolution needs no neighbours, so its stride is taken by the low-pass already.
@@ -158,7 +186,7 @@ class EqualizedConv2d(nn.Module):
         # With few channels in, the product of `pointwise` is thin and slow.
         thin = weight.shape[1] < 8 or weight.shape[2] > 1
         y = convolve(x, weight, self.geometry, bias) if thin else pointwise(x, weight, bias)
-        return leaky_relu(y) if self.activate else y
+        return self.bounded(leaky_relu(y) if self.activate else y)
 
 
 class ModulatedConv2d(nn.Module):
@@ -200,7 +228,7 @@ class ModulatedConv2d(nn.Module):
         return torch.addcmul(bias, y, factor[:, :, None, None].to(y.dtype))
 
 
-class ToRGB(nn.Module):
+class ToRGB(Clamped):
     """Modulated 1x1 convolution to the image's few channels, without demodulation.
 
     Its per-sample weights are tiny: building them is cheaper than scaling the feature map.
@@ -224,7 +252,7 @@ class ToRGB(nn.Module):
         weights = style[:, :, None].to(x.dtype) * self.weight.flatten(1).t().to(x.dtype)
         pixels = x.permute(0, 2, 3, 1).flatten(1, 2)
         colours = torch.baddbmm(self.bias.to(x.dtype), pixels, weights)
-        return colours.reshape(len(x), *x.shape[2:], -1).permute(0, 3, 1, 2)
+        return self.bounded(colours.reshape(x.shape[0], *x.shape[2:], -1).permute(0, 3, 1, 2))
 
 
 class MinibatchStd(nn.Module):

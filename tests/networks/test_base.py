@@ -34,6 +34,7 @@ def test_a_description_names_every_argument_even_those_left_at_their_default() -
             "channel_max": 8,
             "attention": None,
             "attention_resolution": None,
+            "conv_clamp": None,
         },
     }
 

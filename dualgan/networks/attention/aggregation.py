@@ -68,7 +68,9 @@ def _views(
     """
     width, (h, w) = weights_NKHW.shape[1] // len(offsets), outputs_NCHW.shape[2:]
     weights, values, outputs = (_split(x, width) for x in (weights_NKHW, values_NCHW, outputs_NCHW))
-    for n in range(len(outputs)) if outputs.device.type == "cpu" else [slice(None)]:
+    # An exported graph is for any number of samples: it cannot loop over them.
+    one_by_one = outputs.device.type == "cpu" and not torch.compiler.is_exporting()
+    for n in range(len(outputs)) if one_by_one else [slice(None)]:
         for k, (i, j) in enumerate(offsets):
             yield weights[n, ..., k, None, :], values[n, ..., i : i + h, j : j + w, :, :], outputs[n]
 
@@ -81,7 +83,7 @@ def _split(x_NCHW: Tensor, width: int) -> Tensor:
 
 def _blank(like: Tensor, channels: int, height: int, width: int) -> Tensor:
     """Uninitialised channels_last tensor of the type that sums are kept in."""
-    shape, dtype = (len(like), channels, height, width), _wide(like.dtype)
+    shape, dtype = (like.shape[0], channels, height, width), _wide(like.dtype)
     return torch.empty(shape, dtype=dtype, device=like.device, memory_format=torch.channels_last)
 
 

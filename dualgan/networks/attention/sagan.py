@@ -65,7 +65,7 @@ class SAGAN(SelfAttention):
         value_NVK = F.max_pool2d(self.g(x_NCHW, style_NC), 2).flatten(2)
         out_NQV = torch.bmm(self.attention(query_NDQ, key_NDK), value_NVK.transpose(1, 2))
         # [N, H, W, V] seen as [N, V, H, W] is channels last: no copy
-        out_NVHW = out_NQV.view(len(x_NCHW), *x_NCHW.shape[2:], -1).permute(0, 3, 1, 2)
+        out_NVHW = out_NQV.view(x_NCHW.shape[0], *x_NCHW.shape[2:], -1).permute(0, 3, 1, 2)
         out_NCHW: Tensor = self.out(out_NVHW)
         return out_NCHW * self.gamma.to(out_NCHW.dtype)
 

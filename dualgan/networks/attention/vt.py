@@ -90,7 +90,7 @@ class VT(SelfAttention):
         token_NLE = self.tokens(self.token_maps(x_NCHW, style_NC), x_NCHW, style_NC)
         weight_NQL = self.reading(self.query(x_NCHW, style_NC).flatten(2), token_NLE)
         out_NQC = torch.bmm(weight_NQL, self.out(token_NLE))
-        return out_NQC.view(len(x_NCHW), *x_NCHW.shape[2:], -1).permute(0, 3, 1, 2)
+        return out_NQC.view(x_NCHW.shape[0], *x_NCHW.shape[2:], -1).permute(0, 3, 1, 2)
 
     def attention_map(self, x_NCHW: Tensor, positions: Sequence[Position], style_NC: Tensor | None = None) -> Tensor:
         """Maps of the tokens that a position (row, column) reads, by how much it reads them -> [N, P, H, W].

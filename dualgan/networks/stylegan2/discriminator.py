@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from dualgan.networks.attention import Attention, ReferenceAttention
 from dualgan.networks.attention.placement import placed_attention
 from dualgan.networks.base import Discriminator, check_images, check_labels, check_reference, check_resolution
-from dualgan.networks.layers import LEAKY_GAIN, EqualizedConv2d, EqualizedLinear, MinibatchStd, leaky_relu
+from dualgan.networks.layers import LEAKY_GAIN, EqualizedConv2d, EqualizedLinear, MinibatchStd, leaky_relu, set_clamp
 from dualgan.networks.stylegan2.mapping import MappingNetwork, block_resolutions, num_features
 
 ATTENTION_RESOLUTIONS = (8, 16, 32)
@@ -122,9 +122,11 @@ class StyleGAN2Discriminator(Discriminator):
             Eq. 8), a self-attention module such as SAN, or a callable from the layer's channels to one of them, such
             as `partial(ReferenceAttention, sources="eq1")`.
         attention_resolution: Where: 8, 16 or 32; set both or none.
+        conv_clamp: Bound on the output of convolutions; null for none. Imported networks were often trained with 256.
 
     Raises:
-        ValueError: The resolution is no power of two from 8 to 1024, or the attention does not fit the network.
+        ValueError: The resolution is no power of two from 8 to 1024, the attention does not fit the network, or
+            conv_clamp is not positive.
     """
 
     def __init__(
@@ -138,6 +140,7 @@ class StyleGAN2Discriminator(Discriminator):
         minibatch_std_group: int = 4,
         attention: Callable[[int], Attention] | None = None,
         attention_resolution: int | None = None,
+        conv_clamp: float | None = None,
     ) -> None:
         super().__init__()
         self.remember(locals())
@@ -159,6 +162,7 @@ class StyleGAN2Discriminator(Discriminator):
         embed_dim = channels[4] if num_classes > 0 else 0
         self.b4 = DiscriminatorEpilogue(channels[4], embed_dim or 1, minibatch_std_group)
         self.mapping = MappingNetwork(0, embed_dim, num_classes, None, mapping_layers) if num_classes > 0 else None
+        set_clamp(self, conv_clamp)
 
     def features(
         self, images: Tensor, labels: Tensor | None = None, reference: Tensor | None = None, kinds: int = 1

@@ -9,14 +9,23 @@ from dualgan.networks.attention import SelfAttention
 from dualgan.networks.attention.base import Position
 from dualgan.networks.attention.placement import placed_attention
 from dualgan.networks.base import Generator, NoiseMode, check_resolution
-from dualgan.networks.layers import LEAKY_GAIN, EqualizedLinear, FIRUpsample, ModulatedConv2d, ToRGB, leaky_relu
+from dualgan.networks.layers import (
+    LEAKY_GAIN,
+    Clamped,
+    EqualizedLinear,
+    FIRUpsample,
+    ModulatedConv2d,
+    ToRGB,
+    leaky_relu,
+    set_clamp,
+)
 from dualgan.networks.stylegan2.mapping import MappingNetwork, block_resolutions, num_features
 
 NOISE_MODES = ("random", "const", "none")
 ATTENTION_RESOLUTIONS = (8, 16, 32, 64, 128)
 
 
-class Noise(nn.Module):
+class Noise(Clamped):
     """What a layer of the synthesis network does last: noise and leaky ReLU. A base class for layers."""
 
     noise_const: Tensor
@@ -32,14 +41,14 @@ class Noise(nn.Module):
         if mode == "random":
             sample = torch.randn(x.shape[0], 1, *x.shape[2:], device=x.device)
         else:
-            sample = self.noise_const[None, None]
+            sample = self.noise_const.view(-1, 1, *x.shape[2:])  # one map for all samples, or one for each
         return (sample * (self.noise_strength * self.gain)).to(x.dtype)
 
     def finish(self, y: Tensor, noise_mode: NoiseMode) -> Tensor:
         """Add noise to `y` and activate it, both in place."""
         if noise_mode != "none":
             y = y.add_(self.noise(y, noise_mode))
-        return leaky_relu(y)
+        return self.bounded(leaky_relu(y))
 
 
 class StyledConv(ModulatedConv2d, Noise):
@@ -245,9 +254,11 @@ class StyleGAN2Generator(Generator):
         attention: Takes the place of the second convolution at `attention_resolution`: SAN, SAGAN, DFN or VT, or a
             callable from the layer's channels to one of them, such as `partial(SAN, footprint=5)`.
         attention_resolution: Where, from 8 to 128; set both or none.
+        conv_clamp: Bound on the output of convolutions; null for none. Imported networks were often trained with 256.
 
     Raises:
-        ValueError: The resolution is no power of two from 8 to 1024, or the attention does not fit the network.
+        ValueError: The resolution is no power of two from 8 to 1024, the attention does not fit the network, or
+            conv_clamp is not positive.
     """
 
     mapping: MappingNetwork
@@ -265,6 +276,7 @@ class StyleGAN2Generator(Generator):
         channel_max: int = 512,
         attention: Callable[[int], SelfAttention] | None = None,
         attention_resolution: int | None = None,
+        conv_clamp: float | None = None,
     ) -> None:
         super().__init__()
         self.remember(locals())
@@ -277,6 +289,7 @@ class StyleGAN2Generator(Generator):
         self.synthesis = SynthesisNetwork(w_dim, resolution, num_channels, channel_base, channel_max, placed)
         self.num_ws = self.synthesis.num_ws
         self.mapping = MappingNetwork(z_dim, w_dim, num_classes, self.num_ws, mapping_layers)
+        set_clamp(self, conv_clamp)
 
     def attention_maps(self, ws: Tensor, positions: Sequence[Position]) -> Tensor:
         """Where the attention looks from some positions, with constant noise.

@@ -68,7 +68,7 @@ class MappingNetwork(nn.Module):
         """z [N, z_dim], class indices [N] -> [N, num_ws, w_dim], moved towards the mean w by 1 - truncation_psi."""
         parts = []
         if z is not None:
-            check_labels(labels, self.num_classes, len(z))
+            check_labels(labels, self.num_classes, z.shape[0])
             parts.append(normalize_second_moment(z.float()))
         if labels is not None:
             parts.append(normalize_second_moment(self.embed(one_hot(labels, self.num_classes))))

@@ -1,0 +1,61 @@
+"""`dualgan import`: official StyleGAN2 networks as ours."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dualgan.checkpoints import read_networks
+from dualgan.commands.export import export_safetensors
+from dualgan.commands.options import command_parser
+
+FROM_DATA = ("resolution", "num_channels", "num_classes")  # settings that the data decide in a training
+
+
+def run(file: str, out: str) -> None:
+    """Turn an official StyleGAN2 .pkl file into a .safetensors file, without running anything in it.
+
+    Args:
+        file: Network of StyleGAN2-ADA (PyTorch) or of a StyleGAN2 of the StyleGAN3 repository, a .pkl file.
+        out: File to write, which ends in .safetensors. Its description and a configuration for fine-tuning lie
+            beside it.
+    """
+    source, path = Path(file), Path(out)
+    if source.suffix != ".pkl":
+        raise ValueError(f"{file} is no .pkl file: our own files need no import, every command reads them")
+    if path.suffix != ".safetensors":
+        raise ValueError(f"out {out!r} has an unknown ending: give a file that ends in .safetensors")
+    content = read_networks(source)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = export_safetensors(content, path, source, "all")
+    beside, config = path.with_name(f"{path.name}.json"), path.with_suffix(".yaml")
+    beside.write_text(json.dumps(header, indent=1) + "\n")
+    config.write_text(configuration(header, path))
+    for name, reason in header["left_out"].items():
+        print(f"Left out the {name}: {reason}")
+    print(f"Wrote {path}, {beside.name} and {config.name}. Try next:")
+    size = header["generator"]["init_args"]["resolution"]
+    print(f"  dualgan generate --ckpt {path} --seeds 0-63 --truncation_psi 0.7 --out images --grid")
+    print(f"  dualgan fit --config {config} --data ImageFolder --data.root IMAGES --data.resolution {size}")
+
+
+def configuration(header: dict[str, Any], path: Path) -> str:
+    """YAML for `dualgan fit` with the networks of an imported file."""
+    model = {}
+    for name in ("generator", "discriminator"):
+        if name in header:
+            settings = {k: v for k, v in header[name]["init_args"].items() if v is not None and k not in FROM_DATA}
+            model[name] = {"class_path": header[name]["class_name"], "init_args": settings}
+    comment = f"# Fine-tuning of {json.dumps(header['provenance']['source'])}\n"
+    return comment + yaml.safe_dump({"init_from": str(path), "model": model}, sort_keys=False)
+
+
+def main(args: list[str]) -> None:
+    """Run the command with the words of the command line."""
+    parser = command_parser("import", run, skip={"file"})
+    parser.add_argument("file", nargs="?", help=".pkl file of StyleGAN2-ADA (PyTorch) or of the StyleGAN3 repository.")
+    given = parser.parse_args(args).as_dict()
+    if given["file"] is None:
+        raise ValueError("import needs a .pkl file: 'dualgan import FILE.pkl --out FILE.safetensors'")
+    run(**given)

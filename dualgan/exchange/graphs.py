@@ -1,0 +1,242 @@
+"""The generator as one graph, for ONNX and torch.export, checked by running what was written."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from dualgan.networks import Generator
+
+NOISES = ("const", "none", "input")
+TOLERANCE = 1e-3
+_METADATA = "dualgan"
+_CHECKS = ((1, 1.0), (3, 0.7))  # batch and truncation psi
+
+
+class GeneratorGraph(nn.Module):
+    """Mapping and synthesis in one call, with everything that varies as a tensor.
+
+    Args:
+        generator: In eval mode.
+        noise: "const" is the noise maps of the generator, "none" leaves noise out, "input" takes one map per sample
+            and layer as a further argument each.
+
+    Raises:
+        ValueError: Unknown noise, or the generator has no layer with noise.
+    """
+
+    def __init__(self, generator: Generator, noise: str) -> None:
+        super().__init__()
+        if noise not in NOISES:
+            raise ValueError(f"unknown noise {noise!r}: expected one of {', '.join(NOISES)}")
+        self.generator, self.noise = generator, noise
+        buffers = dict(generator.synthesis.named_buffers())
+        self.maps = {k: v.shape for k, v in buffers.items() if k.endswith("noise_const")} if noise == "input" else {}
+
+    @property
+    def input_names(self) -> list[str]:
+        """The arguments in their order: z, labels where there are classes, truncation_psi, noise maps."""
+        labels = ["labels"] if self.generator.num_classes else []
+        maps = [f"noise_{name.removesuffix('.noise_const').replace('.', '_')}" for name in self.maps]
+        return ["z", *labels, "truncation_psi", *maps]
+
+    def inputs(self, count: int, truncation_psi: float) -> tuple[Tensor, ...]:
+        """Random inputs for `count` samples."""
+        z = torch.randn(count, self.generator.z_dim)
+        classes = self.generator.num_classes
+        labels = (torch.randint(classes, (count,)),) if classes else ()
+        maps = tuple(torch.randn(count, 1, *shape) for shape in self.maps.values())
+        return z, *labels, torch.tensor(truncation_psi), *maps
+
+    def forward(self, z: Tensor, *others: Tensor) -> Tensor:
+        """z [N, z_dim], labels [N] int64, truncation_psi [], maps [N, 1, R, R] -> images [N, C, R, R]."""
+        labels, others = (others[0], others[1:]) if self.generator.num_classes else (None, others)
+        truncation_psi, *maps = others
+        mapping = self.generator.mapping
+        # StyleGAN, appendix B, with psi as an input: w' = w_avg + psi (w - w_avg)
+        w_avg = mapping.w_avg
+        assert isinstance(w_avg, Tensor)
+        ws = w_avg + truncation_psi * (mapping(z, labels) - w_avg)
+        mode = "none" if self.noise == "none" else "const"
+        replaced = dict(zip(self.maps, maps, strict=True))
+        images: Tensor = torch.func.functional_call(self.generator.synthesis, replaced, (ws,), {"noise_mode": mode})
+        return images
+
+
+@dataclass(frozen=True)
+class WrittenGraph:
+    """What was written.
+
+    Attributes:
+        inputs: Name and shape of every input; "N" is the batch.
+        difference: Largest difference from the generator's images over the checked inputs.
+    """
+
+    inputs: dict[str, list[int | str]]
+    difference: float
+
+
+def write_onnx(
+    generator: Generator, path: Path, metadata: Mapping[str, Any], noise: str = "const", batch_size: int | None = None
+) -> WrittenGraph:
+    """Write an ONNX file and run it in ONNX Runtime.
+
+    Args:
+        generator: In eval mode on the CPU.
+        path: File to write.
+        metadata: Plain data to keep in the file.
+        noise: See `GeneratorGraph`.
+        batch_size: Samples per call; None for any number.
+
+    Raises:
+        ValueError: A package is missing, the generator has no such graph, or the file's images differ by more than
+            `TOLERANCE`.
+    """
+    require_onnx()
+    _check_convertible(generator, batch_size)
+
+    def write(program: ExportedProgram, names: list[str], partial: Path) -> None:
+        with quiet_exporter():
+            onnx = torch.onnx.export(
+                program, dynamo=True, verbose=False, input_names=names, output_names=["images"], external_data=False
+            )
+        assert onnx is not None
+        onnx.model.metadata_props[_METADATA] = json.dumps(metadata)
+        onnx.save(partial)
+
+    return _write(generator, path, noise, batch_size, write, _onnx_runner)
+
+
+def write_program(
+    generator: Generator, path: Path, metadata: Mapping[str, Any], noise: str = "const", batch_size: int | None = None
+) -> WrittenGraph:
+    """Write a torch.export file (.pt2), load it again and run it; see `write_onnx`.
+
+    Raises:
+        ValueError: The generator has no such graph, or the file's images differ by more than `TOLERANCE`.
+    """
+
+    def write(program: ExportedProgram, names: list[str], partial: Path) -> None:
+        torch.export.save(program, partial, extra_files={_METADATA: json.dumps(metadata)})
+
+    return _write(generator, path, noise, batch_size, write, _program_runner)
+
+
+def require_onnx() -> None:
+    """Look for the packages that write and run ONNX.
+
+    Raises:
+        ValueError: One is missing.
+    """
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise ValueError(f"ONNX needs the package {error.name}: install it with pip install 'dualgan[onnx]'") from error
+
+
+Runner = Callable[[tuple[Tensor, ...]], Tensor]
+
+
+def _write(
+    generator: Generator,
+    path: Path,
+    noise: str,
+    batch_size: int | None,
+    write: Callable[[ExportedProgram, list[str], Path], None],
+    runner: Callable[[Path, list[str]], Runner],
+) -> WrittenGraph:
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"batch_size {batch_size} is too small: give 1 or more")
+    graph = GeneratorGraph(generator, noise).eval()
+    names = graph.input_names
+    partial = path.with_name(f"{path.stem}.partial{path.suffix}")  # the libraries look at the ending
+    try:
+        write(_trace(graph, batch_size), names, partial)
+        difference = _largest_difference(graph, runner(partial, names), batch_size)
+        if not difference <= TOLERANCE:
+            raise ValueError(
+                f"the images of {path} differ from the generator's by {difference:.3g}, more than {TOLERANCE:g}: the "
+                f"file was not kept"
+            )
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    first = "N" if batch_size is None else batch_size
+    examples = zip(names, graph.inputs(2, 1.0), strict=True)
+    shapes = {name: [first, *value.shape[1:]] if value.dim() else [] for name, value in examples}
+    return WrittenGraph(shapes, difference)
+
+
+@torch.no_grad()
+def _trace(graph: GeneratorGraph, batch_size: int | None) -> ExportedProgram:
+    example = graph.inputs(batch_size or 2, 0.5)
+    batch = Dim("batch")
+    dynamic = tuple({0: batch} if value.dim() and batch_size is None else None for value in example)
+    return torch.export.export(graph, example, dynamic_shapes=(dynamic[0], dynamic[1:]))
+
+
+@torch.no_grad()
+def _largest_difference(graph: GeneratorGraph, run: Runner, batch_size: int | None) -> float:
+    differences = []
+    for count, truncation_psi in _CHECKS:
+        inputs = graph.inputs(batch_size or count, truncation_psi)
+        differences.append((run(inputs) - graph(*inputs)).abs().max())
+    return torch.stack(differences).max().item()  # NaN wherever one is
+
+
+def _onnx_runner(path: Path, names: list[str]) -> Runner:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    known = {value.name for value in session.get_inputs()}  # the graph drops what has no effect
+
+    def run(inputs: tuple[Tensor, ...]) -> Tensor:
+        given = {name: value.numpy() for name, value in zip(names, inputs, strict=True) if name in known}
+        return torch.from_numpy(session.run(["images"], given)[0])
+
+    return run
+
+
+def _program_runner(path: Path, names: list[str]) -> Runner:
+    module = torch.export.load(path).module()
+
+    def run(inputs: tuple[Tensor, ...]) -> Tensor:
+        images: Tensor = module(*inputs)
+        return images
+
+    return run
+
+
+def _check_convertible(generator: Generator, batch_size: int | None) -> None:
+    """DFN is a convolution of as many groups as samples, and ONNX wants to know how many groups.
+
+    Raises:
+        ValueError: The batch of a generator with DFN is open.
+    """
+    attention = getattr(generator, "init_args", {}).get("attention") or {}
+    if batch_size is None and attention.get("class_name") == "DFN":
+        raise ValueError(
+            "a generator with DFN has as many filters as samples, which ONNX cannot leave open: pass --batch_size, "
+            "for instance 1"
+        )
+
+
+@contextmanager
+def quiet_exporter() -> Iterator[None]:
+    """Hide what the exporter's optimizer reports of its own workings."""
+    logger = logging.getLogger("onnxscript")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
