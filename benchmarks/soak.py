@@ -181,9 +181,8 @@ def report(samples: list[Sample], discard: float, bound: float) -> bool:
             float(np.median([getattr(s, name) for s in part])) for part in (settled[:third], settled[-third:])
         )
         passed &= verdict(f"{name}: {first:g} in the first third, {last:g} in the last; bound +2", last <= first + 2)
-    print(
-        f"  peak {max(s.memory for s in samples):.0f} MB, {len(samples)} samples over {samples[-1].seconds / 60:.1f} min"
-    )
+    minutes, peak = samples[-1].seconds / 60, max(s.memory for s in samples)
+    print(f"  peak {peak:.0f} MB, {len(samples)} samples over {minutes:.1f} minutes")
     return passed
 
 
