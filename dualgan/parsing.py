@@ -1,6 +1,7 @@
 """What jsonargparse says about a mistake on the command line, in one paragraph that a user can act on."""
 
 import inspect
+import os
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -9,16 +10,40 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, set_parsing_settings
 
 _TYPES = {"float": "a number", "int": "a whole number", "bool": "true or false", "str": "text", "tuple": "a list"}
 _SEE = "'--help' lists every option."
+
+ALLOW = "DUALGAN_ALLOW_IMPORT"
+_IMPORTABLE = ["dualgan", "pytorch_lightning", "lightning_fabric", "torch.distributed.algorithms.ddp_comm_hooks"]
+
+
+def limit_imports() -> None:
+    """Let configurations name classes of these packages only: to name one imports its module, which runs its code.
+
+    Raises:
+        ValueError: $DUALGAN_ALLOW_IMPORT, the user's own addition, is no list of module names.
+    """
+    own = [name.strip() for name in os.environ.get(ALLOW, "").split(",") if name.strip()]
+    try:
+        set_parsing_settings(
+            import_path_denylist=["*"],
+            import_path_allowlist=[*_IMPORTABLE, *own],
+            instantiate_subclass_spec_in_any=False,
+        )
+    except ValueError as error:
+        raise ValueError(f"{ALLOW}={os.environ[ALLOW]!r} is no list of modules, such as my_losses,lab.nets") from error
 
 
 class ParagraphParser(ArgumentParser):
     """Raises what `main` prints instead of printing pages of usage and leaving the process."""
 
     classes: Mapping[str, type] = {}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        limit_imports()
+        super().__init__(*args, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Complain about the words of the command line.
@@ -71,6 +96,8 @@ def explain(message: str, options: Iterable[str] = (), classes: Mapping[str, typ
     classes = classes or {}
     key = ".".join(re.findall(r'Parser key "([^"]+)"', message))
     base = _narrowed(classes.get(key), message)
+    if refused := re.search(r"Importing '([^']+)' is not allowed", message):
+        return _refused_import(key, refused[1], base)
     if unknown := re.search(r"unrecognized arguments: (.*)", message):
         return _unknown_option(unknown[1].split()[0], options, classes)
     if unknown := re.search(r"does not accept option '([^']+)'", message):
@@ -93,6 +120,15 @@ def explain(message: str, options: Iterable[str] = (), classes: Mapping[str, typ
     ):  # explained by a class's parser already
         return _within(nested[1], nested[2])
     return _reason(message) or " ".join(message.split())
+
+
+def _refused_import(key: str, path: str, base: type | None) -> str:
+    expected = f"one of {', '.join(class_names(base))}" if base else "a class of dualgan or Lightning"
+    return (
+        f"{key} {path!r} is not imported: expected {expected}. A configuration may not choose which code runs; if "
+        f"{path.partition('.')[0]!r} is a module that you trust, set the environment variable "
+        f"{ALLOW}={path.partition('.')[0]}"
+    )
 
 
 def _within(key: str, inner: str) -> str:
