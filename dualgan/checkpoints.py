@@ -9,9 +9,11 @@ from torch import Tensor
 
 from dualgan.networks import Discriminator, Generator, build_network
 from dualgan.networks.base import Network
+from dualgan.tensor_files import read_tensors
 from dualgan.version import __version__
 
 FORMAT_VERSION = 1
+LARGEST_ARGUMENT = 2**16  # of a network: more layers or channels than any has
 
 
 def header(generator: Generator, discriminator: Discriminator) -> dict[str, Any]:
@@ -79,7 +81,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"no checkpoint at {path}: expected a .ckpt file, for instance RUN/checkpoints/last.ckpt")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = read_tensors(path)
     except Exception as error:
         reason = str(error).strip().split("\n")[0][:200]
         raise ValueError(
@@ -138,10 +140,29 @@ def discriminator_of(checkpoint: dict[str, Any]) -> Discriminator:
 
 
 def _network_of(checkpoint: dict[str, Any], described: str, name: str) -> Network:
-    network = build_network(checkpoint["dualgan"][described])
     prefix = f"{name}."
     state = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
     if not state:
         raise ValueError(f"the checkpoint holds no {name}: expected one that a training has written, not an export")
+    network = _built_for(state, checkpoint["dualgan"][described])
     network.load_state_dict(state)
     return network.eval().requires_grad_(False)
+
+
+def _built_for(state: dict[str, Tensor], description: Any) -> Network:
+    """The described network, once it is known that it needs no more memory than the state that comes with it.
+
+    Raises:
+        ValueError: The description, which may come from an untrusted file, does not fit the state.
+    """
+    try:
+        largest = max((v for v in description["init_args"].values() if isinstance(v, int)), default=0)
+        if largest > LARGEST_ARGUMENT:
+            raise ValueError(f"an argument is {largest}, more than {LARGEST_ARGUMENT}")
+        with torch.device("meta"):
+            planned = {name: value.shape for name, value in build_network(description).state_dict().items()}
+        if planned != {name: value.shape for name, value in state.items()}:
+            raise ValueError("its tensors have other names or shapes")
+        return build_network(description)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"the checkpoint's network is not the one that it describes ({error})") from error

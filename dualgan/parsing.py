@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
-from jsonargparse import ArgumentParser, set_parsing_settings
+from jsonargparse import ArgumentParser, get_loader, set_loader, set_parsing_settings
+
+from dualgan.yaml_text import check_yaml, load_yaml
 
 _TYPES = {"float": "a number", "int": "a whole number", "bool": "true or false", "str": "text", "tuple": "a list"}
 _SEE = "'--help' lists every option."
@@ -19,12 +21,23 @@ ALLOW = "DUALGAN_ALLOW_IMPORT"
 _IMPORTABLE = ["dualgan", "pytorch_lightning", "lightning_fabric", "torch.distributed.algorithms.ddp_comm_hooks"]
 
 
-def limit_imports() -> None:
-    """Let configurations name classes of these packages only: to name one imports its module, which runs its code.
+_load = get_loader("yaml")
+
+
+def _load_checked(text: str) -> Any:
+    check_yaml(text)
+    return _load(text)
+
+
+def limit_configurations() -> None:
+    """Bound what a configuration unfolds to, and which classes it may name.
+
+    To name a class is to import its module, which runs its code: only those of `_IMPORTABLE` are known to be harmless.
 
     Raises:
         ValueError: $DUALGAN_ALLOW_IMPORT, the user's own addition, is no list of module names.
     """
+    set_loader("yaml", _load_checked, exceptions=(yaml.YAMLError,))
     own = [name.strip() for name in os.environ.get(ALLOW, "").split(",") if name.strip()]
     try:
         set_parsing_settings(
@@ -42,7 +55,7 @@ class ParagraphParser(ArgumentParser):
     classes: Mapping[str, type] = {}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        limit_imports()
+        limit_configurations()
         super().__init__(*args, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
@@ -153,7 +166,7 @@ def name_the_file(message: str, words: list[str]) -> str:
 def _keys_of(file: Path) -> set[str] | None:
     """All keys of a YAML file at any depth; None when it is no mapping."""
     try:
-        content = yaml.safe_load(file.read_text())
+        content = load_yaml(file.read_bytes())
     except (yaml.YAMLError, UnicodeDecodeError):
         return None
     return _nested_keys(content) if isinstance(content, dict) else None

@@ -21,6 +21,8 @@ from dualgan.data.decoding import EXTENSIONS, decode
 from dualgan.data.labels import labels_of_manifest
 
 MAX_BYTES = 2**29  # of one file: more than the largest image that is decoded takes at 8 bits without compression
+MAX_DIRECTORY_BYTES = 2**29  # of a zip: names of about five million images
+_FREE_BYTES, _MAX_RATIO = 2**24, 100  # a larger member that claims to be compressed better than that is no image
 
 _REPORT_VERSION = 2
 _THREADS = min(16, (os.cpu_count() or 1) + 1)  # decoders and hashes leave the interpreter's lock to the others
@@ -139,6 +141,11 @@ class ZipFiles:
             # The others cannot be stopped once they have inflated to what the member declares.
             raise ValueError("the member is neither stored nor deflated: pack the zip again with one of these methods")
         _check_bytes(member.file_size)
+        if member.file_size > max(_FREE_BYTES, _MAX_RATIO * member.compress_size):
+            raise ValueError(
+                f"{member.compress_size} bytes that claim to inflate to {member.file_size} are no image: images hardly "
+                f"shrink in a zip. Pack it again if it is one, without compression"
+            )
         with self._opened().open(member) as file:
             return file.read(member.file_size)
 
@@ -149,6 +156,7 @@ class ZipFiles:
     def _opened(self) -> zipfile.ZipFile:
         # A forked worker must not share the parent's file position.
         if self._zip is None or self._process != os.getpid():
+            _check_directory(self.root)
             try:
                 self._zip, self._process = zipfile.ZipFile(self.root), os.getpid()
             except (zipfile.BadZipFile, UnicodeDecodeError, NotImplementedError) as error:
@@ -290,6 +298,30 @@ def _stamp(path: Path) -> str:
 def _check_bytes(size: int) -> None:
     if size > MAX_BYTES:
         raise ValueError(f"{size} bytes are more than the {MAX_BYTES} that an image is thought to need")
+
+
+def _check_directory(root: Path) -> None:
+    """Refuse a zip whose list of members would fill the memory: Python lists all of them when it opens one.
+
+    Raises:
+        ValueError: The list is too long.
+    """
+    with root.open("rb") as file:
+        file.seek(0, os.SEEK_END)
+        start = max(0, file.tell() - 2**16 - 22)  # the end record is followed by a comment of less than 2**16 bytes
+        file.seek(start)
+        tail = file.read()
+        at = tail.rfind(b"PK\5\6")
+        size = int.from_bytes(tail[at + 12 : at + 16], "little")
+        locator = tail[at - 20 : at]
+        if size == 2**32 - 1 and locator[:4] == b"PK\6\7":  # zip64: the size is in a longer record
+            file.seek(int.from_bytes(locator[8:16], "little"))
+            size = int.from_bytes(file.read(48)[40:48], "little")
+    if at >= 0 and size > MAX_DIRECTORY_BYTES:
+        raise ValueError(
+            f"'{root}' is a zip whose list of members has {size:,} bytes, more than the {MAX_DIRECTORY_BYTES:,} that "
+            f"are read: unpack it and pass the folder."
+        )
 
 
 def _refuse_folder(error: OSError) -> NoReturn:
