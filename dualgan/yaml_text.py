@@ -32,7 +32,7 @@ def check_yaml(text: str) -> None:
     """
     if len(text) > MAX_CHARACTERS:
         raise yaml.YAMLError(f"{len(text):,} characters are more than the {MAX_CHARACTERS:,} that are read")
-    sizes: dict[str, int] = {}  # values that each anchor stands for, its aliases unfolded
+    sizes: dict[str | None, int] = {}  # values that each anchor stands for, its aliases unfolded
     open_nodes: list[tuple[str | None, int]] = [(None, 0)]  # anchor, and values before it
     total = 0
     for event in _events(text):

@@ -143,7 +143,7 @@ def _pickled(content: bytes) -> tuple[NDArray[np.uint8], list[int]]:
 def _check_memo(content: bytes) -> None:
     """Refuse a pickle that numbers its objects absurdly: the unpickler makes room for all numbers below."""
     for operation, argument, _ in pickletools.genops(content):
-        if operation.name in ("PUT", "LONG_BINPUT") and argument > _MAX_MEMO:
+        if operation.name in ("PUT", "LONG_BINPUT") and isinstance(argument, int) and argument > _MAX_MEMO:
             raise pickle.UnpicklingError(f"its object number {argument:,} would need a table of that size")
 
 
