@@ -1,6 +1,7 @@
 """The files of a folder or zip of images: listing, reading from any process, checking them all once."""
 
 import hashlib
+import io
 import os
 import re
 import stat
@@ -156,12 +157,36 @@ class ZipFiles:
     def _opened(self) -> zipfile.ZipFile:
         # A forked worker must not share the parent's file position.
         if self._zip is None or self._process != os.getpid():
-            _check_directory(self.root)
             try:
-                self._zip, self._process = zipfile.ZipFile(self.root), os.getpid()
+                self._zip, self._process = zipfile.ZipFile(_BoundedFile(self.root)), os.getpid()
             except (zipfile.BadZipFile, UnicodeDecodeError, NotImplementedError) as error:
                 raise ValueError(f"'{self.root}' is a damaged zip ({error}). Copy or pack it again.") from error
         return self._zip
+
+
+class _BoundedFile(io.BufferedReader):
+    """A zip's file. Its list of members is read at once, into much larger objects: one that is too long is refused."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(io.FileIO(path))
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read as any file does.
+
+        Raises:
+            ValueError: More than a list of members needs was asked for at once.
+        """
+        wanted = os.fstat(self.fileno()).st_size - self.tell() if size is None or size < 0 else size
+        if wanted > MAX_DIRECTORY_BYTES:
+            raise ValueError(
+                f"'{self.path}' is a zip whose list of members has {wanted:,} bytes, more than the "
+                f"{MAX_DIRECTORY_BYTES:,} that are read: unpack it and pass the folder."
+            )
+        return super().read(size)
+
+    def __del__(self) -> None:
+        self.close()  # as a zip does that has opened its file itself
 
 
 class Files(Protocol):
@@ -298,30 +323,6 @@ def _stamp(path: Path) -> str:
 def _check_bytes(size: int) -> None:
     if size > MAX_BYTES:
         raise ValueError(f"{size} bytes are more than the {MAX_BYTES} that an image is thought to need")
-
-
-def _check_directory(root: Path) -> None:
-    """Refuse a zip whose list of members would fill the memory: Python lists all of them when it opens one.
-
-    Raises:
-        ValueError: The list is too long.
-    """
-    with root.open("rb") as file:
-        file.seek(0, os.SEEK_END)
-        start = max(0, file.tell() - 2**16 - 22)  # the end record is followed by a comment of less than 2**16 bytes
-        file.seek(start)
-        tail = file.read()
-        at = tail.rfind(b"PK\5\6")
-        size = int.from_bytes(tail[at + 12 : at + 16], "little")
-        locator = tail[at - 20 : at]
-        if size == 2**32 - 1 and locator[:4] == b"PK\6\7":  # zip64: the size is in a longer record
-            file.seek(int.from_bytes(locator[8:16], "little"))
-            size = int.from_bytes(file.read(48)[40:48], "little")
-    if at >= 0 and size > MAX_DIRECTORY_BYTES:
-        raise ValueError(
-            f"'{root}' is a zip whose list of members has {size:,} bytes, more than the {MAX_DIRECTORY_BYTES:,} that "
-            f"are read: unpack it and pass the folder."
-        )
 
 
 def _refuse_folder(error: OSError) -> NoReturn:
