@@ -209,12 +209,9 @@ def test_the_files_of_a_really_full_disk(tmp_path: Path) -> None:
 
 def test_run_folder_removed(run_cli: RunCLI, at_step: AtStep) -> None:
     at_step(4, lambda gan: shutil.rmtree("run"))
-    outcome = run_cli("fit", *FIT, "--trainer.log_every_n_steps", "1")
-    if outcome.code:
-        error = stopped(outcome)
-        assert "run" in error
-        assert "changed during the run" in error
-    assert images_in() >= 32
+    run_cli.succeeds("fit", *FIT, "--trainer.log_every_n_steps", "1")
+    assert images_in() == 80  # what is written afterwards is there
+    assert "0.08" in Path("run", "metrics.csv").read_text()
 
 
 def test_dataset_removed(run_cli: RunCLI, at_step: AtStep, in_empty_folder: Path) -> None:
