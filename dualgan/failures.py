@@ -79,7 +79,7 @@ def _disk(error: OSError, run_dir: Path) -> str | None:
         return (
             f"the disk is full: {place} cannot be written ({error.strerror}, {_free(place)} MB free). Make room there."
         )
-    return f"{place} cannot be read or written ({error.strerror}): it or its folder has changed during the run."
+    return f"{place} cannot be read or written ({error.strerror}): it may have been moved, removed or locked meanwhile."
 
 
 def _free(place: Path) -> int:
@@ -93,7 +93,7 @@ def how_to_go_on(run_dir: Path) -> str:
     last = run_dir / "checkpoints" / "last.ckpt"
     if not last.is_file():
         return f"No checkpoint has been saved in {run_dir} yet."
-    return f"The last checkpoint is whole: go on with 'dualgan fit --config {run_dir / 'config.yaml'} --ckpt_path last'"
+    return f"Go on from the last checkpoint with 'dualgan fit --config {run_dir / 'config.yaml'} --ckpt_path last'"
 
 
 @contextmanager
