@@ -2,9 +2,10 @@
 
 Starts `dualgan fit` as a user would: a small StyleGAN2 with the dual contrastive loss on rendered 32x32 scenes, loader
 workers, evaluations, sample grids, checkpoints, metrics.csv and W&B offline, each of them far more often than usual,
-so that an hour holds as many of them as days of a large run. Every few seconds it adds up the proportional set size
-(memory shared by processes counts once), the open files and the threads of the run and of all its children. The first
-minutes are left out: caches fill and allocators settle. Ctrl-C ends the run as a user's would, and its last checkpoint
+so that an hour holds as many of them as days of a large run. Every few seconds it adds up the memory, the open files
+and the threads of the run and of all its children. Memory is what belongs to the run: memory shared by its processes
+counts once, and pages of library files, which the kernel shares with other programs and drops at will, do not count.
+The first minutes are left out: caches fill and allocators settle. Ctrl-C ends the run as a user's would, and its last checkpoint
 is read back. Linux only: the numbers come from /proc.
 
     python benchmarks/soak.py
@@ -74,12 +75,10 @@ def family(root: int) -> list[int]:
     return found
 
 
-def proportional_mb(process: int) -> float:
-    """Memory of one process, with shared pages divided among those who share them."""
-    for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) / 1024
-    return 0.0
+def own_mb(process: int) -> float:
+    """Anonymous and shared memory of one process, shared pages divided among those who share them."""
+    lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("Pss_Anon:", "Pss_Shmem:"))) / 1024
 
 
 def role(process: int, root: int) -> str:
@@ -96,7 +95,7 @@ def sample(root: int, started: float) -> Sample:
     files = threads = processes = 0
     for process in family(root):
         try:
-            memory[role(process, root)] += proportional_mb(process)
+            memory[role(process, root)] += own_mb(process)
             files += len(list(Path(f"/proc/{process}/fd").iterdir()))
             threads += len(list(Path(f"/proc/{process}/task").iterdir()))
             processes += 1
