@@ -5,8 +5,8 @@ workers, evaluations, sample grids, checkpoints, metrics.csv and W&B offline, ea
 so that an hour holds as many of them as days of a large run. Every few seconds it adds up the memory, the open files
 and the threads of the run and of all its children. Memory is what belongs to the run: memory shared by its processes
 counts once, and pages of library files, which the kernel shares with other programs and drops at will, do not count.
-The first minutes are left out: caches fill and allocators settle. Ctrl-C ends the run as a user's would, and its last checkpoint
-is read back. Linux only: the numbers come from /proc.
+The first minutes are left out: caches fill and allocators settle. Ctrl-C ends the run as a user's would, and its last
+checkpoint is read back. Linux only: the numbers come from /proc.
 
     python benchmarks/soak.py
     python benchmarks/soak.py --minutes 10 --discard 3 --folder /data/tmp/soak
