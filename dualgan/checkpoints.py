@@ -4,13 +4,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from dualgan.exchange.building import rebuild, shape_differences, shapes_of
 from dualgan.exchange.official import import_official
 from dualgan.exchange.safetensors_files import read_safetensors
 from dualgan.networks import Discriminator, Generator, Network
+from dualgan.tensor_files import read_tensors
 from dualgan.version import __version__
 
 FORMAT_VERSION = 1
@@ -81,7 +81,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
             f"networks on, start a new run with --init_from {path}"
         )
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = read_tensors(path)
     except Exception as error:
         reason = str(error).strip().split("\n")[0][:200]
         raise ValueError(

@@ -5,6 +5,7 @@ import os
 import re
 import secrets
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -31,7 +32,8 @@ from dualgan.callbacks.ranks import RankMismatchError
 from dualgan.callbacks.run import RunCSVLogger, WandbOptions, wandb_logger
 from dualgan.checkpoints import read_checkpoint
 from dualgan.data import ImageDataModule
-from dualgan.gan import GAN, DivergenceError
+from dualgan.failures import StoppedError, alone_in, explained, how_to_go_on
+from dualgan.gan import GAN
 from dualgan.initial_weights import start_from
 from dualgan.losses import AdversarialLoss
 from dualgan.networks import Discriminator, Generator
@@ -246,6 +248,18 @@ class DualGANCLI(LightningCLI):
             kwargs.pop("datamodule")  # seeds come from the module; Lightning would ask the data instead
         return kwargs
 
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run the verb, a training alone in its folder; what comes from outside stops it with one message."""
+        trains_here = subcommand == "fit" and is_rank_zero()
+        with alone_in(self.run_dir) if trains_here else nullcontext():
+            try:
+                with explained(self.run_dir):
+                    super()._run_subcommand(subcommand)
+            except ValueError as error:
+                if self.trainer.global_step == 0:  # a mistake in the input
+                    raise
+                raise StoppedError(f"{error} {how_to_go_on(self.run_dir)}") from error
+
     def after_fit(self) -> None:
         """Say where everything is, what came out and what to do next."""
         say(summary(self.trainer, self.model))
@@ -295,7 +309,7 @@ def run_trainer(words: list[str]) -> int:
     with quiet_libraries():
         try:
             cli = DualGANCLI(words[0], args=words, **copy.deepcopy(SETTINGS))
-        except DivergenceError as error:
+        except StoppedError as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
         except RankMismatchError as error:

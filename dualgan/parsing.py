@@ -1,6 +1,7 @@
 """What jsonargparse says about a mistake on the command line, in one paragraph that a user can act on."""
 
 import inspect
+import os
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -9,16 +10,53 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, get_loader, set_loader, set_parsing_settings
+
+from dualgan.yaml_text import check_yaml, load_yaml
 
 _TYPES = {"float": "a number", "int": "a whole number", "bool": "true or false", "str": "text", "tuple": "a list"}
 _SEE = "'--help' lists every option."
+
+ALLOW = "DUALGAN_ALLOW_IMPORT"
+_IMPORTABLE = ["dualgan", "pytorch_lightning", "lightning_fabric", "torch.distributed.algorithms.ddp_comm_hooks"]
+
+
+_load = get_loader("yaml")
+
+
+def _load_checked(text: str) -> Any:
+    check_yaml(text)
+    return _load(text)
+
+
+def limit_configurations() -> None:
+    """Bound what a configuration unfolds to, and which classes it may name.
+
+    To name a class is to import its module, which runs its code: only those of `_IMPORTABLE` are known to be harmless.
+
+    Raises:
+        ValueError: $DUALGAN_ALLOW_IMPORT, the user's own addition, is no list of module names.
+    """
+    set_loader("yaml", _load_checked, exceptions=(yaml.YAMLError,))
+    own = [name.strip() for name in os.environ.get(ALLOW, "").split(",") if name.strip()]
+    try:
+        set_parsing_settings(
+            import_path_denylist=["*"],
+            import_path_allowlist=[*_IMPORTABLE, *own],
+            instantiate_subclass_spec_in_any=False,
+        )
+    except ValueError as error:
+        raise ValueError(f"{ALLOW}={os.environ[ALLOW]!r} is no list of modules, such as my_losses,lab.nets") from error
 
 
 class ParagraphParser(ArgumentParser):
     """Raises what `main` prints instead of printing pages of usage and leaving the process."""
 
     classes: Mapping[str, type] = {}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        limit_configurations()
+        super().__init__(*args, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Complain about the words of the command line.
@@ -71,6 +109,8 @@ def explain(message: str, options: Iterable[str] = (), classes: Mapping[str, typ
     classes = classes or {}
     key = ".".join(re.findall(r'Parser key "([^"]+)"', message))
     base = _narrowed(classes.get(key), message)
+    if refused := re.search(r"Importing '([^']+)' is not allowed", message):
+        return _refused_import(key, refused[1], base)
     if unknown := re.search(r"unrecognized arguments: (.*)", message):
         return _unknown_option(unknown[1].split()[0], options, classes)
     if unknown := re.search(r"does not accept option '([^']+)'", message):
@@ -95,6 +135,15 @@ def explain(message: str, options: Iterable[str] = (), classes: Mapping[str, typ
     return _reason(message) or " ".join(message.split())
 
 
+def _refused_import(key: str, path: str, base: type | None) -> str:
+    expected = f"one of {', '.join(class_names(base))}" if base else "a class of dualgan or Lightning"
+    return (
+        f"{key} {path!r} is not imported: expected {expected}. A configuration may not choose which code runs; if "
+        f"{path.partition('.')[0]!r} is a module that you trust, set the environment variable "
+        f"{ALLOW}={path.partition('.')[0]}"
+    )
+
+
 def _within(key: str, inner: str) -> str:
     """What the parser of a class has said, with the names that the user knows."""
     return f"{key}: {inner.replace('--', f'--{key}.').replace(f'--{key}.help', '--help')}"
@@ -117,7 +166,7 @@ def name_the_file(message: str, words: list[str]) -> str:
 def _keys_of(file: Path) -> set[str] | None:
     """All keys of a YAML file at any depth; None when it is no mapping."""
     try:
-        content = yaml.safe_load(file.read_text())
+        content = load_yaml(file.read_bytes())
     except (yaml.YAMLError, UnicodeDecodeError):
         return None
     return _nested_keys(content) if isinstance(content, dict) else None

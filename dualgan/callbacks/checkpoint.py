@@ -9,8 +9,10 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
 from dualgan.callbacks.clock import check_interval, crossed
+from dualgan.callbacks.console import say
 from dualgan.callbacks.quality import Quality
 from dualgan.callbacks.run import RunCSVLogger, run_folder
+from dualgan.disk import naming
 from dualgan.gan import GAN
 
 
@@ -83,7 +85,10 @@ class RunCheckpoint(Checkpoint):
         assert isinstance(pl_module, GAN)
         step_is_whole = self._clock_at_start is not None and pl_module.clock > self._clock_at_start
         if trainer.training and trainer.world_size == 1 and step_is_whole and isinstance(exception, Exception):
-            self._save(trainer, "last.ckpt")
+            try:
+                self._save(trainer, "last.ckpt")
+            except OSError as error:  # perhaps the same that has stopped the run, which is what the user must hear of
+                say(f"The state of this moment could not be saved ({error}).")
 
     def _is_new_best(self, trainer: Trainer, gan: GAN) -> bool:
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
@@ -104,9 +109,14 @@ class RunCheckpoint(Checkpoint):
             logger.save()  # a killed run must find the rows up to its checkpoint
         path = run_folder(trainer) / "checkpoints" / name
         partial = path.with_suffix(".partial")
-        trainer.save_checkpoint(partial, weights_only=False)  # False: with the optimizers
-        if trainer.is_global_zero:
-            replace_durably(partial, path)
+        try:
+            with naming(path):
+                trainer.save_checkpoint(partial, weights_only=False)  # False: with the optimizers
+                if trainer.is_global_zero:
+                    replace_durably(partial, path)
+        except OSError:
+            partial.unlink(missing_ok=True)  # a full disk needs the room
+            raise
         trainer.strategy.barrier()
 
 

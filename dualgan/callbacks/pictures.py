@@ -1,5 +1,8 @@
 """Pictures of the averaged generator during training: the same latents again and again."""
 
+import logging
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +12,8 @@ from dualgan.callbacks.clock import check_interval, crossed
 from dualgan.callbacks.run import log_picture, run_folder
 from dualgan.gan import GAN
 from dualgan.pictures import save_png
+
+logger = logging.getLogger(__name__)
 
 
 class Pictures(Callback):
@@ -54,5 +59,15 @@ class Pictures(Callback):
         self.last_kimg = kimg
         picture = self.picture(gan)
         if picture is not None:
-            save_png(picture, run_folder(trainer) / self.name / f"kimg_{kimg:09.3f}.png")
+            write(picture, run_folder(trainer) / self.name / f"kimg_{kimg:09.3f}.png")
             log_picture(trainer, self.name, picture, kimg)
+
+
+def write(picture: np.ndarray, path: Path) -> None:
+    """Write a PNG file, or say why not and go on: training can do without, and a full disk may get room again."""
+    try:
+        save_png(picture, path)
+    except OSError as error:
+        logger.warning("%s is left out (%s): going on.", path, error.strerror or error)
+        with suppress(OSError):
+            path.unlink()  # half a picture

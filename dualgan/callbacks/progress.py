@@ -57,9 +57,9 @@ class KimgProgressBar(TQDMProgressBar):
         """Stop the stopwatch; show the state where it is time."""
         assert isinstance(pl_module, GAN)
         now = time.perf_counter()
-        self._seconds += now - self._started
+        self._seconds += max(0.0, now - self._started)  # clocks of virtual machines have gone backwards
         self._images += len(batch.images) * trainer.world_size
-        if now - self._shown > (1 if self.on_terminal else self.SECONDS_BETWEEN_LINES):
+        if abs(now - self._shown) > (1 if self.on_terminal else self.SECONDS_BETWEEN_LINES):
             self._show(trainer, pl_module)
             self._shown = now
 
@@ -70,6 +70,8 @@ class KimgProgressBar(TQDMProgressBar):
             self._show(trainer, pl_module)
 
     def _show(self, trainer: Trainer, gan: GAN) -> None:
+        if not self._seconds:
+            return
         speed = self._images / self._seconds
         if self._seconds > 30:  # a moving window, so that the number follows the machine
             self._images, self._seconds = self._images // 2, self._seconds / 2

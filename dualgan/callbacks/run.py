@@ -1,8 +1,11 @@
 """Where a run's files go: one folder with config.yaml, metrics.csv, samples/ and checkpoints/."""
 
 import csv
+import logging
 import os
 import warnings
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,8 +18,11 @@ from pytorch_lightning.loggers import CSVLogger, WandbLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
 from dualgan.callbacks.console import say
+from dualgan.disk import naming
 from dualgan.metric_names import HIGHER, LOWER, SECTION
 from dualgan.pictures import to_pil
+
+logger = logging.getLogger(__name__)
 
 
 def run_folder(trainer: Trainer) -> Path:
@@ -69,6 +75,14 @@ class RunCSVLogger(CSVLogger):
         if "kimg" in row:
             row["kimg"] = float(f"{float(row['kimg']):.7g}")
         super().log_metrics(row, step)
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Write the rows."""
+        path = Path(self.log_dir) / ExperimentWriter.NAME_METRICS_FILE
+        with naming(path):
+            path.parent.mkdir(parents=True, exist_ok=True)  # somebody may have removed it
+            super().save()
 
     @rank_zero_only
     def drop_after(self, kimg: float) -> None:
@@ -128,7 +142,9 @@ def wandb_logger(run_dir: Path, options: WandbOptions) -> WandbLogger | None:
 
 
 class KimgWandbLogger(WandbLogger):
-    """Lightning's W&B logger with kimg instead of steps on every x axis."""
+    """Lightning's W&B logger with kimg instead of steps on every x axis, which the training does not depend on."""
+
+    _gone = False
 
     @property
     @rank_zero_experiment
@@ -146,8 +162,33 @@ class KimgWandbLogger(WandbLogger):
         return run
 
     @rank_zero_only
+    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
+        """Send values."""
+        self._try(super().log_metrics, metrics, step)
+
+    @rank_zero_only
+    def log_image(self, key: str, images: list[Any], step: int | None = None, **kwargs: Any) -> None:
+        """Send pictures."""
+        self._try(super().log_image, key, images, step, **kwargs)
+
+    @rank_zero_only
     def finalize(self, status: str) -> None:
         """End the W&B run with the training, not with the process."""
-        super().finalize(status)
+        self._try(super().finalize, status)
         if self._experiment is not None:
-            self._experiment.finish(exit_code=0 if status == "success" else 1)
+            self._try(self._experiment.finish, exit_code=0 if status == "success" else 1)
+
+    def _try(self, send: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """Do without W&B from its first failure on: its server or its process may be gone, and metrics.csv is not."""
+        if self._gone:
+            return
+        try:
+            send(*args, **kwargs)
+        except Exception as error:  # its transport raises many kinds
+            self._gone = True
+            reason = str(error).strip().split("\n")[0] or type(error).__name__
+            logger.warning("W&B has failed (%s): the run goes on without it. metrics.csv has all values.", reason)
+            import wandb
+
+            with suppress(Exception):
+                wandb.teardown(exit_code=1)  # otherwise it tries again, and fails loudly, when the process ends

@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from pytorch_lightning import LightningModule, Trainer
 
-from dualgan.callbacks.pictures import Pictures
+from dualgan.callbacks.pictures import Pictures, write
 from dualgan.callbacks.run import run_folder
 from dualgan.gan import GAN
-from dualgan.pictures import grid, save_png
+from dualgan.pictures import grid
 from dualgan.sampling import generate
 
 
@@ -46,4 +46,4 @@ class SampleGrid(Pictures):
             return
         count = min(self.rows * self.columns, data.dataset_size)
         images = torch.cat([batch.images for batch in data.reference_dataloader(count, count)])
-        save_png(grid(images, self.columns), run_folder(trainer) / "samples" / "real.png")
+        write(grid(images, self.columns), run_folder(trainer) / "samples" / "real.png")

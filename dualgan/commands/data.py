@@ -9,6 +9,7 @@ from dualgan.data import ImageDataModule, ImageFolder
 from dualgan.data.packed import is_packed, open_packed
 from dualgan.networks.base import Network
 from dualgan.parsing import ParagraphParser, explain
+from dualgan.yaml_text import load_yaml
 
 
 def find_data(data: str | None, ckpt: str, network: Network) -> ImageDataModule:
@@ -65,7 +66,7 @@ def _section(path: Path) -> Any:
     if not path.is_file():
         raise ValueError(f"no configuration at {path}: pass a run's config.yaml, or a folder or zip of images")
     try:
-        content = yaml.safe_load(path.read_text())
+        content = load_yaml(path.read_bytes())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not a configuration ({' '.join(str(error).split())})") from error
     section = content.get("data") if isinstance(content, dict) else None

@@ -9,6 +9,8 @@ from typing import NamedTuple, TypeVar
 
 from PIL import Image
 
+from dualgan.data.decoding import decode
+
 _NAME = re.compile(r"kimg_(\d+(?:\.\d+)?)\.png")
 _JPEG_QUALITY = 85
 
@@ -78,10 +80,9 @@ def _data_uri(path: Path, size: int) -> str | None:
     """The picture as JPEG; None where there is none, or half of one."""
     buffer = io.BytesIO()
     try:
-        with Image.open(path) as image:
-            reduced = image.convert("RGB")
-            reduced.thumbnail((size, size), Image.Resampling.LANCZOS)
-            reduced.save(buffer, "JPEG", quality=_JPEG_QUALITY)
-    except (OSError, Image.DecompressionBombError):
+        reduced = decode(path.read_bytes()).convert("RGB")
+    except Exception:  # Pillow's decoders raise many kinds for broken files
         return None
+    reduced.thumbnail((size, size), Image.Resampling.LANCZOS)
+    reduced.save(buffer, "JPEG", quality=_JPEG_QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from dualgan.comparison.wandb_file import last_logged
+from dualgan.yaml_text import load_yaml
 
 _AXES = ("kimg", "step", "epoch", "trainer/global_step")
 SPEED = "train/images_per_second"
@@ -144,11 +145,14 @@ def _read_csv(path: Path, problems: list[str]) -> list[dict[str, float]]:
         problems.append("metrics.csv is missing: no curves")
         return []
     rows, damaged = [], 0
-    for row in csv.DictReader(_whole_lines(path)):
-        try:
-            rows.append({name: float(value) for name, value in row.items() if value not in ("", None)})
-        except (TypeError, ValueError):  # more values than columns, or no number
-            damaged += 1
+    try:
+        for row in csv.DictReader(_whole_lines(path)):
+            try:
+                rows.append({name: float(value) for name, value in row.items() if value not in ("", None)})
+            except (TypeError, ValueError):  # more values than columns, or no number
+                damaged += 1
+    except csv.Error:  # a value of more than 128 KB: the reader does not find its way back
+        damaged += 1
     if damaged:
         problems.append(f"metrics.csv has {damaged} damaged rows, which are left out")
     return rows
@@ -161,7 +165,7 @@ def _read_records(path: Path, problems: list[str]) -> list[dict[str, Any]]:
     for line in _whole_lines(path):
         try:
             record = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):  # nested thousands deep
             record = None
         if isinstance(record, dict):
             records.append(record)
@@ -177,7 +181,7 @@ def _read_config(path: Path, problems: list[str]) -> dict[str, Any]:
         problems.append("config.yaml is missing: its settings are unknown")
         return {}
     try:
-        config = yaml.safe_load(path.read_bytes())
+        config = load_yaml(path.read_bytes())
     except (yaml.YAMLError, UnicodeDecodeError):
         config = None
     if not isinstance(config, dict):

@@ -64,7 +64,7 @@ def last_logged(folder: Path, name: str) -> float | None:
     for path in sorted(folder.glob("*run-*/run-*.wandb"), key=lambda path: path.stat().st_mtime, reverse=True):
         try:
             values = [row[name] for row in history(path) if name in row]
-        except ValueError:
+        except (ValueError, RecursionError):  # the latter for values nested thousands deep
             continue
         if values and isinstance(values[-1], int | float):
             return float(values[-1])

@@ -46,7 +46,7 @@ def read_json(path: Path) -> Any:
     """Return the content of a JSON file, or None when it is missing or not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):  # the last one for values nested thousands deep
         return None
 
 

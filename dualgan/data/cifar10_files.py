@@ -1,8 +1,12 @@
 """CIFAR-10's archives: pickles of Python 2, which are read without running anything in them, and plain records."""
 
 import io
+import lzma
 import pickle
+import pickletools
+import reprlib
 import tarfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +22,9 @@ FOLDERS = ("cifar-10-batches-py", "cifar-10-batches-bin")
 ARCHIVES = ("cifar-10-python.tar.gz", "cifar-10-binary.tar.gz")
 NUM_CLASSES = 10
 _PARTS: dict[Split, list[str]] = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}
+_MAX_BYTES = 2**26  # of one batch: twice what the published ones have
+_MAX_MEMBERS = 100
+_MAX_MEMO = 10**6
 _PIXELS = 3 * 32 * 32  # of one image: all red values, then green, then blue, row by row
 
 
@@ -69,26 +76,40 @@ class CIFAR10Files(RawFiles):
     def _parts(self) -> Iterator[tuple[str, tuple[NDArray[np.uint8], list[int]]]]:
         for file_name, content in self._contents():
             part, _, ending = file_name.partition(".")
-            if part in _PARTS[self.split] and ending in ("", "bin"):
-                try:
-                    yield part, (_records(content) if ending else _pickled(content))
-                except ValueError as error:
-                    raise self._damaged(file_name, str(error)) from error
+            try:
+                yield part, (_records(content) if ending else _pickled(content))
+            except ValueError as error:
+                raise self._damaged(file_name, str(error)) from error
 
     def _contents(self) -> Iterator[tuple[str, bytes]]:
         if self.root.is_dir():
             for path in sorted(self.root.iterdir()):
-                if path.is_file():
+                if path.is_file() and self._is_wanted(path.name, path.stat().st_size):
                     yield path.name, path.read_bytes()
             return
         try:
             with tarfile.open(self.root) as archive:
-                for member in archive:
-                    file = archive.extractfile(member) if member.isfile() else None
-                    if file is not None:
-                        yield Path(member.name).name, file.read()
-        except (tarfile.TarError, EOFError, OSError) as error:
+                for number, member in enumerate(archive):
+                    # Skipping a member inflates it: both numbers bound how long that may take.
+                    if number >= _MAX_MEMBERS or member.size > _MAX_BYTES:
+                        raise self._damaged(
+                            member.name, f"{member.size:,} bytes as member {number + 1:,} of the archive"
+                        )
+                    # Links and devices are no files; names lead nowhere, because nothing is unpacked.
+                    if member.isreg() and self._is_wanted(name := Path(member.name).name, member.size):
+                        file = archive.extractfile(member)
+                        assert file is not None
+                        yield name, file.read()
+        except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
             raise self._damaged(self.root.name, str(error)) from error
+
+    def _is_wanted(self, name: str, size: int) -> bool:
+        part, _, ending = name.partition(".")
+        if part not in _PARTS[self.split] or ending not in ("", "bin"):
+            return False
+        if size > _MAX_BYTES:
+            raise self._damaged(name, f"{size:,} bytes are more than a batch has")
+        return True
 
     def _damaged(self, name: str, reason: str) -> ValueError:
         return ValueError(
@@ -106,6 +127,7 @@ def _records(content: bytes) -> tuple[NDArray[np.uint8], list[int]]:
 
 def _pickled(content: bytes) -> tuple[NDArray[np.uint8], list[int]]:
     try:
+        _check_memo(content)
         batch = _SafeUnpickler(io.BytesIO(content), encoding="latin1").load()
     except Exception as error:  # pickle raises many kinds for broken files
         raise ValueError(str(error) or type(error).__name__) from error
@@ -118,10 +140,17 @@ def _pickled(content: bytes) -> tuple[NDArray[np.uint8], list[int]]:
     raise ValueError(f"it holds no 'data' of N x {_PIXELS} bytes with N 'labels'")
 
 
+def _check_memo(content: bytes) -> None:
+    """Refuse a pickle that numbers its objects absurdly: the unpickler makes room for all numbers below."""
+    for operation, argument, _ in pickletools.genops(content):
+        if operation.name in ("PUT", "LONG_BINPUT") and isinstance(argument, int) and argument > _MAX_MEMO:
+            raise pickle.UnpicklingError(f"its object number {argument:,} would need a table of that size")
+
+
 def _classes(labels: list[Any]) -> list[int]:
     for label in labels:
         if type(label) is not int or not 0 <= label < NUM_CLASSES:
-            raise ValueError(f"it holds the label {str(label)[:40]}: expected 0 to {NUM_CLASSES - 1}")
+            raise ValueError(f"it holds the label {reprlib.repr(label)}: expected 0 to {NUM_CLASSES - 1}")
     return labels
 
 
@@ -144,7 +173,9 @@ class _Array:
         _, shape, dtype, fortran, content = state
         if not isinstance(dtype, _DType) or dtype.name not in ("u1", "|u1") or fortran:
             raise pickle.UnpicklingError("an array of something else than bytes")
-        raw = content.encode("latin1") if isinstance(content, str) else bytes(content)
+        raw = content.encode("latin1") if isinstance(content, str) else content
+        if not isinstance(raw, bytes):
+            raise pickle.UnpicklingError("an array without bytes")
         self.values = np.frombuffer(raw, np.uint8).reshape(shape)
 
 

@@ -1,6 +1,7 @@
 """The files of a folder or zip of images: listing, reading from any process, checking them all once."""
 
 import hashlib
+import io
 import os
 import re
 import stat
@@ -21,6 +22,8 @@ from dualgan.data.decoding import EXTENSIONS, decode
 from dualgan.data.labels import labels_of_manifest
 
 MAX_BYTES = 2**29  # of one file: more than the largest image that is decoded takes at 8 bits without compression
+MAX_DIRECTORY_BYTES = 2**29  # of a zip: names of about five million images
+_FREE_BYTES, _MAX_RATIO = 2**24, 100  # a larger member that claims to be compressed better than that is no image
 
 _REPORT_VERSION = 2
 _THREADS = min(16, (os.cpu_count() or 1) + 1)  # decoders and hashes leave the interpreter's lock to the others
@@ -139,6 +142,11 @@ class ZipFiles:
             # The others cannot be stopped once they have inflated to what the member declares.
             raise ValueError("the member is neither stored nor deflated: pack the zip again with one of these methods")
         _check_bytes(member.file_size)
+        if member.file_size > max(_FREE_BYTES, _MAX_RATIO * member.compress_size):
+            raise ValueError(
+                f"{member.compress_size} bytes that claim to inflate to {member.file_size} are no image: images hardly "
+                f"shrink in a zip. Pack it again if it is one, without compression"
+            )
         with self._opened().open(member) as file:
             return file.read(member.file_size)
 
@@ -150,10 +158,35 @@ class ZipFiles:
         # A forked worker must not share the parent's file position.
         if self._zip is None or self._process != os.getpid():
             try:
-                self._zip, self._process = zipfile.ZipFile(self.root), os.getpid()
+                self._zip, self._process = zipfile.ZipFile(_BoundedFile(self.root)), os.getpid()
             except (zipfile.BadZipFile, UnicodeDecodeError, NotImplementedError) as error:
                 raise ValueError(f"'{self.root}' is a damaged zip ({error}). Copy or pack it again.") from error
         return self._zip
+
+
+class _BoundedFile(io.BufferedReader):
+    """A zip's file. Its list of members is read at once, into much larger objects: one that is too long is refused."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(io.FileIO(path))
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read as any file does.
+
+        Raises:
+            ValueError: More than a list of members needs was asked for at once.
+        """
+        wanted = os.fstat(self.fileno()).st_size - self.tell() if size is None or size < 0 else size
+        if wanted > MAX_DIRECTORY_BYTES:
+            raise ValueError(
+                f"'{self.path}' is a zip whose list of members has {wanted:,} bytes, more than the "
+                f"{MAX_DIRECTORY_BYTES:,} that are read: unpack it and pass the folder."
+            )
+        return super().read(size)
+
+    def __del__(self) -> None:
+        self.close()  # as a zip does that has opened its file itself
 
 
 class Files(Protocol):

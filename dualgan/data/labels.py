@@ -1,11 +1,13 @@
 """Classes of image files: NVlabs-style dataset.json, and one folder per class."""
 
 import json
+import reprlib
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 MANIFEST = "dataset.json"
+_LEAST_LIMIT, _BYTES_PER_IMAGE = 2**20, 2**10  # JSON takes up to 60 times its size in memory
 
 
 def labels_of_manifest(root: Path, read: Callable[[str], bytes], names: Sequence[str]) -> list[int] | None:
@@ -29,6 +31,12 @@ def labels_of_manifest(root: Path, read: Callable[[str], bytes], names: Sequence
         content = read(MANIFEST)
     except (KeyError, FileNotFoundError):
         return None
+    limit = _LEAST_LIMIT + _BYTES_PER_IMAGE * len(names)
+    if len(content) > limit:
+        raise ValueError(
+            f"'{root}': {MANIFEST} has {len(content):,} bytes, more than the {limit:,} that the labels of "
+            f"{len(names)} images are thought to need. Make it again, or pass use_labels=false."
+        )
     pairs = _pairs(root, content)
     if pairs is None:
         return None
@@ -61,7 +69,7 @@ def labels_of_folders(root: Path, names: Sequence[str]) -> list[int]:
 def _pairs(root: Path, content: bytes) -> list[Any] | None:
     try:
         manifest = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter for values nested thousands deep
         raise ValueError(
             f"'{root}': {MANIFEST} is no JSON ({error}). Make it again, or pass use_labels=false."
         ) from error
@@ -79,6 +87,6 @@ def _checked(root: Path, pair: Any) -> tuple[str, int]:
         case [str(name), int(label)] if not isinstance(label, bool) and label >= 0:
             return name, label
     raise ValueError(
-        f"'{root}': {MANIFEST} holds the label {str(pair)[:100]}: expected [NAME, CLASS] with a whole number from 0 on "
-        f"as class. Correct it, or pass use_labels=false."
+        f"'{root}': {MANIFEST} holds the label {reprlib.repr(pair)}: expected [NAME, CLASS] with a whole number from 0 "
+        f"on as class. Correct it, or pass use_labels=false."
     )

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from filelock import FileLock
 
+from dualgan.tensor_files import read_tensors
+
 _FIDELITY = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0"
 _DINOV2 = "https://dl.fbaipublicfiles.com/dinov2"
 _CLIP = "https://openaipublic.azureedge.net/clip/models"
@@ -148,7 +150,7 @@ def read_state(path: Path) -> dict[str, Any]:
         ValueError: it is damaged or holds something else.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_tensors(path)
     except Exception as error:  # torch.load raises whatever its unpickler and zip reader meet
         raise wrong_file(path, error) from error
     if not isinstance(state, dict):

@@ -1,5 +1,6 @@
 """Random access to the images of a packed set."""
 
+import io
 import json
 import os
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from dualgan.data.cache import file_sha256, read_json
 from dualgan.data.packed.location import LocalFolder, Location, is_url, locate
 from dualgan.data.packed.manifest import FORMAT, MANIFEST, Manifest, PackedFile, Shard, parse
 
+_HEADER = 2**12  # bytes: more than that of any .npy file
 _OPEN_AT_ONCE = 128  # files; processes are often allowed 1,024
 
 
@@ -106,8 +108,14 @@ class PackedImages:
     @cached_property
     def names(self) -> list[str]:
         """Names of the source images, read when first asked for."""
-        with self.location.open(self.manifest.names) as file:
-            names: list[str] = json.loads(file.read())
+        file = self.manifest.names
+        try:
+            with self.location.open(file) as content:
+                names: list[str] = json.loads(content.read())
+        except (ValueError, RecursionError) as error:
+            raise self._damaged(file, f"is no JSON ({error})") from error
+        if not isinstance(names, list) or len(names) != len(self) or not all(type(name) is str for name in names):
+            raise self._damaged(file, f"holds something else than {len(self)} names")
         return names
 
     def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -161,14 +169,22 @@ class PackedImages:
             view = view[count:]
 
     def _load_labels(self, file: PackedFile) -> NDArray[np.int64]:
-        with self.location.open(file) as content:
-            labels: NDArray[np.int64] = np.load(content)
+        if file.bytes > 8 * len(self) + _HEADER:
+            raise self._damaged(file, f"has {file.bytes:,} bytes: expected int64 [{len(self)}]")
+        try:
+            with self.location.open(file) as content:
+                whole = io.BytesIO(content.read())  # a header that claims more than there is finds no more memory
+            labels: NDArray[np.int64] = np.load(whole, allow_pickle=False)
+        except (ValueError, EOFError, MemoryError) as error:
+            raise self._damaged(file, f"is no array ({' '.join(str(error).split())})") from error
         if labels.shape != (len(self),) or labels.dtype != np.int64:
-            raise ValueError(
-                f"'{file.name}' of the packed set '{self.location.root}' has {labels.dtype} {list(labels.shape)}: "
-                f"expected int64 [{len(self)}]. Copy or make the set again."
-            )
+            raise self._damaged(file, f"has {labels.dtype} {list(labels.shape)}: expected int64 [{len(self)}]")
         return labels
+
+    def _damaged(self, file: PackedFile, problem: str) -> ValueError:
+        return ValueError(
+            f"'{file.name}' of the packed set '{self.location.root}' {problem}. Copy or make the set again."
+        )
 
 
 def _announce(file: BinaryIO, offsets: NDArray[np.int64], size: int) -> None:

@@ -238,5 +238,5 @@ def _no_cache(cache: Path, error: OSError) -> ValueError:
 def _parsed(content: bytes) -> Any:
     try:
         return json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter for values nested thousands deep
         return None
