@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import torch
+import yaml
 from jsonargparse import Namespace
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
@@ -26,9 +27,11 @@ from dualgan.callbacks import (
     SampleGrid,
 )
 from dualgan.callbacks.console import is_rank_zero, quiet_libraries, say
-from dualgan.callbacks.run import RunCSVLogger, WandbOptions, wandb_logger
+from dualgan.callbacks.metrics_file import RunCSVLogger
+from dualgan.callbacks.run import WandbOptions, run_folder, wandb_logger
 from dualgan.checkpoints import read_checkpoint
 from dualgan.data import ImageDataModule
+from dualgan.data.cache import write_whole
 from dualgan.gan import GAN, DivergenceError
 from dualgan.losses import AdversarialLoss
 from dualgan.networks import Discriminator, Generator
@@ -84,16 +87,19 @@ def native_bf16() -> bool:
 
 
 class RunConfig(SaveConfigCallback):
-    """Writes config.yaml into the folder of a training run and sends it to the loggers."""
+    """Writes config.yaml into the folder of a training run; sends it to the loggers and the checkpoints."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Save for `fit` only: the other verbs read the file."""
         if stage == "fit":
-            self.overwrite = True  # `refuse_to_overwrite` has looked already
             super().setup(trainer, pl_module, stage)
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Show the configuration in W&B."""
+        """Write the file, on rank zero; checkpoints are written there too."""
+        text = self.parser.dump(self.config, skip_none=False)
+        write_whole(run_folder(trainer) / "config.yaml", text.encode())
+        for callback in callbacks_of(trainer, RunCheckpoint):
+            callback.config = yaml.safe_load(text)
         for logger in trainer.loggers:
             if not isinstance(logger, RunCSVLogger):
                 logger.log_hyperparams(self.config.as_dict())
@@ -236,6 +242,7 @@ SETTINGS: dict[str, Any] = {
     "subclass_mode_data": True,
     "auto_configure_optimizers": False,
     "save_config_callback": RunConfig,
+    "save_config_kwargs": {"save_to_log_dir": False},
     "seed_everything_default": 0,
     "trainer_defaults": {
         "max_epochs": -1,
@@ -324,7 +331,7 @@ def is_of_run(config: Path) -> bool:
 
 def holds_run(folder: Path) -> bool:
     """Whether a training has left something to keep in a folder."""
-    return any((folder / name).exists() for name in ("checkpoints", "metrics.csv"))
+    return (folder / "metrics.csv").exists() or any(folder.glob("checkpoints/*.ckpt"))
 
 
 def resolve_checkpoint(name: str | None, run_dir: Path) -> str | None:
@@ -336,7 +343,7 @@ def resolve_checkpoint(name: str | None, run_dir: Path) -> str | None:
     if name is None:
         return None
     path = run_dir / "checkpoints" / f"{name}.ckpt" if name in ("last", "best") else Path(name)
-    if not path.is_file():
+    if not path.exists():
         raise ValueError(
             f"no checkpoint at {path}: pass --ckpt_path FILE, or --run_dir with --ckpt_path last or best, of a run "
             f"that has saved one"
@@ -349,9 +356,16 @@ def refuse_to_overwrite(run_dir: Path, ckpt_path: str | None) -> None:
     """Never train over another run's files.
 
     Raises:
-        ValueError: The folder holds a run and nothing is being resumed.
+        ValueError: The folder holds a run and nothing is being resumed, or something that is not in it.
     """
-    if ckpt_path is None and is_rank_zero() and holds_run(run_dir):
+    if not is_rank_zero() or not holds_run(run_dir):
+        return
+    if ckpt_path is not None and Path(ckpt_path).resolve().parent != (run_dir / "checkpoints").resolve():
+        raise ValueError(
+            f"{run_dir} already holds a run, and {ckpt_path} is not one of its checkpoints: choose another --run_dir "
+            f"to go on from that file, or put the file into {run_dir / 'checkpoints'} if it is this run's"
+        )
+    if ckpt_path is None:
         raise ValueError(
             f"{run_dir} already holds a run: choose another --run_dir, continue it with --ckpt_path last, "
             f"or delete the folder"

@@ -1,6 +1,5 @@
 """checkpoints/last.ckpt and checkpoints/best.ckpt, and a Ctrl-C that loses nothing."""
 
-import os
 import signal
 import threading
 from pathlib import Path
@@ -12,8 +11,23 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from dualgan.callbacks.clock import check_interval, crossed
 from dualgan.callbacks.console import say
+from dualgan.callbacks.metrics_file import RunCSVLogger
+from dualgan.callbacks.provenance import conditions, warn_if_changed
 from dualgan.callbacks.quality import Quality
-from dualgan.callbacks.run import RunCSVLogger, run_folder
+from dualgan.callbacks.retention import (
+    BEST,
+    LAST,
+    WholeFiles,
+    confirm_best,
+    forget_files_after,
+    go_back_to,
+    keep_previous,
+    link,
+    prune,
+    remove_leftovers,
+)
+from dualgan.callbacks.run import run_folder
+from dualgan.evaluation.records import forget_after
 from dualgan.gan import GAN
 
 STEPS_TO_AGREE = 16  # between looks at whether another rank was interrupted
@@ -22,50 +36,77 @@ STEPS_TO_AGREE = 16  # between looks at whether another rank was interrupted
 class RunCheckpoint(Checkpoint):
     """Saves the last state at intervals, at the end and on Ctrl-C, and the best one by Frechet distance.
 
-    Files are written under another name and then renamed: a kill leaves the previous checkpoint whole.
+    Files are written under another name and then renamed: a kill leaves the previous checkpoint whole. There is one
+    from before the first step on, so a run can be continued whenever it was killed. A best state is the last one
+    when it is saved: best.ckpt is a second name of the same file.
 
     Args:
-        every_kimg: Thousands of images between saves of last.ckpt.
+        every_kimg: Thousands of images between saves of last.ckpt; a new best state is saved at once.
+        keep: Last states to keep: last.ckpt, and those before it as kimg_NNNNN.NNN.ckpt.
     """
 
-    def __init__(self, every_kimg: float = 50.0) -> None:
+    def __init__(self, every_kimg: float = 50.0, keep: int = 1) -> None:
         self.every_kimg = check_interval(every_kimg, "checkpoints")
+        if keep < 1:
+            raise ValueError(f"checkpoints.keep {keep} is too small: give 1, which is last.ckpt alone, or more")
+        self.keep = keep
         self.best: float | None = None
+        self.best_images: int | None = None  # when that was
+        self.config: dict[str, Any] | None = None  # the run's, as plain data; whoever knows it sets it
         self.interrupted = False
-        self._due: list[str] = []
+        self._due = False
+        self._saved_images: int | None = None  # time of last.ckpt
+        self._rows: int | None = None  # of metrics.csv, when the checkpoint was saved
+        self._made_first = False
         self._clock_at_start: int | None = None
         self._old_handler: Any = None
 
     def state_dict(self) -> dict[str, Any]:
-        """The best score so far."""
-        return {"best": self.best}
+        """The best score so far, and when it was."""
+        return {"best": self.best, "best_images": self.best_images}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the best score of a resumed run back."""
-        self.best = state_dict["best"]
+        self.best, self.best_images = state_dict["best"], state_dict.get("best_images")
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Keep the values that are logged again until their next turn: penalties come at intervals."""
+        """Keep the values that are logged again until their next turn, and what the training runs with."""
         assert isinstance(pl_module, GAN)
         checkpoint["latest"] = {name: value.item() for name, value in pl_module.latest.items()}
+        rows = [logger.experiment.written for logger in trainer.loggers if isinstance(logger, RunCSVLogger)]
+        run = {**conditions(trainer, pl_module), "metrics_rows": rows[0] if rows else None, "config": self.config}
+        checkpoint["run"] = run
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Take them back, so that a resumed run logs what the uninterrupted one does."""
+        """Take them back, so that a resumed run logs what the uninterrupted one does; warn of what has changed."""
         assert isinstance(pl_module, GAN)
+        run = checkpoint.get("run", {})
+        self._rows = run.get("metrics_rows")
+        if trainer.state.fn == "fit":
+            warn_if_changed(run, conditions(trainer, pl_module))
         latest = checkpoint.get("latest", {}).items()
         pl_module.latest = {name: torch.tensor(value, device=pl_module.device) for name, value in latest}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Listen to Ctrl-C."""
+        trainer.strategy.checkpoint_io = WholeFiles()
         if stage == "fit" and threading.current_thread() is threading.main_thread():
             self._old_handler = signal.signal(signal.SIGINT, lambda number, frame: self._interrupt(trainer))
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Drop logged rows that a resumed run will write again."""
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the untrained state, or make the run's folder what it was at the checkpoint that was resumed."""
         assert isinstance(pl_module, GAN)
-        for logger in trainer.loggers:
-            if isinstance(logger, RunCSVLogger):
-                logger.drop_after(pl_module.clock / 1000)
+        if trainer.is_global_zero:
+            remove_leftovers(run_folder(trainer))
+        if not trainer.ckpt_path:
+            self._save(trainer)
+            self._made_first = True
+            return
+        images_seen = int(pl_module.images_seen)
+        if trainer.is_global_zero:
+            self._go_back(trainer, Path(trainer.ckpt_path), images_seen)
+        self.best, self.best_images = trainer.strategy.broadcast((self.best, self.best_images))
+        self._saved_images = images_seen
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Save what the last step made due: now it is logged, and all of Lightning's counters have moved."""
@@ -80,10 +121,7 @@ class RunCheckpoint(Checkpoint):
     ) -> None:
         """Note what is due; stop after Ctrl-C."""
         assert isinstance(pl_module, GAN)
-        if self._is_new_best(trainer, pl_module):
-            self._due.append("best.ckpt")
-        if crossed(pl_module, batch, self.every_kimg):
-            self._due.append("last.ckpt")
+        self._due |= self._is_new_best(trainer, pl_module) or crossed(pl_module, batch, self.every_kimg)
         if trainer.world_size == 1:
             trainer.should_stop |= self.interrupted
         elif batch_idx % STEPS_TO_AGREE == 0:  # all ranks must stop at the same step
@@ -92,7 +130,8 @@ class RunCheckpoint(Checkpoint):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the last state."""
-        self._due.append("last.ckpt")
+        assert isinstance(pl_module, GAN)
+        self._due = self._saved_images != pl_module.clock
         self._save_due(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
@@ -100,7 +139,9 @@ class RunCheckpoint(Checkpoint):
         assert isinstance(pl_module, GAN)
         step_is_whole = self._clock_at_start is not None and pl_module.clock > self._clock_at_start
         if trainer.training and trainer.world_size == 1 and step_is_whole and isinstance(exception, Exception):
-            self._save(trainer, "last.ckpt")
+            self._save(trainer)
+        if self._made_first and self._clock_at_start is None and isinstance(exception, Exception):
+            self._discard_first(trainer)
         self._restore_handler()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -112,24 +153,54 @@ class RunCheckpoint(Checkpoint):
             if isinstance(callback, Quality) and callback.history and callback.history[-1][0] == gan.clock / 1000:
                 value = callback.history[-1][1][callback.main_metric]
                 if self.best is None or value < self.best:
-                    self.best = value
+                    self.best, self.best_images = value, gan.clock
                     return True
         return False
 
     def _save_due(self, trainer: Trainer) -> None:
-        due, self._due = self._due, []
-        for name in dict.fromkeys(due):
-            self._save(trainer, name)
+        due, self._due = self._due, False
+        if due:
+            self._save(trainer)
 
-    def _save(self, trainer: Trainer, name: str) -> None:
+    def _save(self, trainer: Trainer) -> None:
+        gan = trainer.lightning_module
+        assert isinstance(gan, GAN)
         for logger in trainer.loggers:
             logger.save()  # a killed run must find the rows up to its checkpoint
-        path = run_folder(trainer) / "checkpoints" / name
-        partial = path.with_suffix(".partial")
-        trainer.save_checkpoint(partial, weights_only=False)  # False: with the optimizers
+        folder = run_folder(trainer) / "checkpoints"
+        if trainer.is_global_zero and self._saved_images is not None and self._saved_images != gan.clock:
+            keep_previous(folder, self._saved_images, self.keep)
+        trainer.save_checkpoint(folder / LAST, weights_only=False)  # False: with the optimizers
+        self._saved_images = gan.clock
         if trainer.is_global_zero:
-            replace_durably(partial, path)
+            if self.best_images == gan.clock:
+                link(folder / LAST, folder / BEST)
+            prune(folder, self.keep)
         trainer.strategy.barrier()
+
+    def _go_back(self, trainer: Trainer, source: Path, images_seen: int) -> None:
+        run_dir = run_folder(trainer)
+        replaced = go_back_to(run_dir / "checkpoints", source)
+        if replaced is not None and replaced > images_seen:
+            say(
+                f"Going back from {replaced / 1000:g} to {images_seen / 1000:g} kimg: rows, pictures and checkpoints of "
+                f"{run_dir} from after that time are removed."
+            )
+        for logger in trainer.loggers:
+            if isinstance(logger, RunCSVLogger):
+                logger.experiment.keep(self._rows, images_seen / 1000)
+        forget_after(run_dir, images_seen / 1000)
+        forget_files_after(run_dir, images_seen)
+        self.best_images = confirm_best(run_dir / "checkpoints", images_seen, self.best_images, self.best is not None)
+        self.best = None if self.best_images is None else self.best
+
+    def _discard_first(self, trainer: Trainer) -> None:
+        """Nothing has been trained: the command may be given again, corrected."""
+        if trainer.is_global_zero:
+            folder = run_folder(trainer) / "checkpoints"
+            (folder / LAST).unlink(missing_ok=True)
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
 
     def _interrupt(self, trainer: Trainer) -> None:
         if self.interrupted or self._clock_at_start is None:  # for the second time, or before the first step
@@ -141,10 +212,3 @@ class RunCheckpoint(Checkpoint):
         if self._old_handler is not None:
             signal.signal(signal.SIGINT, self._old_handler)
             self._old_handler = None
-
-
-def replace_durably(partial: Path, path: Path) -> None:
-    """Give a finished file its name once its bytes are on the disk."""
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)

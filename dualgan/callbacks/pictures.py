@@ -6,9 +6,10 @@ import numpy as np
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from dualgan.callbacks.clock import check_interval, crossed
-from dualgan.callbacks.run import log_picture, run_folder
+from dualgan.callbacks.run import at_clock, log_picture, run_folder
+from dualgan.data.cache import write_whole
 from dualgan.gan import GAN
-from dualgan.pictures import save_png
+from dualgan.pictures import png
 
 
 class Pictures(Callback):
@@ -54,5 +55,5 @@ class Pictures(Callback):
         self.last_kimg = kimg
         picture = self.picture(gan)
         if picture is not None:
-            save_png(picture, run_folder(trainer) / self.name / f"kimg_{kimg:09.3f}.png")
+            write_whole(run_folder(trainer) / self.name / at_clock(gan.clock, ".png"), png(picture))
             log_picture(trainer, self.name, picture, kimg)

@@ -1,8 +1,7 @@
 """Where a run's files go: one folder with config.yaml, metrics.csv, samples/ and checkpoints/."""
 
-import csv
 import os
-import warnings
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,8 +10,7 @@ import numpy as np
 from lightning_fabric.loggers.logger import rank_zero_experiment
 from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning import Trainer
-from pytorch_lightning.loggers import CSVLogger, WandbLogger
-from pytorch_lightning.loggers.csv_logs import ExperimentWriter
+from pytorch_lightning.loggers import WandbLogger
 
 from dualgan.callbacks.console import say
 from dualgan.metric_names import HIGHER, LOWER, SECTION
@@ -22,6 +20,17 @@ from dualgan.pictures import to_pil
 def run_folder(trainer: Trainer) -> Path:
     """The run's folder."""
     return Path(trainer.default_root_dir)
+
+
+def at_clock(images_seen: int, suffix: str) -> str:
+    """Name of a file that shows or holds the state at some time, such as kimg_00012.800.png."""
+    return f"kimg_{images_seen / 1000:09.3f}{suffix}"
+
+
+def clock_of(path: Path) -> int | None:
+    """Images seen at the time that a file's name tells; None for other names."""
+    found = re.fullmatch(r"kimg_(\d+)\.(\d{3})", path.stem)
+    return int(found[1] + found[2]) if found else None
 
 
 def log_scores(trainer: Trainer, values: dict[str, float], kimg: float) -> None:
@@ -36,56 +45,6 @@ def log_picture(trainer: Trainer, key: str, picture: np.ndarray, kimg: float) ->
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):
             logger.log_image(key, [to_pil(picture)], step=trainer.global_step, caption=[f"{kimg:.1f} kimg"])
-
-
-class RunCSVLogger(CSVLogger):
-    """metrics.csv in the run's folder, without Lightning's habit of deleting the file when a run is resumed.
-
-    Args:
-        run_dir: The run's folder.
-    """
-
-    def __init__(self, run_dir: str | Path) -> None:
-        super().__init__(save_dir=str(run_dir), name="", version="")
-
-    @property
-    @rank_zero_experiment
-    def experiment(self) -> ExperimentWriter:
-        """The writer; the rows of an earlier part of this run are already in it."""
-        if self._experiment is None:
-            rows = self._rows_on_disk()
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # that the folder is not empty, and will be emptied
-                writer = ExperimentWriter(log_dir=self.log_dir)
-            writer.metrics.extend(rows)
-            self._experiment = writer
-        assert isinstance(self._experiment, ExperimentWriter)
-        return self._experiment
-
-    @rank_zero_only
-    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
-        """Add a row; without epochs, which mean nothing here, and with kimg free of float32's last digits."""
-        row = {name: value for name, value in metrics.items() if name != "epoch"}
-        if "kimg" in row:
-            row["kimg"] = float(f"{float(row['kimg']):.7g}")
-        super().log_metrics(row, step)
-
-    @rank_zero_only
-    def drop_after(self, kimg: float) -> None:
-        """Forget rows later than `kimg`: a resumed run writes them again."""
-        self.save()
-        limit = kimg * (1 + 3e-7)  # logged values have 7 digits
-        kept = [row for row in self._rows_on_disk() if float(row.get("kimg", 0)) <= limit]
-        (Path(self.log_dir) / ExperimentWriter.NAME_METRICS_FILE).unlink(missing_ok=True)
-        self.experiment.metrics = kept
-        self.save()
-
-    def _rows_on_disk(self) -> list[dict[str, Any]]:
-        path = Path(self.log_dir) / ExperimentWriter.NAME_METRICS_FILE
-        if not path.is_file():
-            return []
-        with path.open(newline="") as file:
-            return [{key: value for key, value in row.items() if value != ""} for row in csv.DictReader(file)]
 
 
 @dataclass

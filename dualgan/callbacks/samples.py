@@ -6,8 +6,9 @@ from pytorch_lightning import LightningModule, Trainer
 
 from dualgan.callbacks.pictures import Pictures
 from dualgan.callbacks.run import run_folder
+from dualgan.data.cache import write_whole
 from dualgan.gan import GAN
-from dualgan.pictures import grid, save_png
+from dualgan.pictures import grid, png
 from dualgan.sampling import generate
 
 
@@ -46,4 +47,4 @@ class SampleGrid(Pictures):
             return
         count = min(self.rows * self.columns, data.dataset_size)
         images = torch.cat([batch.images for batch in data.reference_dataloader(count, count)])
-        save_png(grid(images, self.columns), run_folder(trainer) / "samples" / "real.png")
+        write_whole(run_folder(trainer) / "samples" / "real.png", png(grid(images, self.columns)))
