@@ -111,10 +111,12 @@ class RunCheckpoint(Checkpoint):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Save what the last step made due: now it is logged, and all of Lightning's counters have moved."""
         assert isinstance(pl_module, GAN)
+        # Lightning counts one too many after resuming between two epochs' ends: rows are logged under the first number.
+        loop = trainer.fit_loop.epoch_loop
+        loop._batches_that_stepped = trainer.global_step
+        loop.batch_progress.total.ready = loop.batch_progress.total.completed + 1
         self._save_due(trainer)
         self._clock_at_start = pl_module.clock
-        # The step that rows are logged under: Lightning counts one too many after resuming between two epochs' ends.
-        trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -183,8 +185,8 @@ class RunCheckpoint(Checkpoint):
         replaced = go_back_to(run_dir / "checkpoints", source)
         if replaced is not None and replaced > images_seen:
             say(
-                f"Going back from {replaced / 1000:g} to {images_seen / 1000:g} kimg: rows, pictures and checkpoints of "
-                f"{run_dir} from after that time are removed."
+                f"Going back from {replaced / 1000:g} to {images_seen / 1000:g} kimg: rows, pictures and checkpoints "
+                f"of {run_dir} from after that time are removed."
             )
         for logger in trainer.loggers:
             if isinstance(logger, RunCSVLogger):

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
-from dualgan.data.cache import write_whole
+from dualgan.data.cache import append, write_whole
 
 Row = dict[str, Any]
 
@@ -74,11 +73,7 @@ class MetricsFile(ExperimentWriter):
         return [{key: value for key, value in row.items() if value != ""} for row in csv.DictReader(lines)]
 
     def _append(self, rows: Sequence[Row]) -> None:
-        content = self._text(rows)
-        with self.path.open("ab") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        append(self.path, self._text(rows))
         self._wrote(self.written + len(rows))
 
     def _replace(self, rows: Sequence[Row]) -> None:

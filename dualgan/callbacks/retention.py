@@ -13,8 +13,14 @@ from dualgan.checkpoints import images_seen_in
 from dualgan.data.cache import replacing
 
 LAST, BEST = "last.ckpt", "best.ckpt"
-LEFTOVERS = (".config.yaml.*.partial", ".metrics.*.partial", "*/.kimg_*.partial", "*/.real.png.*.partial")
-LEFTOVERS += ("checkpoints/.*.partial", "checkpoints/*.partial")  # the last one is of format 1
+LEFTOVERS = (
+    ".config.yaml.*.partial",
+    ".metrics.*.partial",
+    "*/.kimg_*.partial",
+    "*/.real.png.*.partial",
+    "checkpoints/.*.partial",
+    "checkpoints/*.partial",  # of format 1
+)
 
 
 class WholeFiles(TorchCheckpointIO):

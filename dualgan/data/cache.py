@@ -58,6 +58,14 @@ def write_whole(path: Path, content: bytes) -> None:
         partial.write_bytes(content)
 
 
+def append(path: Path, content: bytes) -> None:
+    """Add to the end of a file; it is on the disk when this returns. A kill may leave a part of it."""
+    with path.open("ab", buffering=0) as file:
+        while content:
+            content = content[file.write(content) :]
+        os.fsync(file.fileno())
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write `content` as JSON, atomically."""
     with replacing(path) as partial:

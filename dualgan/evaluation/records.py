@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dualgan.data.cache import write_json, write_whole
+from dualgan.data.cache import append, write_json, write_whole
 from dualgan.evaluation.run import Evaluation
 
 HISTORY = "metrics.jsonl"
@@ -23,8 +23,7 @@ def append_to_history(run_dir: Path, verb: str, kimg: float | None, scores: Eval
     record = {"kimg": kimg, "verb": verb, **scores.values, "provenance": scores.provenance}
     run_dir.mkdir(parents=True, exist_ok=True)
     begin = "" if _ends_whole(path) else "\n"
-    with path.open("a") as file:
-        file.write(f"{begin}{json.dumps(record)}\n")
+    append(path, f"{begin}{json.dumps(record)}\n".encode())
 
 
 def forget_after(run_dir: Path, kimg: float) -> None:
