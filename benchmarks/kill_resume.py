@@ -31,7 +31,7 @@ from typing import Any, NoReturn
 import torch
 from PIL import Image
 
-import dualgan.lightning_cli  # the slow part of a start
+import dualgan.lightning_cli  # noqa: F401  the slow part of a start, before processes are forked
 from dualgan.callbacks import metrics_file
 from dualgan.checkpoints import read_checkpoint
 from dualgan.cli import main as dualgan_main

@@ -28,7 +28,8 @@ from dualgan.callbacks import (
 )
 from dualgan.callbacks.console import is_rank_zero, quiet_libraries, say
 from dualgan.callbacks.metrics_file import RunCSVLogger
-from dualgan.callbacks.run import WandbOptions, run_folder, wandb_logger
+from dualgan.callbacks.run import run_folder
+from dualgan.callbacks.wandb_run import WandbOptions, wandb_logger
 from dualgan.checkpoints import read_checkpoint
 from dualgan.data import ImageDataModule
 from dualgan.data.cache import write_whole
@@ -206,7 +207,9 @@ class DualGANCLI(LightningCLI):
 
     def _loggers(self) -> list[Logger]:
         options = WandbOptions(**self._options.wandb.as_dict())
-        loggers: list[Logger | None] = [RunCSVLogger(self.run_dir), wandb_logger(self.run_dir, options)]
+        config = yaml.safe_load(self._parser(self.subcommand).dump(self._options, skip_none=False))
+        wandb = wandb_logger(self.run_dir, options, self.ckpt_path, config)
+        loggers: list[Logger | None] = [RunCSVLogger(self.run_dir), wandb]
         return [logger for logger in loggers if logger is not None]
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:

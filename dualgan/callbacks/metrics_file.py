@@ -11,6 +11,7 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
+from dualgan.callbacks.clock import plain_kimg
 from dualgan.data.cache import append, write_whole
 
 Row = dict[str, Any]
@@ -119,5 +120,5 @@ class RunCSVLogger(CSVLogger):
         """Add a row; without epochs, which mean nothing here, and with kimg free of float32's last digits."""
         row = {name: value for name, value in metrics.items() if name != "epoch"}
         if "kimg" in row:
-            row["kimg"] = float(f"{float(row['kimg']):.7g}")
+            row["kimg"] = plain_kimg(row["kimg"])
         super().log_metrics(row, step)
