@@ -97,10 +97,10 @@ class RunConfig(SaveConfigCallback):
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the file, on rank zero; checkpoints are written there too."""
-        text = self.parser.dump(self.config, skip_none=False)
+        text, config = plain_config(self.parser, self.config)
         write_whole(run_folder(trainer) / "config.yaml", text.encode())
         for callback in callbacks_of(trainer, RunCheckpoint):
-            callback.config = yaml.safe_load(text)
+            callback.config = config
         for logger in trainer.loggers:
             if not isinstance(logger, RunCSVLogger):
                 logger.log_hyperparams(self.config.as_dict())
@@ -207,7 +207,10 @@ class DualGANCLI(LightningCLI):
 
     def _loggers(self) -> list[Logger]:
         options = WandbOptions(**self._options.wandb.as_dict())
-        config = yaml.safe_load(self._parser(self.subcommand).dump(self._options, skip_none=False))
+
+        def config() -> dict[str, Any]:
+            return plain_config(self._parser(self.subcommand), self._options)[1]
+
         wandb = wandb_logger(self.run_dir, options, self.ckpt_path, config)
         loggers: list[Logger | None] = [RunCSVLogger(self.run_dir), wandb]
         return [logger for logger in loggers if logger is not None]
@@ -373,6 +376,12 @@ def refuse_to_overwrite(run_dir: Path, ckpt_path: str | None) -> None:
             f"{run_dir} already holds a run: choose another --run_dir, continue it with --ckpt_path last, "
             f"or delete the folder"
         )
+
+
+def plain_config(parser: LightningArgumentParser, config: Namespace) -> tuple[str, dict[str, Any]]:
+    """A configuration as YAML, and as plain data."""
+    text: str = parser.dump(config, skip_none=False)
+    return text, yaml.safe_load(text)
 
 
 def callbacks_of(trainer: Trainer, kind: type[C]) -> list[C]:

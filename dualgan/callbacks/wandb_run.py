@@ -1,7 +1,7 @@
 """Weights & Biases: one W&B run per run folder, however often it was killed and resumed, with kimg as its axis."""
 
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -76,7 +76,7 @@ def _with_row(session: Session, row: dict[str, Any]) -> Session:
     return Session(session.id, kimg, names | session.names if kimg == session.kimg else names)
 
 
-def session_to_continue(run_dir: Path, checkpoint: str | None, config: dict[str, Any]) -> Session:
+def session_to_continue(run_dir: Path, checkpoint: str | None, config: Callable[[], dict[str, Any]]) -> Session:
     """The W&B run that a training goes on with.
 
     W&B cannot take rows back. After a kill it has rows from after the checkpoint; the resumed run does not log them
@@ -85,15 +85,18 @@ def session_to_continue(run_dir: Path, checkpoint: str | None, config: dict[str,
     Args:
         run_dir: The run's folder.
         checkpoint: The checkpoint that is resumed; None for a run from the start.
-        config: The run's configuration.
+        config: Gives the run's configuration as plain data.
     """
     session = Session() if checkpoint is None else earlier_session(run_dir)
     if checkpoint is None or session.id is None:
         return Session()
     state = read_checkpoint(checkpoint)
     before = state["run"].get("config") or {}
-    changed = [name for name in ("model", "data", "seed_everything") if before.get(name) != config.get(name)]
-    if session.kimg > int(state["state_dict"]["images_seen"]) / 1000 and changed:
+    if session.kimg <= plain_kimg(int(state["state_dict"]["images_seen"]) / 1000):
+        return session
+    now = config()
+    changed = [name for name in ("model", "data", "seed_everything") if before.get(name) != now.get(name)]
+    if changed:
         say(
             f"W&B: a new run, as settings have changed ({', '.join(changed)}) and the old one has rows from after this."
         )
@@ -102,7 +105,7 @@ def session_to_continue(run_dir: Path, checkpoint: str | None, config: dict[str,
 
 
 def wandb_logger(
-    run_dir: Path, options: WandbOptions, checkpoint: str | None, config: dict[str, Any]
+    run_dir: Path, options: WandbOptions, checkpoint: str | None, config: Callable[[], dict[str, Any]]
 ) -> WandbLogger | None:
     """W&B's logger with kimg as the axis of everything, or None where it is disabled.
 
@@ -110,7 +113,7 @@ def wandb_logger(
         run_dir: The run's folder.
         options: Of the user.
         checkpoint: The checkpoint that is resumed; None for a run from the start.
-        config: The run's configuration.
+        config: Gives the run's configuration as plain data.
     """
     if options.mode == "disabled" or os.environ.get("WANDB_MODE") == "disabled":
         return None
@@ -127,7 +130,7 @@ def wandb_logger(
         resume=None if session.id is None else "allow",
         name=options.name or run_dir.name,
         project=options.project,
-        save_dir=str(run_dir),
+        save_dir=str(run_dir.absolute()),  # W&B's own process has a working directory of its own
         group=options.group,
         tags=options.tags,
         settings=wandb.Settings(silent=True, mode="online" if online else "offline"),

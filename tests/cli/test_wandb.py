@@ -148,9 +148,9 @@ def resume_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factor
 @OWN_WARNINGS
 def test_resumed_run_stays_one_run_without_rows_twice(resume_here: Any) -> None:
     resume_here(2)
-    shutil.copy("run/checkpoints/last.ckpt", "run/checkpoints/kimg_00000.016.ckpt")
+    shutil.copy("run/checkpoints/last.ckpt", "run/checkpoints/copy.ckpt")
     resume_here(4, "--ckpt_path", "last")
-    shutil.copy("run/checkpoints/kimg_00000.016.ckpt", "run/checkpoints/last.ckpt")  # as a kill leaves it
+    shutil.copy("run/checkpoints/copy.ckpt", "run/checkpoints/last.ckpt")  # as a kill leaves it
     time.sleep(1)  # W&B names a session's folder after the second
     found = resume_here(6, "--ckpt_path", "last")
     assert list(found.values()) == [[[8, 16], [24, 32], [40, 48]]]
@@ -159,7 +159,7 @@ def test_resumed_run_stays_one_run_without_rows_twice(resume_here: Any) -> None:
 @OWN_WARNINGS
 def test_other_settings_begin_a_new_run_where_rows_would_be_twice(resume_here: Any) -> None:
     resume_here(2)
-    shutil.copy("run/checkpoints/last.ckpt", "run/checkpoints/kimg_00000.016.ckpt")
+    shutil.copy("run/checkpoints/last.ckpt", "run/checkpoints/copy.ckpt")
     resume_here(3, "--ckpt_path", "last")
-    found = resume_here(3, "--ckpt_path", "run/checkpoints/kimg_00000.016.ckpt", "--model.learning_rate", "0.001")
+    found = resume_here(3, "--ckpt_path", "run/checkpoints/copy.ckpt", "--model.learning_rate", "0.001")
     assert sorted(found.values()) == [[[8, 16], [24]], [[24]]]
