@@ -145,17 +145,30 @@ class Part:
     words: list[str]
     sabotage: Callable[[], None] = lambda: None
     seconds: float | None = None
+    once_begun: bool = False  # count the seconds from when config.yaml is written: imports and parsing are over
 
     def go(self) -> int:
         """Run it; the signal that ended it as a negative number, or its exit code."""
         sys.stdout.flush()
+        self.before = self._config_time()
         pid = os.fork()
         if pid == 0:
             self._child()
         if self.seconds is not None:
+            if self.once_begun:
+                self._wait_for_config()
             time.sleep(self.seconds)
             os.kill(pid, signal.SIGKILL)
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    def _config_time(self) -> int:
+        path = self.run / "config.yaml"
+        return path.stat().st_mtime_ns if path.is_file() else 0
+
+    def _wait_for_config(self) -> None:
+        last = time.perf_counter() + 60
+        while self._config_time() == self.before and time.perf_counter() < last:
+            time.sleep(0.005)
 
     def _child(self) -> NoReturn:
         code = 1
@@ -282,8 +295,10 @@ def studies(folder: Path, options: argparse.Namespace) -> bool:
         return f"before operation {number}", Part(run, words, sabotage)
 
     def at_time(run: Path) -> tuple[str, Part]:
-        after = chance.uniform(0, 0.6) * seconds
-        return f"after {after:.2f} s", Part(run, words, seconds=after)
+        once_begun = chance.random() < 0.75
+        after = chance.uniform(0, 0.4) * seconds
+        label = f"{after:.2f} s after the {'settings' if once_begun else 'process'}"
+        return label, Part(run, words, seconds=after, once_begun=once_begun)
 
     def at_point(run: Path, point: tuple[str, str, int]) -> tuple[str, Part]:
         return f"{point[0]} {point[1]} ({point[2]})", Part(run, words, lambda: kill_at_point(*point))
