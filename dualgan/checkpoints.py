@@ -1,6 +1,7 @@
 """What a checkpoint of ours holds beside Lightning's own entries, and how to read its networks back."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from dualgan.networks import Discriminator, Generator, Network
 from dualgan.tensor_files import read_tensors
 from dualgan.version import __version__
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""1: networks, optimizers, callbacks. 2: also "run", what the training ran with; callbacks know when the best was."""
+
 _NETWORKS_ONLY = (".safetensors", ".pkl")  # files without optimizers and clock
 
 
@@ -31,18 +34,54 @@ def check_header(checkpoint: Any, source: str = "the checkpoint") -> dict[str, A
     """The header of a checkpoint of ours.
 
     Raises:
-        ValueError: It has none, or one of a newer format.
+        ValueError: It has none, or one of a format that this version does not read.
     """
     found = checkpoint.get("dualgan") if isinstance(checkpoint, dict) else None
-    if found is None:
-        raise ValueError(f"{source} was not written by dualgan: expected a .ckpt file from a run's checkpoints folder")
-    if found["format_version"] > FORMAT_VERSION:
+    if not isinstance(found, dict) or not isinstance(found.get("format_version"), int):
         raise ValueError(
-            f"{source} has format version {found['format_version']} (written by dualgan {found['version']}), "
+            f"{source} was not written by dualgan{_looks_like(checkpoint)}: expected a .ckpt file from a run's "
+            f"checkpoints folder"
+        )
+    version = found["format_version"]
+    if version > FORMAT_VERSION:
+        raise ValueError(
+            f"{source} has format version {version} (written by dualgan {found.get('version')}), "
             f"this is dualgan {__version__} with format version {FORMAT_VERSION}: update dualgan"
         )
-    header: dict[str, Any] = found
-    return header
+    if version < FORMAT_VERSION and version not in MIGRATIONS:
+        raise ValueError(
+            f"{source} has format version {version} (written by dualgan {found.get('version')}), which dualgan "
+            f"{__version__} no longer reads: it reads {min(MIGRATIONS)} to {FORMAT_VERSION}. Use the dualgan that "
+            f"wrote it, or one in between to resume and save it anew"
+        )
+    return found
+
+
+def _looks_like(content: Any) -> str:
+    """What a foreign file seems to be."""
+    if not isinstance(content, dict):
+        return f" (it holds a {type(content).__name__})"
+    if "pytorch-lightning_version" in content:
+        return f" (it is a checkpoint of another program with PyTorch Lightning {content['pytorch-lightning_version']})"
+    if content and all(isinstance(value, Tensor) for value in content.values()):
+        return " (it holds tensors and nothing that says which networks they belong to, as a bare state_dict does)"
+    return ""
+
+
+def migrate(checkpoint: dict[str, Any]) -> None:
+    """Bring a checkpoint of ours, whose header has been checked, to the current format, in place."""
+    found = checkpoint["dualgan"]
+    while found["format_version"] < FORMAT_VERSION:
+        MIGRATIONS[found["format_version"]](checkpoint)
+        found["format_version"] += 1
+
+
+def _from_1(checkpoint: dict[str, Any]) -> None:
+    checkpoint["run"] = {}  # nothing was written down
+
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], None]] = {1: _from_1}
+"""How a checkpoint of each older format becomes one of the next."""
 
 
 def check_shapes(checkpoint: dict[str, Any], expected: dict[str, Tensor]) -> None:
@@ -51,7 +90,7 @@ def check_shapes(checkpoint: dict[str, Any], expected: dict[str, Tensor]) -> Non
     Raises:
         ValueError: Names or shapes differ; the message names the first ones.
     """
-    built = check_header(checkpoint)
+    built = checkpoint["dualgan"]
     state: dict[str, Tensor] = checkpoint["state_dict"]
     problems = shape_differences(shapes_of(state), shapes_of(expected), "the configuration")
     if problems:
@@ -67,19 +106,22 @@ def _in_short(description: dict[str, Any]) -> str:
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a checkpoint without running any code in it.
+    """Read a checkpoint without running any code in it, in the current format.
 
     Raises:
-        ValueError: No such file, not a checkpoint of ours, or unreadable.
+        ValueError: No such file, not a checkpoint of ours, of an unknown format, or unreadable.
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"no checkpoint at {path}: expected a .ckpt file, for instance RUN/checkpoints/last.ckpt")
+        found = f"{path} is a folder" if path.is_dir() else f"no checkpoint at {path}"
+        raise ValueError(f"{found}: expected a .ckpt file, for instance RUN/checkpoints/last.ckpt")
     if path.suffix in _NETWORKS_ONLY:
         raise ValueError(
             f"{path} holds networks and no state of a training: expected a .ckpt file of a run. To train from these "
             f"networks on, start a new run with --init_from {path}"
         )
+    if not path.stat().st_size:
+        raise ValueError(f"{path} is empty: expected a .ckpt file. Use another one of the run's checkpoints folder")
     try:
         checkpoint = read_tensors(path)
     except Exception as error:
@@ -88,8 +130,19 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
             f"cannot read {path} as a checkpoint ({reason}): it may be cut off or no .ckpt file"
         ) from error
     check_header(checkpoint, str(path))
+    migrate(checkpoint)
     result: dict[str, Any] = checkpoint
     return result
+
+
+def images_seen_in(path: Path) -> int | None:
+    """Time of a checkpoint of ours, from a small part of the file; None where there is none that can be read."""
+    try:
+        checkpoint = read_tensors(path, mmap=True)
+        check_header(checkpoint)
+        return int(checkpoint["state_dict"]["images_seen"])
+    except Exception:  # torch and zip files have no common kind of error
+        return None
 
 
 def read_networks(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -110,6 +163,7 @@ def read_networks(path: str | os.PathLike[str]) -> dict[str, Any]:
     if path.suffix == ".safetensors":
         content = read_safetensors(path)
         check_header(content, str(path))
+        migrate(content)
         return content | {"source": str(path)}
     imported = import_official(path)
     about = {"format_version": FORMAT_VERSION, "version": __version__, "left_out": imported.left_out}

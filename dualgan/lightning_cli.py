@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import torch
+import yaml
 from jsonargparse import Namespace
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
@@ -28,10 +29,13 @@ from dualgan.callbacks import (
     Signals,
 )
 from dualgan.callbacks.console import is_rank_zero, quiet_libraries, say
+from dualgan.callbacks.metrics_file import RunCSVLogger
 from dualgan.callbacks.ranks import RankMismatchError
-from dualgan.callbacks.run import RunCSVLogger, WandbOptions, wandb_logger
+from dualgan.callbacks.run import run_folder
+from dualgan.callbacks.wandb_run import WandbOptions, wandb_logger
 from dualgan.checkpoints import read_checkpoint
 from dualgan.data import ImageDataModule
+from dualgan.data.cache import write_whole
 from dualgan.failures import StoppedError, alone_in, explained, how_to_go_on
 from dualgan.gan import GAN
 from dualgan.initial_weights import start_from
@@ -95,16 +99,19 @@ def native_bf16() -> bool:
 
 
 class RunConfig(SaveConfigCallback):
-    """Writes config.yaml into the folder of a training run and sends it to the loggers."""
+    """Writes config.yaml into the folder of a training run; sends it to the loggers and the checkpoints."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Save for `fit` only: the other verbs read the file."""
         if stage == "fit":
-            self.overwrite = True  # `refuse_to_overwrite` has looked already
             super().setup(trainer, pl_module, stage)
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Show the configuration in W&B."""
+        """Write the file, on rank zero; checkpoints are written there too."""
+        text, config = plain_config(self.parser, self.config)
+        write_whole(run_folder(trainer) / "config.yaml", text.encode())
+        for callback in callbacks_of(trainer, RunCheckpoint):
+            callback.config = config
         for logger in trainer.loggers:
             if not isinstance(logger, RunCSVLogger):
                 logger.log_hyperparams(self.config.as_dict())
@@ -237,7 +244,12 @@ class DualGANCLI(LightningCLI):
 
     def _loggers(self) -> list[Logger]:
         options = WandbOptions(**self._options.wandb.as_dict())
-        loggers: list[Logger | None] = [RunCSVLogger(self.run_dir), wandb_logger(self.run_dir, options)]
+
+        def config() -> dict[str, Any]:
+            return plain_config(self._parser(self.subcommand), self._options)[1]
+
+        wandb = wandb_logger(self.run_dir, options, self.ckpt_path, config)
+        loggers: list[Logger | None] = [RunCSVLogger(self.run_dir), wandb]
         return [logger for logger in loggers if logger is not None]
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
@@ -285,6 +297,7 @@ SETTINGS: dict[str, Any] = {
     "subclass_mode_data": True,
     "auto_configure_optimizers": False,
     "save_config_callback": RunConfig,
+    "save_config_kwargs": {"save_to_log_dir": False},
     "seed_everything_default": 0,
     "trainer_defaults": {
         "max_epochs": -1,
@@ -375,7 +388,7 @@ def is_of_run(config: Path) -> bool:
 
 def holds_run(folder: Path) -> bool:
     """Whether a training has left something to keep in a folder."""
-    return any((folder / name).exists() for name in ("checkpoints", "metrics.csv"))
+    return (folder / "metrics.csv").exists() or any(folder.glob("checkpoints/*.ckpt"))
 
 
 def resolve_checkpoint(name: str | None, run_dir: Path) -> str | None:
@@ -389,7 +402,7 @@ def resolve_checkpoint(name: str | None, run_dir: Path) -> str | None:
     if name is None:
         return None
     path = run_dir / "checkpoints" / f"{name}.ckpt" if name in ("last", "best") else Path(name)
-    if not path.is_file():
+    if not path.exists():
         raise ValueError(
             f"no checkpoint at {path}: pass --ckpt_path FILE, or --run_dir with --ckpt_path last or best, of a run "
             f"that has saved one"
@@ -402,13 +415,26 @@ def refuse_to_overwrite(run_dir: Path, ckpt_path: str | None) -> None:
     """Never train over another run's files.
 
     Raises:
-        ValueError: The folder holds a run and nothing is being resumed.
+        ValueError: The folder holds a run and nothing is being resumed, or something that is not in it.
     """
-    if ckpt_path is None and is_rank_zero() and holds_run(run_dir):
+    if not is_rank_zero() or not holds_run(run_dir):
+        return
+    if ckpt_path is not None and Path(ckpt_path).resolve().parent != (run_dir / "checkpoints").resolve():
+        raise ValueError(
+            f"{run_dir} already holds a run, and {ckpt_path} is not one of its checkpoints: choose another --run_dir "
+            f"to go on from that file, or put the file into {run_dir / 'checkpoints'} if it is this run's"
+        )
+    if ckpt_path is None:
         raise ValueError(
             f"{run_dir} already holds a run: choose another --run_dir, continue it with --ckpt_path last (or auto) if "
             f"it has saved a checkpoint, or delete the folder"
         )
+
+
+def plain_config(parser: LightningArgumentParser, config: Namespace) -> tuple[str, dict[str, Any]]:
+    """A configuration as YAML, and as plain data."""
+    text: str = parser.dump(config, skip_none=False)
+    return text, yaml.safe_load(text)
 
 
 def callbacks_of(trainer: Trainer, kind: type[C]) -> list[C]:

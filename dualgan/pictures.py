@@ -33,6 +33,13 @@ def to_pil(image: np.ndarray) -> Image.Image:
     return Image.fromarray(image.squeeze(2) if image.shape[2] == 1 else image)
 
 
+def png(image: np.ndarray) -> bytes:
+    """A uint8 image [H, W, 1 or 3] as the content of a PNG file."""
+    buffer = io.BytesIO()
+    to_pil(image).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def save_png(image: np.ndarray, path: Path) -> None:
     """Write a uint8 image [H, W, 1 or 3], making its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,9 +76,7 @@ class ImageWriter:
         if self.archive is None:
             save_png(image.cpu().numpy(), self.path / name)
             return
-        buffer = io.BytesIO()
-        to_pil(image.cpu().numpy()).save(buffer, "PNG")
-        self.archive.writestr(name, buffer.getvalue())
+        self.archive.writestr(name, png(image.cpu().numpy()))
 
     def close(self) -> None:
         """Finish the file."""

@@ -8,7 +8,7 @@ from pytorch_lightning import LightningModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from dualgan.checkpoints import check_shapes, header
+from dualgan.checkpoints import check_header, check_shapes, header, migrate
 from dualgan.data.batches import Batch
 from dualgan.losses import AdversarialLoss
 from dualgan.networks import Discriminator, Generator
@@ -117,4 +117,6 @@ class Players(LightningModule):
         Raises:
             ValueError: The checkpoint is not ours, too new, or its tensors have other shapes.
         """
+        check_header(checkpoint)
+        migrate(checkpoint)
         check_shapes(checkpoint, self.state_dict())

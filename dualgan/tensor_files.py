@@ -7,8 +7,12 @@ from typing import Any
 import torch
 
 
-def read_tensors(path: Path) -> Any:
+def read_tensors(path: Path, mmap: bool = False) -> Any:
     """What torch.save has written: tensors and plain data; anything else in the file is refused, not run.
+
+    Args:
+        path: The file.
+        mmap: Read tensors from the disk only when they are looked at.
 
     Raises:
         ValueError: Its parts are compressed, which torch.save never does, or claim more bytes than the file has.
@@ -22,4 +26,4 @@ def read_tensors(path: Path) -> Any:
         claimed = sum(member.file_size for member in members)
         if claimed > path.stat().st_size:
             raise ValueError(f"its parts claim {claimed:,} bytes, more than the file has")
-    return torch.load(path, map_location="cpu", weights_only=True)
+    return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)

@@ -1,5 +1,6 @@
 """Fixtures that several test folders share."""
 
+import gzip
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -111,6 +112,14 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         part = np.roll(image, number * 37, axis=1)[: height - 20 * number, : width - 11 * number]
         Image.fromarray(part).save(folder / f"{name}_{number}.{'jpg' if number % 2 else 'png'}")
     return folder
+
+
+@pytest.fixture
+def format_1(tmp_path: Path) -> Path:
+    """A checkpoint that dualgan 0.1.0 wrote before there was a second format, after two of five steps."""
+    path = tmp_path / "format_1.ckpt"
+    path.write_bytes(gzip.decompress((Path(__file__).parent / "data" / "format_1.ckpt.gz").read_bytes()))
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dualgan import load_generator
-from dualgan.checkpoints import FORMAT_VERSION, check_shapes, header, read_checkpoint
+from dualgan.checkpoints import FORMAT_VERSION, MIGRATIONS, check_shapes, header, images_seen_in, read_checkpoint
 from dualgan.networks import StyleGAN2Discriminator, StyleGAN2Generator
 
 WIDTH: dict[str, Any] = {"channel_base": 64, "mapping_layers": 2}
@@ -50,18 +50,51 @@ def test_code_in_a_file_never_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert not Path("trapped").exists()
 
 
+LIGHTNING = {"state_dict": {}, "pytorch-lightning_version": "2.1.0"}
+
+
 @pytest.mark.parametrize(
     ("made", "reason"),
     [
-        ({"state_dict": {}}, "not written by dualgan"),
-        ([1, 2], "not written by dualgan"),
+        ({"state_dict": {}}, "not written by dualgan: expected"),
+        ([1, 2], r"not written by dualgan \(it holds a list\)"),
+        (LIGHTNING, "checkpoint of another program with PyTorch Lightning 2.1.0"),
+        ({"weight": torch.zeros(2)}, "bare state_dict"),
         ({"dualgan": {"format_version": FORMAT_VERSION + 1, "version": "9.0"}}, "update dualgan"),
+        ({"dualgan": {"format_version": 0, "version": "0.0.1"}}, f"it reads 1 to {FORMAT_VERSION}"),
+        ({"dualgan": {"version": "0.1"}}, "not written by dualgan"),
     ],
 )
 def test_other_files_are_refused(made: Any, reason: str, tmp_path: Path) -> None:
     torch.save(made, tmp_path / "a.ckpt")
-    with pytest.raises(ValueError, match=reason):
+    with pytest.raises(ValueError, match=reason) as error:
         read_checkpoint(tmp_path / "a.ckpt")
+    assert "a.ckpt" in str(error.value)
+
+
+def test_files_that_are_no_checkpoint_are_refused(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.ckpt"
+    torch.save(content(), whole)
+    (tmp_path / "empty.ckpt").touch()
+    (tmp_path / "cut.ckpt").write_bytes(whole.read_bytes()[:-1000])
+    (tmp_path / "text.ckpt").write_text("hello")
+    reasons = {"empty.ckpt": "is empty", "cut.ckpt": "may be cut off", "text.ckpt": "cannot read", ".": "is a folder"}
+    for name, reason in reasons.items():
+        with pytest.raises(ValueError, match=reason):
+            read_checkpoint(tmp_path / name)
+
+
+def test_every_older_format_has_a_way_to_the_current_one() -> None:
+    assert sorted(MIGRATIONS) == list(range(min(MIGRATIONS), FORMAT_VERSION))
+
+
+def test_format_1_is_brought_to_the_current_one(format_1: Path) -> None:
+    assert torch.load(format_1, weights_only=True)["dualgan"]["format_version"] == 1
+    found = read_checkpoint(format_1)
+    assert found["dualgan"]["format_version"] == FORMAT_VERSION
+    assert found["run"] == {}
+    assert load_generator(format_1).resolution == 8
+    assert images_seen_in(format_1) == 16
 
 
 def test_missing_file(tmp_path: Path) -> None:

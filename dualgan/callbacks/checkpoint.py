@@ -1,6 +1,5 @@
 """checkpoints/last.ckpt and checkpoints/best.ckpt."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,74 +9,119 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from dualgan.callbacks.clock import check_interval, crossed
 from dualgan.callbacks.console import say
+from dualgan.callbacks.metrics_file import RunCSVLogger
+from dualgan.callbacks.provenance import conditions, warn_if_changed
 from dualgan.callbacks.quality import Quality
-from dualgan.callbacks.run import RunCSVLogger, run_folder
+from dualgan.callbacks.retention import (
+    BEST,
+    LAST,
+    WholeFiles,
+    confirm_best,
+    forget_files_after,
+    go_back_to,
+    keep_previous,
+    link,
+    prune,
+    remove_leftovers,
+)
+from dualgan.callbacks.run import run_folder
 from dualgan.disk import naming
+from dualgan.evaluation.records import forget_after
 from dualgan.gan import GAN
 
 
 class RunCheckpoint(Checkpoint):
     """Saves the last state at intervals and at the end, and the best one by Frechet distance.
 
-    Files are written under another name and then renamed: a kill leaves the previous checkpoint whole.
+    Files are written under another name and then renamed: a kill leaves the previous checkpoint whole. There is one
+    from before the first step on, so a run can be continued whenever it was killed. A best state is the last one
+    when it is saved: best.ckpt is a second name of the same file.
 
     Args:
-        every_kimg: Thousands of images between saves of last.ckpt.
+        every_kimg: Thousands of images between saves of last.ckpt; a new best state is saved at once.
+        keep: Last states to keep: last.ckpt, and those before it as kimg_NNNNN.NNN.ckpt.
     """
 
-    def __init__(self, every_kimg: float = 50.0) -> None:
+    def __init__(self, every_kimg: float = 50.0, keep: int = 1) -> None:
         self.every_kimg = check_interval(every_kimg, "checkpoints")
+        if keep < 1:
+            raise ValueError(f"checkpoints.keep {keep} is too small: give 1, which is last.ckpt alone, or more")
+        self.keep = keep
         self.best: float | None = None
-        self._due: list[str] = []
+        self.best_images: int | None = None  # when that was
+        self.config: dict[str, Any] | None = None  # the run's, as plain data; whoever knows it sets it
+        self._due = False
+        self._saved_images: int | None = None  # time of last.ckpt
+        self._rows: int | None = None  # of metrics.csv, when the checkpoint was saved
+        self._made_first = False
         self._clock_at_start: int | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """The best score so far."""
-        return {"best": self.best}
+        """The best score so far, and when it was."""
+        return {"best": self.best, "best_images": self.best_images}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the best score of a resumed run back."""
-        self.best = state_dict["best"]
+        self.best, self.best_images = state_dict["best"], state_dict.get("best_images")
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Keep the values that are logged again until their next turn: penalties come at intervals."""
+        """Keep the values that are logged again until their next turn, and what the training runs with."""
         assert isinstance(pl_module, GAN)
         checkpoint["latest"] = {name: value.item() for name, value in pl_module.latest_over_ranks().items()}
+        rows = [logger.experiment.written for logger in trainer.loggers if isinstance(logger, RunCSVLogger)]
+        run = {**conditions(trainer, pl_module), "metrics_rows": rows[0] if rows else None, "config": self.config}
+        checkpoint["run"] = run
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Take them back, so that a resumed run logs what the uninterrupted one does."""
+        """Take them back, so that a resumed run logs what the uninterrupted one does; warn of what has changed."""
         assert isinstance(pl_module, GAN)
+        run = checkpoint.get("run", {})
+        self._rows = run.get("metrics_rows")
+        if trainer.state.fn == "fit":
+            warn_if_changed(run, conditions(trainer, pl_module))
         latest = checkpoint.get("latest", {}).items()
         pl_module.latest = {name: torch.tensor(value, device=pl_module.device) for name, value in latest}
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Drop logged rows that a resumed run will write again."""
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Have checkpoints written whole or not at all."""
+        trainer.strategy.checkpoint_io = WholeFiles()
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the untrained state, or make the run's folder what it was at the checkpoint that was resumed."""
         assert isinstance(pl_module, GAN)
-        for logger in trainer.loggers:
-            if isinstance(logger, RunCSVLogger):
-                logger.drop_after(pl_module.clock / 1000)
+        if trainer.is_global_zero:
+            remove_leftovers(run_folder(trainer))
+        if not trainer.ckpt_path:
+            self._save(trainer)
+            self._made_first = True
+            return
+        images_seen = int(pl_module.images_seen)
+        if trainer.is_global_zero:
+            self._go_back(trainer, Path(trainer.ckpt_path), images_seen)
+        self.best, self.best_images = trainer.strategy.broadcast((self.best, self.best_images))
+        self._saved_images = images_seen
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Save what the last step made due: now it is logged, and all of Lightning's counters have moved."""
         assert isinstance(pl_module, GAN)
+        # Lightning counts one too many after resuming between two epochs' ends: rows are logged under the first number.
+        loop = trainer.fit_loop.epoch_loop
+        loop._batches_that_stepped = trainer.global_step
+        loop.batch_progress.total.ready = loop.batch_progress.total.completed + 1
         self._save_due(trainer)
         self._clock_at_start = pl_module.clock
-        # The step that rows are logged under: Lightning counts one too many after resuming between two epochs' ends.
-        trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Note what is due."""
         assert isinstance(pl_module, GAN)
-        if self._is_new_best(trainer, pl_module):
-            self._due.append("best.ckpt")
-        if crossed(pl_module, batch, self.every_kimg):
-            self._due.append("last.ckpt")
+        self._due |= self._is_new_best(trainer, pl_module) or crossed(pl_module, batch, self.every_kimg)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the last state."""
-        self._due.append("last.ckpt")
+        assert isinstance(pl_module, GAN)
+        self._due = self._saved_images != pl_module.clock
         self._save_due(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
@@ -86,42 +130,63 @@ class RunCheckpoint(Checkpoint):
         step_is_whole = self._clock_at_start is not None and pl_module.clock > self._clock_at_start
         if trainer.training and trainer.world_size == 1 and step_is_whole and isinstance(exception, Exception):
             try:
-                self._save(trainer, "last.ckpt")
+                self._save(trainer)
             except OSError as error:  # perhaps the same that has stopped the run, which is what the user must hear of
                 say(f"The state of this moment could not be saved ({error}).")
+        if self._made_first and self._clock_at_start is None and isinstance(exception, Exception):
+            self._discard_first(trainer)
 
     def _is_new_best(self, trainer: Trainer, gan: GAN) -> bool:
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, Quality) and callback.history and callback.history[-1][0] == gan.clock / 1000:
                 value = callback.history[-1][1][callback.main_metric]
                 if self.best is None or value < self.best:
-                    self.best = value
+                    self.best, self.best_images = value, gan.clock
                     return True
         return False
 
     def _save_due(self, trainer: Trainer) -> None:
-        due, self._due = self._due, []
-        for name in dict.fromkeys(due):
-            self._save(trainer, name)
+        due, self._due = self._due, False
+        if due:
+            self._save(trainer)
 
-    def _save(self, trainer: Trainer, name: str) -> None:
+    def _save(self, trainer: Trainer) -> None:
+        gan = trainer.lightning_module
+        assert isinstance(gan, GAN)
         for logger in trainer.loggers:
             logger.save()  # a killed run must find the rows up to its checkpoint
-        path = run_folder(trainer) / "checkpoints" / name
-        partial = path.with_suffix(".partial")
-        try:
-            with naming(path):
-                trainer.save_checkpoint(partial, weights_only=False)  # False: with the optimizers
-                if trainer.is_global_zero:
-                    replace_durably(partial, path)
-        except OSError:
-            partial.unlink(missing_ok=True)  # a full disk needs the room
-            raise
+        folder = run_folder(trainer) / "checkpoints"
+        if trainer.is_global_zero and self._saved_images is not None and self._saved_images != gan.clock:
+            keep_previous(folder, self._saved_images, self.keep)
+        with naming(folder / LAST):
+            trainer.save_checkpoint(folder / LAST, weights_only=False)  # False: with the optimizers
+        self._saved_images = gan.clock
+        if trainer.is_global_zero:
+            if self.best_images == gan.clock:
+                link(folder / LAST, folder / BEST)
+            prune(folder, self.keep)
         trainer.strategy.barrier()
 
+    def _go_back(self, trainer: Trainer, source: Path, images_seen: int) -> None:
+        run_dir = run_folder(trainer)
+        replaced = go_back_to(run_dir / "checkpoints", source)
+        if replaced is not None and replaced > images_seen:
+            say(
+                f"Going back from {replaced / 1000:g} to {images_seen / 1000:g} kimg: rows, pictures and checkpoints "
+                f"of {run_dir} from after that time are removed."
+            )
+        for logger in trainer.loggers:
+            if isinstance(logger, RunCSVLogger):
+                logger.experiment.keep(self._rows, images_seen / 1000)
+        forget_after(run_dir, images_seen / 1000)
+        forget_files_after(run_dir, images_seen)
+        self.best_images = confirm_best(run_dir / "checkpoints", images_seen, self.best_images, self.best is not None)
+        self.best = None if self.best_images is None else self.best
 
-def replace_durably(partial: Path, path: Path) -> None:
-    """Give a finished file its name once its bytes are on the disk."""
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
+    def _discard_first(self, trainer: Trainer) -> None:
+        """Nothing has been trained: the command may be given again, corrected."""
+        if trainer.is_global_zero:
+            folder = run_folder(trainer) / "checkpoints"
+            (folder / LAST).unlink(missing_ok=True)
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()

@@ -12,6 +12,11 @@ def crossed(gan: GAN, batch: Batch, every_kimg: float) -> bool:
     return gan.clock // interval > before // interval
 
 
+def plain_kimg(value: float) -> float:
+    """Thousands of images without the last digits of float32, in which values are logged."""
+    return float(f"{float(value):.7g}")
+
+
 def check_interval(every_kimg: float, owner: str) -> float:
     """Refuse an interval that is not positive.
 

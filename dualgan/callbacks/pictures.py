@@ -1,7 +1,6 @@
 """Pictures of the averaged generator during training: the same latents again and again."""
 
 import logging
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +8,10 @@ import numpy as np
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from dualgan.callbacks.clock import check_interval, crossed
-from dualgan.callbacks.run import log_picture, run_folder
+from dualgan.callbacks.run import at_clock, log_picture, run_folder
+from dualgan.data.cache import write_whole
 from dualgan.gan import GAN
-from dualgan.pictures import save_png
+from dualgan.pictures import png
 
 logger = logging.getLogger(__name__)
 
@@ -59,15 +59,13 @@ class Pictures(Callback):
         self.last_kimg = kimg
         picture = self.picture(gan)
         if picture is not None:
-            write(picture, run_folder(trainer) / self.name / f"kimg_{kimg:09.3f}.png")
+            write(picture, run_folder(trainer) / self.name / at_clock(gan.clock, ".png"))
             log_picture(trainer, self.name, picture, kimg)
 
 
 def write(picture: np.ndarray, path: Path) -> None:
     """Write a PNG file, or say why not and go on: training can do without, and a full disk may get room again."""
     try:
-        save_png(picture, path)
+        write_whole(path, png(picture))
     except OSError as error:
         logger.warning("%s is left out (%s): going on.", path, error.strerror or error)
-        with suppress(OSError):
-            path.unlink()  # half a picture

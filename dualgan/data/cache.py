@@ -18,10 +18,14 @@ def cache_root(cache_dir: str | None) -> Path:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, durable: bool = False) -> Iterator[Path]:
     """Give a temporary path beside `path`, and move it there when the block ends well.
 
     Readers see the old file or the whole new one. Leftovers of killed runs are removed after a day.
+
+    Args:
+        path: the file to replace; its folder is made.
+        durable: have the file and its name on the disk when the block ends, for what must outlive a power cut.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     for leftover in path.parent.glob(f".{path.name}.*.partial"):
@@ -31,9 +35,35 @@ def replacing(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.{os.urandom(6).hex()}.partial")
     try:
         yield partial
+        if durable:
+            _sync(partial)
         partial.replace(path)
+        if durable and os.name == "posix":  # elsewhere folders cannot be opened
+            _sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that is there whole or not at all, whatever happens to the process or the machine."""
+    with replacing(path, durable=True) as partial:
+        partial.write_bytes(content)
+
+
+def append(path: Path, content: bytes) -> None:
+    """Add to the end of a file; it is on the disk when this returns. A kill may leave a part of it."""
+    with path.open("ab", buffering=0) as file:
+        while content:
+            content = content[file.write(content) :]
+        os.fsync(file.fileno())
 
 
 def write_json(path: Path, content: Any) -> None:

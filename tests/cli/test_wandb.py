@@ -1,6 +1,8 @@
 """What an offline W&B run holds."""
 
 import json
+import shutil
+import time
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ import pytest
 
 from dualgan.cli import main
 from dualgan.comparison.runs import read_run
-from dualgan.comparison.wandb_file import key_of, read_records
+from dualgan.comparison.wandb_file import history, key_of, read_records
 from dualgan.dashboard import MEDIA, QUALITY, SCALARS, build_workspace
 from dualgan.metric_names import HIGHER, LOWER, SECTION
 from tests.conftest import TINY, words
@@ -118,3 +120,46 @@ def test_dashboard_leaves_out_nothing_that_matters(offline_run: Path) -> None:
         name for name in logged(offline_run) if name.startswith((SECTION, "loss/", "contrast/", "logits/", "path_"))
     }
     assert ours <= shown
+
+
+@pytest.fixture
+def resume_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Train some steps offline, from a checkpoint if there is one; rows of each session by the W&B run's id."""
+    for name in ("WANDB_MODE", "WANDB_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DUALGAN_CACHE", str(tmp_path_factory.getbasetemp() / "caches" / "dualgan"))
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "wandb_config"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("dualgan.callbacks.progress.KimgProgressBar.SECONDS_BETWEEN_LINES", 1e9)
+
+    def train(steps: int, *more: str) -> dict[str, list[list[float]]]:
+        few = "--quality.num_fake 8 --samples.rows 2 --samples.columns 2 --trainer.accelerator cpu --run_dir run"
+        settings = f"{few} --wandb.mode offline --model.total_kimg 0.08 --trainer.log_every_n_steps 1"
+        assert main(["fit", *TINY, *words(settings), "--trainer.max_steps", str(steps), *more]) == 0
+        found: dict[str, list[list[float]]] = {}
+        for path in sorted(Path("run/wandb").glob("offline-run-*/run-*.wandb")):
+            times = [row["kimg"] for row in history(path) if "loss/generator" in row]
+            found.setdefault(path.stem, []).append([round(1000 * kimg) for kimg in times])
+        return found
+
+    return train
+
+
+@OWN_WARNINGS
+def test_resumed_run_stays_one_run_without_rows_twice(resume_here: Any) -> None:
+    resume_here(2)
+    shutil.copy("run/checkpoints/last.ckpt", "run/checkpoints/copy.ckpt")
+    resume_here(4, "--ckpt_path", "last")
+    shutil.copy("run/checkpoints/copy.ckpt", "run/checkpoints/last.ckpt")  # as a kill leaves it
+    time.sleep(1)  # W&B names a session's folder after the second
+    found = resume_here(6, "--ckpt_path", "last")
+    assert list(found.values()) == [[[8, 16], [24, 32], [40, 48]]]
+
+
+@OWN_WARNINGS
+def test_other_settings_begin_a_new_run_where_rows_would_be_twice(resume_here: Any) -> None:
+    resume_here(2)
+    shutil.copy("run/checkpoints/last.ckpt", "run/checkpoints/copy.ckpt")
+    resume_here(3, "--ckpt_path", "last")
+    found = resume_here(3, "--ckpt_path", "run/checkpoints/copy.ckpt", "--model.learning_rate", "0.001")
+    assert sorted(found.values()) == [[[8, 16], [24]], [[24]]]
