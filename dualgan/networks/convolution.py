@@ -6,6 +6,9 @@ derivative of a convolution is again one of three calls (convolution, its adjoin
 weight), so any order of derivative costs what it must. All three are bilinear:
 
     y = conv(x, w),   dx = input_adjoint(dy, w),   dw = weight_adjoint(x, dy)
+
+On a CPU in float32, wide 3x3 convolutions run faster as matrix products (`winograd`, `columns`) than by PyTorch's
+operators; everything else, and everything on other devices, is left to those.
 """
 
 from collections.abc import Sequence
@@ -17,6 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
+
+from dualgan.networks import columns, winograd
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,9 @@ class Geometry:
     def arguments(self) -> tuple[list[int], list[int], list[int], bool, list[int], int]:
         """Stride, padding, dilation, transposed, output padding and groups as the operators take them."""
         return [self.stride] * 2, [self.padding] * 2, [1, 1], self.transposed, [0, 0], self.groups
+
+
+SAME = Geometry(padding=1)  # of a 3x3 convolution that keeps the resolution
 
 
 def convolve(x: Tensor, weight: Tensor, geometry: Geometry, bias: Tensor | None = None) -> Tensor:
@@ -69,14 +77,41 @@ def _without_autocast(device: str) -> AbstractContextManager[object]:
     return torch.autocast(device, enabled=False) if _autocast_enabled(device) else nullcontext()
 
 
+def _run(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
+    """y = conv(x, w) + b."""
+    if geometry == SAME and winograd.pays(x, weight):
+        y = winograd.convolution(x, weight)
+        return y if bias is None else y.add_(bias[:, None, None])
+    result: Tensor = torch.ops.aten.convolution(x, weight, bias, *geometry.arguments())
+    return result
+
+
 def _adjoints(
     dy: Tensor, x: Tensor, weight: Tensor, geometry: Geometry, wanted: Sequence[bool]
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """The convolution's backward: gradients of the input, the weight and the bias, as far as `wanted`."""
-    channels = [dy.shape[1]]
-    outputs = torch.ops.aten.convolution_backward(dy, x, weight, channels, *geometry.arguments(), list(wanted))
-    dx, dw, db = (output if want else None for output, want in zip(outputs, wanted, strict=True))
+    dx = winograd.input_adjoint(dy, weight) if wanted[0] and geometry == SAME and winograd.pays(dy, weight) else None
+    dw = _fast_weight_adjoint(dy, x, weight, geometry) if wanted[1] else None
+    # oneDNN computes the weight's gradient whenever it is asked for the bias's.
+    db = dy.sum(dim=(0, 2, 3)) if wanted[2] and dw is not None else None
+    rest = [want and result is None for want, result in zip(wanted, (dx, dw, db), strict=True)]
+    if any(rest):
+        outputs = torch.ops.aten.convolution_backward(dy, x, weight, [dy.shape[1]], *geometry.arguments(), rest)
+        dx, dw, db = (
+            output if want else result for output, want, result in zip(outputs, rest, (dx, dw, db), strict=True)
+        )
     return dx, dw, db
+
+
+def _fast_weight_adjoint(dy: Tensor, x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor | None:
+    """The weight's gradient by matrix products, or None where PyTorch's operator is not slower."""
+    if geometry == SAME and winograd.pays(x, weight, winograd.MIN_CHANNELS_OF_WEIGHT_GRADIENT):
+        return winograd.weight_adjoint(x, dy)
+    if columns.pays(x, weight, geometry.groups):
+        # A transposed convolution's input is the smaller map, and takes its output's place.
+        maps = (dy, x) if geometry.transposed else (x, dy)
+        return columns.weight_adjoint(*maps, geometry.stride, geometry.padding)
+    return None
 
 
 class _Convolution(Function):
@@ -87,8 +122,7 @@ class _Convolution(Function):
         ctx.save_for_backward(x, weight)
         ctx.geometry = geometry
         with _without_autocast(x.device.type):
-            y: Tensor = torch.ops.aten.convolution(x, weight, bias, *geometry.arguments())
-        return y
+            return _run(x, weight, bias, geometry)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> Any:
