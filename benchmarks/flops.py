@@ -20,9 +20,9 @@ def convolution_flops(input_shape: torch.Size, weight_shape: torch.Size, output_
     return 2 * input_shape[0] * positions * prod(weight_shape)
 
 
-class _Counter(TorchDispatchMode):
+class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.total = 0
 
     def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -40,6 +40,7 @@ class _Counter(TorchDispatchMode):
 
 def count_flops(run: Callable[[], object]) -> int:
     """Run a function once and count."""
-    with _Counter() as counter:
+    counter = _Counter()
+    with counter:
         run()
     return counter.total

@@ -2,13 +2,14 @@
 
 Compares `dualgan`, `stylegan2-torch` and `stylegan2-pytorch` in one process, in turns, at equal numbers of parameters
 (generator, mapping and discriminator together, within 3 %): the widths of `stylegan2-pytorch`, whose discriminator is
-built differently, are chosen to match. A training step is G's step, D's step, one Adam step each, and the lazy penalties
-by their share with their own Adam steps: path length (on half of the batch) every 4th step, R1 every 16th. Every package
-runs its own penalties and its own kind of Adam (ours is fused). `stylegan2-torch` knows gray images only and gets them, and
-its FIR filter, which exists for CUDA only, is filled in here.
+built differently, are chosen to match. A training step is G's step and D's step, and the lazy penalties by their
+share: path length (on half of the batch) every 4th step, R1 every 16th; each with a step of Adam. Every package runs
+its own penalties and its own kind of Adam (ours is fused). `stylegan2-torch` knows gray images only and gets them,
+and its FIR filter, which exists for CUDA only, is filled in here.
 
-The share of the roof is the floating point operations of convolutions and matrix products that a step does, divided by
-its time, relative to a large float32 matrix product on the same threads, measured in turns with the steps.
+The share of the roof is what the step's convolutions and matrix products would take in floating point operations if
+computed directly, divided by its time, relative to a large float32 matrix product on the same threads, measured in
+turns with the steps. An algorithm that needs fewer operations counts as a faster one.
 
     pip install stylegan2-torch stylegan2-pytorch        # a missing one is left out, and the table says so
     python benchmarks/peers.py                           # 32x32, 64x64 and 128x128, narrow networks
@@ -36,6 +37,7 @@ from torch.optim import Adam
 
 from dualgan.losses import R1, NonSaturating, PathLength
 from dualgan.networks import StyleGAN2Discriminator, StyleGAN2Generator
+from dualgan.networks.columns import direct_convolutions
 from dualgan.networks.stylegan2.mapping import block_resolutions, num_features
 from dualgan.ops import flush_denormals, keep_freed_memory
 
@@ -241,7 +243,8 @@ class StyleGAN2Torch(Package):
 
     def ws(self, count: int) -> Tensor:
         w: Tensor = self.mapping(torch.randn(count, self.setting.w_dim))
-        return w.unsqueeze(1).repeat(1, self.generator.n_w_plus, 1)  # type: ignore[arg-type]
+        layers: Any = self.generator.n_w_plus
+        return w.unsqueeze(1).repeat(1, layers, 1)
 
     def synthesize(self, ws: Tensor) -> Tensor:
         images: Tensor = self.generator([ws], input_type="w_plus")
@@ -291,7 +294,8 @@ class StyleGAN2PyTorch(Package):
 
     def ws(self, count: int) -> Tensor:
         w: Tensor = self.mapping(torch.randn(count, self.setting.w_dim))
-        return w[:, None].expand(-1, self.generator.num_layers, -1)  # type: ignore[arg-type]
+        layers: Any = self.generator.num_layers
+        return w[:, None].expand(-1, layers, -1)
 
     def synthesize(self, ws: Tensor) -> Tensor:
         images: Tensor = self.generator(ws, torch.rand(len(ws), self.resolution, self.resolution, 1))
@@ -381,10 +385,11 @@ def compare(resolution: int, setting: Setting, names: list[str], bf16: bool, rep
     packages = {name: PACKAGES[name](resolution, setting, bf16) for name in names}
     times, roof = measure(packages, repeats)
     totals = {name: per_step(phases) for name, phases in times.items()}
-    flops = {
-        name: per_step({phase: count_flops(run) for phase, run in package.phases.items()})
-        for name, package in packages.items()
-    }
+    with direct_convolutions():
+        flops = {
+            name: per_step({phase: count_flops(run) for phase, run in package.phases.items()})
+            for name, package in packages.items()
+        }
     precision = "bfloat16, penalties float32" if bf16 else "float32"
     print(f"\n{resolution}x{resolution}, {setting}, {precision}, {torch.get_num_threads()} threads, {repeats} repeats")
     row("", names)

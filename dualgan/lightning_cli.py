@@ -33,7 +33,6 @@ from dualgan.callbacks.metrics_file import RunCSVLogger
 from dualgan.callbacks.ranks import RankMismatchError
 from dualgan.callbacks.run import run_folder
 from dualgan.callbacks.wandb_run import WandbOptions, wandb_logger
-from dualgan.checkpoints import read_checkpoint
 from dualgan.data import ImageDataModule
 from dualgan.data.cache import write_whole
 from dualgan.failures import StoppedError, alone_in, explained, how_to_go_on
@@ -43,6 +42,7 @@ from dualgan.losses import AdversarialLoss
 from dualgan.networks import Discriminator, Generator
 from dualgan.networks.attention import Attention
 from dualgan.parsing import ParagraphParser, explain, name_the_file
+from dualgan.run_dir import default_run_dir, refuse_to_overwrite, resolve_checkpoint
 from dualgan.schedule import check_precision
 
 C = TypeVar("C", bound=Callback)
@@ -368,66 +368,6 @@ def check_automatic_only(trainer: Namespace) -> None:
         raise ValueError(
             f"trainer.gradient_clip_val {trainer.gradient_clip_val:g} does not work with two alternating players: "
             f"leave it out; --model.r1_gamma is what keeps D's gradients small"
-        )
-
-
-def default_run_dir(configs: list[Any] | None) -> Path:
-    """The folder of a run's own config.yaml; for other configurations runs/NAME, or runs/NAME+NAME for several."""
-    if not configs:
-        return Path("runs") / "default"
-    paths = [Path(str(config)) for config in configs]
-    if is_of_run(paths[-1]):
-        return paths[-1].parent
-    return Path("runs") / "+".join(path.parent.name if is_of_run(path) else path.stem for path in paths)
-
-
-def is_of_run(config: Path) -> bool:
-    """Whether this is the configuration that a run has written down."""
-    return config.name == "config.yaml" and holds_run(config.parent)
-
-
-def holds_run(folder: Path) -> bool:
-    """Whether a training has left something to keep in a folder."""
-    return (folder / "metrics.csv").exists() or any(folder.glob("checkpoints/*.ckpt"))
-
-
-def resolve_checkpoint(name: str | None, run_dir: Path) -> str | None:
-    """Turn "last", "best" and "auto" (last where there is one) into the run's files.
-
-    Raises:
-        ValueError: There is no such file, or it is damaged.
-    """
-    if name == "auto":
-        name = "last" if (run_dir / "checkpoints" / "last.ckpt").exists() else None
-    if name is None:
-        return None
-    path = run_dir / "checkpoints" / f"{name}.ckpt" if name in ("last", "best") else Path(name)
-    if not path.exists():
-        raise ValueError(
-            f"no checkpoint at {path}: pass --ckpt_path FILE, or --run_dir with --ckpt_path last or best, of a run "
-            f"that has saved one"
-        )
-    read_checkpoint(path)  # a damaged file is found before anything is built
-    return os.fspath(path)
-
-
-def refuse_to_overwrite(run_dir: Path, ckpt_path: str | None) -> None:
-    """Never train over another run's files.
-
-    Raises:
-        ValueError: The folder holds a run and nothing is being resumed, or something that is not in it.
-    """
-    if not is_rank_zero() or not holds_run(run_dir):
-        return
-    if ckpt_path is not None and Path(ckpt_path).resolve().parent != (run_dir / "checkpoints").resolve():
-        raise ValueError(
-            f"{run_dir} already holds a run, and {ckpt_path} is not one of its checkpoints: choose another --run_dir "
-            f"to go on from that file, or put the file into {run_dir / 'checkpoints'} if it is this run's"
-        )
-    if ckpt_path is None:
-        raise ValueError(
-            f"{run_dir} already holds a run: choose another --run_dir, continue it with --ckpt_path last (or auto) if "
-            f"it has saved a checkpoint, or delete the folder"
         )
 
 

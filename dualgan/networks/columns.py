@@ -58,6 +58,6 @@ def weight_adjoint(large: Tensor, small: Tensor, stride: int, padding: int) -> T
     dw = torch.empty(d, c, 3, 3, memory_format=torch.channels_last).zero_()
     rows = dw.permute(0, 2, 3, 1).view(d, 9 * c)
     images = max(MAX_ENTRIES // (h * w * 9 * c), 1)
-    for some, theirs in zip(windows.split(images), pixels.split(images), strict=True):
+    for some, theirs in zip(torch.split(windows, images), torch.split(pixels, images), strict=True):
         rows.addmm_(theirs.reshape(-1, d).t(), some.reshape(-1, 9 * c))
     return dw

@@ -12,6 +12,8 @@ The three functions are exact adjoints of each other up to rounding. In float32 
 direct convolutions have 1e-6.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,20 +22,22 @@ from dualgan.networks.columns import matrix_products_allowed
 
 # N batch, C channels in, D channels out, H W spatial, T tiles of 4x4 outputs
 
+Rows = Sequence[Sequence[float]]
+
 # Lavin & Gray, section 4.3
-_B = [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0],
+_B: Rows = [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0],
       [0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0], [0, 4, 0, -5, 0, 1]]  # fmt: skip
-_G = [[1 / 4, 0, 0], [-1 / 6, -1 / 6, -1 / 6], [-1 / 6, 1 / 6, -1 / 6],
+_G: Rows = [[1 / 4, 0, 0], [-1 / 6, -1 / 6, -1 / 6], [-1 / 6, 1 / 6, -1 / 6],
       [1 / 24, 1 / 12, 1 / 6], [1 / 24, -1 / 12, 1 / 6], [0, 0, 1]]  # fmt: skip
-_A = [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
+_A: Rows = [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
 
 
-def _on_both_sides(rows: list[list[float]]) -> Tensor:
+def _on_both_sides(rows: Rows) -> Tensor:
     matrix = torch.tensor(rows, dtype=torch.float64)
     return torch.kron(matrix, matrix).float()
 
 
-_B2, _G2, _A2 = (_on_both_sides(rows) for rows in (_B, _G, _A))  # [36, 36], [36, 9], [16, 36]
+_B2, _G2, _A2 = _on_both_sides(_B), _on_both_sides(_G), _on_both_sides(_A)  # [36, 36], [36, 9], [16, 36]
 
 # Below these sizes the transforms cost more than the products save.
 MIN_CHANNELS = 96

@@ -10,8 +10,9 @@ import yaml
 
 from dualgan.cli import resolve_configs
 from dualgan.commands.complexity import build
-from dualgan.lightning_cli import default_run_dir, parse_fit
+from dualgan.lightning_cli import parse_fit
 from dualgan.networks import StyleGAN2Discriminator, StyleGAN2Generator
+from dualgan.run_dir import default_run_dir
 from tests.conftest import NETWORKS, QUIET, RunCLI, words
 
 ROOT = Path(__file__).parents[2]
