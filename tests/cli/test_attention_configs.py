@@ -196,7 +196,10 @@ def published_fids(name: str) -> list[str]:
     return row.split(" | ")[3:4]
 
 
-@pytest.mark.parametrize("name", sorted({*SHIPPED} - {"clevr_demo"}))
+ROWS = {name for name, path in SHIPPED.items() if path.parent.name != "trainer"} - {"clevr_demo"}
+
+
+@pytest.mark.parametrize("name", sorted(ROWS))
 def test_begins_with_its_table_and_what_the_paper_reports(name: str) -> None:
     comment = "".join(line for line in SHIPPED[name].read_text().split("\n") if line.startswith("#"))
     assert re.search(r"Tables? \d.*FID", comment)

@@ -214,4 +214,5 @@ def test_format_1_goes_on(run_cli: RunCLI, format_1: Path) -> None:
     found = read_checkpoint("run/checkpoints/last.ckpt")
     assert int(found["state_dict"]["images_seen"]) == 40
     weights = found["optimizer_states"][0]["state"].values()
-    assert {int(weight["step"]) for weight in weights} == {5 + 2}  # and G's path length at steps 0 and 4
+    # G's path length at steps 0 and 4 does not depend on the biases of ToRGB.
+    assert {int(weight["step"]) for weight in weights} == {5, 5 + 2}
