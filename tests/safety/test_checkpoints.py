@@ -115,7 +115,7 @@ def test_descriptions_that_do_not_fit_their_tensors(
     content["dualgan"]["generator"]["init_args"] |= changes
     path = tmp_path / "hostile.ckpt"
     torch.save(content, path)
-    with pytest.raises(ValueError, match="the checkpoint's network is not the one that it describes"):
+    with pytest.raises(ValueError, match=r"hostile\.ckpt (contradicts itself|describes a)"):
         load_generator(path)
 
 
