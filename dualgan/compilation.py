@@ -41,9 +41,9 @@ class Passes(NamedTuple):
 
     synthesize: Callable[[Generator, Tensor], Tensor] = synthesize
     score: Callable[[Discriminator, Tensor, Tensor | None, Tensor | None], Tensor] = score
-    score_pair: Callable[
-        [Discriminator, Tensor, Tensor, Tensor | None, Tensor | None], tuple[Tensor, Tensor]
-    ] = score_pair
+    score_pair: Callable[[Discriminator, Tensor, Tensor, Tensor | None, Tensor | None], tuple[Tensor, Tensor]] = (
+        score_pair
+    )
 
 
 BACKEND = "inductor"

@@ -310,8 +310,7 @@ class GAN(Players):
         averaged: list[Tensor] = list(self.generator_ema.parameters())
         current: list[Tensor] = list(self.generator.parameters())
         torch._foreach_lerp_(averaged, current, 1 - decay)
-        for target, source in zip(self.generator_ema.buffers(), self.generator.buffers(), strict=True):
-            target.copy_(source)
+        torch._foreach_copy_(list(self.generator_ema.buffers()), list(self.generator.buffers()))
 
     def advance(self, batch: int) -> None:
         """Move the clock, count non-finite steps, log at the trainer's interval and stop where it is time."""
