@@ -7,9 +7,10 @@ plain optimizers and `loss.backward()`. So both run in one process, in turns, an
 both alike. At the end both must hold the same weights, bit by bit.
 
 Wall time and the process's CPU time are measured; a first turn warms up, the overhead is the median over the others.
-CPU time sees less of other programs that share the machine, and nothing of W&B's own process. What happens at intervals beyond the logged steps
-(checkpoint, sample grid) is timed once and charged by its share: both have an interval of 50 kimg by default. Scores
-(FID) are left out: they are measurements that the user asks for, of the length that the user asks for.
+CPU time sees less of other programs that share the machine, and nothing of W&B's own process. What happens at
+intervals beyond the logged steps (checkpoint, sample grid) is timed once and charged by its share: both have an
+interval of 50 kimg by default. Scores (FID) are left out: they are measurements that the user asks for, of the length
+that the user asks for.
 
     python benchmarks/overhead.py                                    # 64x64
     python benchmarks/overhead.py --resolution 32 --turns 5 --steps 10
