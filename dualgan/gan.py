@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.optim import Adam
 
 from dualgan.cautions import cautions
+from dualgan.compilation import Passes, check_compiler, compiled_passes
 from dualgan.data.batches import Batch
 from dualgan.losses import R1, R2, AdversarialLoss, DiscriminatorPenalty, GradientPenalty, NonSaturating, PathLength
 from dualgan.microbatch import backward_in_parts, strided
@@ -69,6 +70,8 @@ class GAN(Players):
         cooldown_kimg: Let both learning rates fall linearly to 0 over this long at the end of the training; 0 keeps
             them constant, as the paper does.
         micro_batch: Images per device and backward pass; null is the whole batch of the device.
+        compile: Run the networks under torch.compile in both adversarial steps, not in the penalties, which need
+            second derivatives. Costs minutes at the start; the same training but for rounding.
         max_non_finite: Stop the run after this many minibatches in a row with a non-finite loss or gradient.
         seed: Seed of everything random in the training; taken from seed_everything on the command line.
 
@@ -104,6 +107,7 @@ class GAN(Players):
         warmup_kimg: float | None = None,
         cooldown_kimg: float = 0.0,
         micro_batch: int | None = None,
+        compile: bool = False,
         max_non_finite: int = 10,
         seed: int = 0,
     ) -> None:
@@ -133,6 +137,7 @@ class GAN(Players):
         self.ema_kimg, self.ema_rampup = ema_kimg, ema_rampup
         self.cooldown_kimg = cooldown_kimg
         self.micro_batch, self.max_non_finite = micro_batch, max_non_finite
+        self.compiled = compile
 
         penalties: list[DiscriminatorPenalty] = [R1(r1_gamma), R2(r2_gamma), GradientPenalty(gradient_penalty)]
         self.penalties = [penalty for penalty in penalties if penalty.weight]
@@ -160,6 +165,8 @@ class GAN(Players):
         check_precision(self.trainer.precision)
         data = getattr(self.trainer, "datamodule", None)
         if stage == "fit":
+            if self.compiled:
+                check_compiler(self.device.type)
             for caution in cautions(self.discriminator, self.loss):
                 rank_zero_warn(caution)
             if data is not None:
@@ -221,11 +228,12 @@ class GAN(Players):
         def logits(k: int) -> tuple[Tensor, ...]:
             own_real, own_labels, own_reference = strided(k, parts, real, labels, reference)
             ws = self.draw_ws(len(own_real), own_labels, "generator", k)
-            fake_logits = self.discriminator(self.generator.synthesis(ws), own_labels, own_reference)
+            fake = self.passes.synthesize(self.generator, ws)
+            fake_logits = self.passes.score(self.discriminator, fake, own_labels, own_reference)
             if not loss.generator_needs_real:
                 return (fake_logits,)
             with torch.no_grad():
-                return fake_logits, self.discriminator(own_real, own_labels, own_reference)
+                return fake_logits, self.passes.score(self.discriminator, own_real, own_labels, own_reference)
 
         with self._player(0):
             value, _ = backward_in_parts(loss.generator, self._calls(logits, parts), self.manual_backward)
@@ -243,7 +251,7 @@ class GAN(Players):
 
         def logits(k: int) -> tuple[Tensor, ...]:
             own_real, *others = strided(k, parts, real, labels, reference)
-            return self.discriminator.pair(own_real, fakes[k], *others)
+            return self.passes.score_pair(self.discriminator, own_real, fakes[k], *others)
 
         with self._player(1):
             loss = self.active_loss.discriminator
@@ -302,8 +310,7 @@ class GAN(Players):
         averaged: list[Tensor] = list(self.generator_ema.parameters())
         current: list[Tensor] = list(self.generator.parameters())
         torch._foreach_lerp_(averaged, current, 1 - decay)
-        for target, source in zip(self.generator_ema.buffers(), self.generator.buffers(), strict=True):
-            target.copy_(source)
+        torch._foreach_copy_(list(self.generator_ema.buffers()), list(self.generator.buffers()))
 
     def advance(self, batch: int) -> None:
         """Move the clock, count non-finite steps, log at the trainer's interval and stop where it is time."""
@@ -330,6 +337,11 @@ class GAN(Players):
         return dict(zip(self.latest, mean_over_ranks(torch.stack(list(self.latest.values()))).unbind(), strict=True))
 
     # ---- small parts of a step -----------------------------------------------------------------------------------
+
+    @property
+    def passes(self) -> Passes:
+        """The networks' forward passes in the adversarial steps."""
+        return compiled_passes() if self.compiled else Passes()
 
     @property
     def active_loss(self) -> AdversarialLoss:

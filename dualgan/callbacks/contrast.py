@@ -6,9 +6,9 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from dualgan.callbacks.clock import crossed
 from dualgan.gan import GAN
 from dualgan.ops import world_size
+from dualgan.schedule import is_due
 
 
 class MarginWarning(Callback):
@@ -18,25 +18,31 @@ class MarginWarning(Callback):
     flat there), and D's lead is too large for the swapped form to be of much use either.
     """
 
-    EVERY_KIMG = 0.25
-    PATIENCE = 4
+    PATIENCE = 1000  # images
 
     def __init__(self) -> None:
-        self.strikes = 0
+        self.above_since: int | None = None
+        self.warned = False
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Look at the margin four times per kimg."""
+        """Look at the margin when it is logged: to read it, the host waits for the device."""
         assert isinstance(pl_module, GAN)
         margin = pl_module.latest.get("contrast/margin")
-        if margin is None or not crossed(pl_module, batch, self.EVERY_KIMG):
+        logging = is_due(trainer.global_step, trainer.log_every_n_steps)  # type: ignore[attr-defined]
+        if margin is None or self.warned or not logging:
             return
-        limit = math.log(len(batch.images) * world_size()) + 3
-        self.strikes = self.strikes + 1 if float(margin) > limit else 0
-        if self.strikes == self.PATIENCE:
+        value, limit = float(margin), math.log(len(batch.images) * world_size()) + 3
+        if not value > limit:
+            self.above_since = None
+            return
+        if self.above_since is None:
+            self.above_since = pl_module.clock
+        if pl_module.clock - self.above_since >= self.PATIENCE:
+            self.warned = True
             warnings.warn(
-                f"the margin between real and generated logits is {float(margin):.1f}, above log N + 3 = {limit:.1f} "
+                f"the margin between real and generated logits is {value:.1f}, above log N + 3 = {limit:.1f} "
                 f"for a kimg: D is far ahead and G learns little. Try a larger r1_gamma, or generator_form 'swapped'",
                 stacklevel=2,
             )

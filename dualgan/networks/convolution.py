@@ -58,6 +58,8 @@ def convolve(x: Tensor, weight: Tensor, geometry: Geometry, bias: Tensor | None 
         dtype = torch.get_autocast_dtype(device)
         x, weight = x.to(dtype), weight.to(dtype)
         bias = None if bias is None else bias.to(dtype)
+    if torch.compiler.is_compiling():  # has no second derivatives, and traces PyTorch's own first ones better
+        return torch.ops.aten.convolution(x, weight, bias, *geometry.arguments())  # type: ignore[no-any-return]
     result: Tensor = _Convolution.apply(x, weight, bias, geometry)
     return result
 

@@ -1,0 +1,73 @@
+"""The networks' forward passes in the adversarial steps, as they are or under torch.compile.
+
+Compiled code has no second derivatives, so penalties always run the networks as they are, with the same parameters.
+The compiled functions take the network as an argument: modules, their names and copies know nothing of them.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from functools import cache
+from importlib.util import find_spec
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from dualgan.networks import Discriminator, Generator
+
+
+def synthesize(generator: Generator, ws: Tensor) -> Tensor:
+    """Ws [N, num_ws, w_dim] -> images [N, C, R, R]."""
+    images: Tensor = generator.synthesis(ws)
+    return images
+
+
+def score(discriminator: Discriminator, images: Tensor, labels: Tensor | None, reference: Tensor | None) -> Tensor:
+    """Images [N, C, R, R], class indices [N], reference images -> logits [N]."""
+    logits: Tensor = discriminator(images, labels, reference)
+    return logits
+
+
+def score_pair(
+    discriminator: Discriminator, real: Tensor, fake: Tensor, labels: Tensor | None, reference: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Real and generated images [N, C, R, R], class indices [N], reference images -> logits [N] and [N]."""
+    return discriminator.pair(real, fake, labels, reference)
+
+
+class Passes(NamedTuple):
+    """The forward passes of the adversarial steps."""
+
+    synthesize: Callable[[Generator, Tensor], Tensor] = synthesize
+    score: Callable[[Discriminator, Tensor, Tensor | None, Tensor | None], Tensor] = score
+    score_pair: Callable[[Discriminator, Tensor, Tensor, Tensor | None, Tensor | None], tuple[Tensor, Tensor]] = (
+        score_pair
+    )
+
+
+BACKEND = "inductor"
+
+
+@cache
+def compiled_passes() -> Passes:
+    """The same functions, compiled at their first call for every shape of their arguments."""
+    # Random numbers from PyTorch's generators: a run is the same function of its seed as without compiling.
+    options = {"fallback_random": True} if BACKEND == "inductor" else None
+    return Passes(*(torch.compile(call, dynamic=False, backend=BACKEND, options=options) for call in Passes()))
+
+
+def check_compiler(device: str) -> None:
+    """Look for what torch.compile makes code with, before anything is trained.
+
+    Raises:
+        ValueError: It is missing.
+    """
+    compilers = [os.environ["CXX"]] if "CXX" in os.environ else ["g++", "clang++"]
+    if device == "cpu" and not any(map(shutil.which, compilers)):
+        raise ValueError(
+            f"compile true needs a C++ compiler, and there is no {' or '.join(compilers)}: install one, set CXX to "
+            f"its path, or leave compile out"
+        )
+    if device == "cuda" and find_spec("triton") is None:
+        raise ValueError("compile true needs Triton on a GPU: install the package triton, or leave compile out")
