@@ -7,8 +7,6 @@ PIP_ARGS   ?=
 DEMO       ?= configs/clevr_demo.yaml
 DEMO_ARGS  ?=
 DEMO_RUN   ?= runs/clevr_demo
-# Small networks on a CPU: a process per core is faster than two threads in one process. GPUs are used as they are.
-DEMO_CORES ?= $(if $(shell nvidia-smi -L 2>/dev/null),,$(if $(filter-out 1,$(shell getconf _NPROCESSORS_ONLN)),--config configs/trainer/cpu_2procs.yaml))
 PYTEST_ARGS ?= -n logical --maxprocesses 4
 BENCH      ?= $(sort $(wildcard benchmarks/[a-z]*.py))
 BENCH_ARGS ?=
@@ -48,7 +46,7 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 demo: setup  ## train a small dual contrastive GAN on rendered scenes; goes on with a stopped run (minutes on 2 CPU cores)
-	$(BIN)/dualgan fit --config $(DEMO) $(DEMO_CORES) --run_dir $(DEMO_RUN) $(if $(wildcard $(DEMO_RUN)/checkpoints/last.ckpt),--ckpt_path last) $(DEMO_ARGS)
+	$(BIN)/dualgan fit --config $(DEMO) $(if $(wildcard $(DEMO_RUN)/checkpoints/last.ckpt),--ckpt_path last) $(DEMO_ARGS)
 
 test: setup lint  ## lint, then run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
