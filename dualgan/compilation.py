@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -53,8 +53,9 @@ BACKEND = "inductor"
 def compiled_passes() -> Passes:
     """The same functions, compiled at their first call for every shape of their arguments."""
     # Random numbers from PyTorch's generators: a run is the same function of its seed as without compiling.
-    options = {"fallback_random": True} if BACKEND == "inductor" else None
-    return Passes(*(torch.compile(call, dynamic=False, backend=BACKEND, options=options) for call in Passes()))
+    options: dict[str, Any] | None = {"fallback_random": True} if BACKEND == "inductor" else None
+    calls: list[Any] = [torch.compile(call, dynamic=False, backend=BACKEND, options=options) for call in Passes()]
+    return Passes(*calls)
 
 
 def check_compiler(device: str) -> None:

@@ -51,7 +51,7 @@ def test_traced_steps_train_bit_for_bit_as_the_others(without_code_generation: N
     trainer.save_checkpoint(tmp_path / "a.ckpt")
     assert torch.load(tmp_path / "a.ckpt", weights_only=True)["state_dict"].keys() == eager.state_dict().keys()
     generator = copy.deepcopy(traced.generator)
-    generator.synthesis.b4.const.data.zero_()
+    generator.get_parameter("synthesis.b4.const").data.zero_()
     ws = torch.ones(1, generator.num_ws, 16)
     passes = compiled_passes()
     torch.manual_seed(0)

@@ -26,11 +26,11 @@ WAITS = {
 }  # fmt: skip
 
 
-class Waits(TorchDispatchMode):
+class Waits(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes after which batch the host would have waited, and where in our code or Lightning's."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.batch, self.found = -1, dict[int, list[str]]()
 
     def __torch_dispatch__(
@@ -112,7 +112,7 @@ def test_every_kind_of_wait_is_seen(wait: Callable[[torch.Tensor], object], wait
 
 
 def test_batches_go_to_the_device_as_bytes_without_waiting() -> None:
-    class Moves(TorchDispatchMode):
+    class Moves(TorchDispatchMode):  # type: ignore[no-untyped-call]
         found: list[tuple[torch.dtype, bool]] = []  # noqa: RUF012
 
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -121,7 +121,7 @@ def test_batches_go_to_the_device_as_bytes_without_waiting() -> None:
             return func(*args, **(kwargs or {}))
 
     images = torch.zeros(2, 8, 8, 3, dtype=torch.uint8)
-    with Moves() as moves:
+    with Moves() as moves:  # type: ignore[no-untyped-call]
         there = move_data_to_device(Batch(images, torch.zeros(2, dtype=torch.int64), images), torch.device("meta"))
     assert moves.found == [(torch.uint8, True), (torch.int64, True), (torch.uint8, True)]
     converted = SyntheticCLEVR(resolution=8).on_after_batch_transfer(there, 0)
