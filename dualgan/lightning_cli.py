@@ -41,6 +41,7 @@ from dualgan.initial_weights import start_from
 from dualgan.losses import AdversarialLoss
 from dualgan.networks import Discriminator, Generator
 from dualgan.networks.attention import Attention
+from dualgan.ops import pages_shared_with_forks
 from dualgan.parsing import ParagraphParser, explain, name_the_file
 from dualgan.run_dir import default_run_dir, refuse_to_overwrite, resolve_checkpoint
 from dualgan.schedule import check_precision
@@ -265,7 +266,7 @@ class DualGANCLI(LightningCLI):
         trains_here = subcommand == "fit" and is_rank_zero()
         with alone_in(self.run_dir) if trains_here else nullcontext():
             try:
-                with explained(self.run_dir):
+                with explained(self.run_dir), pages_shared_with_forks():
                     super()._run_subcommand(subcommand)
             except ValueError as error:
                 if self.trainer.global_step == 0:  # a mistake in the input

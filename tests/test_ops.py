@@ -1,3 +1,4 @@
+import gc
 import platform
 import subprocess
 import sys
@@ -133,3 +134,16 @@ def test_scaling_a_gradient_leaves_the_value() -> None:
     torch.autograd.backward(y.sum())
     assert x.grad is not None
     torch.testing.assert_close(x.grad, 6 * x.detach())
+
+
+def test_the_garbage_collector_leaves_alone_what_exists_before_a_run_until_its_end() -> None:
+    def seen(wanted: object) -> bool:
+        return any(found is wanted for found in gc.get_objects())
+
+    old: list[object] = [object()]
+    assert seen(old)
+    with ops.pages_shared_with_forks():
+        new: list[object] = [object()]
+        assert not seen(old)
+        assert seen(new)
+    assert seen(old)
