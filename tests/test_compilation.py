@@ -61,6 +61,9 @@ def test_traced_steps_train_bit_for_bit_as_the_others(without_code_generation: N
 
 
 @pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no C++ compiler")
+@pytest.mark.filterwarnings(
+    r"ignore:\s*(By default only one|Only use the public API)"
+)  # the compiler looks into all modules
 def test_generated_code_draws_the_same_noise_and_agrees() -> None:
     flush_denormals()
     generator = tiny_gan().generator
