@@ -25,6 +25,7 @@ import statistics
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 from unittest import mock
@@ -69,7 +70,7 @@ SETTINGS = {
 SHARES = {"G": 1.0, "G path length": 1 / 4, "D": 1.0, "D R1": 1 / 16}
 
 
-class Package:
+class Package(ABC):
     """The four phases of a training step; subclasses say what a package's networks and penalties are called."""
 
     channels = 3
@@ -96,33 +97,33 @@ class Package:
             "D R1": self.discriminator_penalty,
         }
 
+    @abstractmethod
     def build(self) -> None:
         """Make the networks."""
-        raise NotImplementedError
 
+    @abstractmethod
     def ws(self, count: int) -> Tensor:
         """Styles for every layer of `count` fresh latents: [count, layers, w_dim]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def synthesize(self, ws: Tensor) -> Tensor:
         """Images of styles."""
-        raise NotImplementedError
 
+    @abstractmethod
     def score(self, images: Tensor) -> Tensor:
         """Logits [N] of images."""
-        raise NotImplementedError
 
     def score_pair(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of real and of generated images."""
         return self.score(real), self.score(fake)
 
+    @abstractmethod
     def r1(self, images: Tensor) -> Tensor:
         """R1 penalty."""
-        raise NotImplementedError
 
+    @abstractmethod
     def path_length(self, ws: Tensor) -> Tensor:
         """Path length penalty."""
-        raise NotImplementedError
 
     def autocast(self) -> torch.autocast:
         """Precision of the adversarial phases."""

@@ -9,7 +9,7 @@ The first minutes are left out: caches fill and allocators settle. Ctrl-C ends t
 checkpoint is read back. Linux only: the numbers come from /proc.
 
     python benchmarks/soak.py
-    python benchmarks/soak.py --minutes 10 --discard 3 --folder /data/tmp/soak
+    python benchmarks/soak.py --minutes 10 --discard 3 --folder soak
 
 The verdict: the slope over minutes, plus two standard errors, stays under --bound megabytes per hour; files and
 threads do not grow; the run answers Ctrl-C with its exit code 130 and a readable checkpoint. The exit code is 0 where

@@ -3,7 +3,6 @@
 import json
 import math
 import multiprocessing
-import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -20,7 +19,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from dualgan.data.arguments import check_least, check_resolution, usable_cpus
-from dualgan.data.cache import content_fingerprint, digest, read_json, write_json
+from dualgan.data.cache import content_fingerprint, digest, read_json, sync, write_json
 from dualgan.data.decoding import Crop, ResizeFilter, decode
 from dualgan.data.image_files import Checked, Entry, Files, open_files
 from dualgan.data.packed.images import is_packed, open_packed
@@ -267,7 +266,7 @@ def _pack(packer: Packer, entries: Sequence[Entry], workers: int, places: _Place
         for number, part in _packed(packer, shares, min(workers, len(shares))):
             parts[number] = part
             if part.shard:
-                _sync(places.shards / part.shard.name)
+                sync(places.shards / part.shard.name)
             bar.update(len(part.images))
     return [parts[number] for number in range(len(shares))]
 
@@ -314,10 +313,10 @@ def _publish(
             leftover.unlink()
     write_json(places.shards / MANIFEST, manifest.to_json())
     for name in ("names.json", MANIFEST, *(["labels.npy"] if labels else [])):
-        _sync(places.shards / name)
-    _sync(places.shards)
+        sync(places.shards / name)
+    sync(places.shards)
     places.shards.replace(places.out)
-    _sync(places.out.parent)
+    sync(places.out.parent)
     return manifest
 
 
@@ -325,12 +324,3 @@ def _write_names(path: Path, names: Sequence[str]) -> PackedFile:
     content = json.dumps(list(names), indent=0).encode()  # one name per line; odd bytes of file names are escaped
     path.write_bytes(content)
     return PackedFile(path.name, len(content), sha256(content).hexdigest())
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file or folder is on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
