@@ -16,6 +16,9 @@ BIN   := $(VENV)/bin
 STAMP := $(VENV)/.dualgan-setup
 SUPPORTED := import sys; sys.exit(sys.version_info < (3, 11))
 
+# Some containers set this. Without saved bytecode every process would compile PyTorch anew, for some twenty seconds.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup demo test lint lint-format lint-ruff lint-types format bench wheel clean

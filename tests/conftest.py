@@ -16,6 +16,14 @@ from dualgan.parsing import ALLOW
 os.environ[ALLOW] = "tests"  # callbacks of the tests may be named on the command line
 
 
+def process_environment(**variables: str) -> dict[str, str]:
+    """Environment for a process of its own: one thread, and not the W&B server that an earlier test has started."""
+    return {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"} | {
+        "OMP_NUM_THREADS": "1",
+        **variables,
+    }
+
+
 def words(text: str) -> list[str]:
     """Split a command line."""
     return text.split()

@@ -1,6 +1,5 @@
 """One process with a batch of 2b and two with b each; what two ranks do that have drifted apart."""
 
-import os
 import socket
 import subprocess
 import sys
@@ -9,6 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+
+from tests.conftest import process_environment
 
 ROOT = Path(__file__).parent.parent
 CASES = (
@@ -23,7 +24,7 @@ def start_on(ranks: int, folder: Path) -> list[subprocess.Popen[str]]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     place = {"WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **place}
+    environment = process_environment(PYTHONPATH=str(ROOT), **place)
     return [
         subprocess.Popen(
             [sys.executable, "-W", "ignore", *program], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,

@@ -25,7 +25,7 @@ from dualgan.callbacks.progress import KimgProgressBar
 from dualgan.checkpoints import load_generator, read_checkpoint
 from dualgan.failures import alone_in
 from dualgan.gan import GAN
-from tests.conftest import NETWORKS, QUIET, TINY, Outcome, RunCLI
+from tests.conftest import NETWORKS, QUIET, TINY, Outcome, RunCLI, process_environment
 from tests.tiny import tiny_gan, train
 
 FIT = (*TINY, "--run_dir", "run", "--model.total_kimg", "0.08", "--checkpoints.every_kimg", "0.008")
@@ -131,7 +131,7 @@ sys.exit(main(sys.argv[1:]))
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds W&B's process in /proc")
 def test_wandb_killed_in_the_middle(tmp_path: Path) -> None:
-    environment = {**os.environ, "DUALGAN_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    environment = process_environment(DUALGAN_CACHE=str(tmp_path / "cache"))
     words = [*QUIET, *FIT, "--wandb.mode", "offline", "--trainer.log_every_n_steps", "1"]
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_WANDB, "fit", *words],
@@ -195,7 +195,7 @@ def test_the_files_of_a_really_full_disk(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(program)
     script = 'mount -t tmpfs -o size=64m none run; "$@"; code=$?; cp -r run/checkpoints saved; exit $code'
     fit = [sys.executable, "program.py", "fit", *QUIET, *FIT]
-    environment = {**os.environ, "DUALGAN_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    environment = process_environment(DUALGAN_CACHE=str(tmp_path / "cache"))
     environment["PYTHONPATH"] = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
     done = subprocess.run(
         ["unshare", "-Urm", "sh", "-c", script, "sh", *fit],

@@ -1,6 +1,5 @@
 """What is installed: the wheel, its configurations, and a light import."""
 
-import os
 import subprocess
 import sys
 import zipfile
@@ -8,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import process_environment
+
 ROOT = Path(__file__).parents[1]
 HEAVY = ("pytorch_lightning", "wandb", "kornia", "matplotlib")
 
 
 def python(code: str, folder: Path, **environment: str) -> str:
     return subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True,
-        check=True,
+        [sys.executable, "-c", code],
+        cwd=folder, env=process_environment(**environment), capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dualgan.checkpoints import load_generator, read_checkpoint
-from tests.conftest import QUIET, TINY
+from tests.conftest import QUIET, TINY, process_environment
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 
@@ -19,17 +19,11 @@ PROGRAM = (sys.executable, "-m", "dualgan", "fit", *QUIET, *TINY, "--model.total
 
 
 def start(folder: Path, *words: str, **variables: str) -> subprocess.Popen[str]:
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "DUALGAN_CACHE": str(folder / "cache"),
-        "PYTHONUNBUFFERED": "1",
-        **variables,
-    }
+    variables = {"DUALGAN_CACHE": str(folder / "cache"), "PYTHONUNBUFFERED": "1"} | variables
     return subprocess.Popen(
         [*PROGRAM, *words],
         cwd=folder,
-        env=environment,
+        env=process_environment(**variables),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import process_environment
+
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks its processes")
 
 PROGRAM = Path(__file__).parents[2] / "benchmarks" / "kill_resume.py"
@@ -17,7 +19,7 @@ def test_killed_runs_end_with_the_same_bits(tmp_path: Path) -> None:
     words = ["--kimg", "0.2", "--times", "2", "--operations", "2", "--folder", str(tmp_path)]
     done = subprocess.run(
         [sys.executable, PROGRAM, *words],
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=600,
+        env=process_environment(), capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(re.findall("same bits", done.stdout)) == 3

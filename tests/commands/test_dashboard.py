@@ -1,7 +1,6 @@
 """`dualgan dashboard`, against a small server in the place of W&B's."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import RunCLI
+from tests.conftest import RunCLI, process_environment
 
 VIEWER = {"id": "1", "entity": "someone", "username": "someone", "email": "", "flags": "{}", "teams": {"edges": []}}
 
@@ -62,16 +61,12 @@ def server() -> Iterator[WandbServer]:
 
 def dashboard(server: WandbServer, folder: Path, *words: str) -> subprocess.Popen[str]:
     """Start the command as a logged-in user, in a process of its own: W&B keeps a service for the process's life."""
-    own = {
-        "WANDB_BASE_URL": f"http://127.0.0.1:{server.server_port}",
-        "WANDB_API_KEY": "0" * 40,
-        "WANDB_CONFIG_DIR": str(folder),
-        "WANDB_ERROR_REPORTING": "false",
-        "NETRC": str(folder / "netrc"),
-        "NO_PROXY": "127.0.0.1",
-    }
+    environment = process_environment(
+        WANDB_BASE_URL=f"http://127.0.0.1:{server.server_port}", WANDB_API_KEY="0" * 40, WANDB_CONFIG_DIR=str(folder),
+        WANDB_ERROR_REPORTING="false", NETRC=str(folder / "netrc"), NO_PROXY="127.0.0.1",
+    )  # fmt: skip
     command = [sys.executable, "-m", "dualgan", "dashboard", *words]
-    return subprocess.Popen(command, env=os.environ | own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def test_creates_the_workspace_or_says_why_not(server: WandbServer, tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """`dualgan evaluate`."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 
 from dualgan.commands import measuring
 from dualgan.metrics import FeatureExtractor
-from tests.conftest import RunCLI
+from tests.conftest import RunCLI, process_environment
 
 
 class Coarse(FeatureExtractor):
@@ -156,7 +155,7 @@ def test_killed_and_on_two_processes_it_ends_with_the_numbers_of_one(
     run_cli: RunCLI, checkpoint: Callable[..., Path]
 ) -> None:
     words = ("--ckpt", checkpoint(), "--data", photos("real"), "--num_fake", 192, "--batch_size", 16)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = process_environment()
     with subprocess.Popen(command(*words, "--out", "a.json"), env=environment, stderr=subprocess.DEVNULL) as killed:
         while not list(Path("a.json.work").rglob("[0-9]*.safetensors")):
             assert killed.poll() is None

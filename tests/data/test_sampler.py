@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from dualgan.data.sampler import InfiniteBatchSampler, epoch_permutation
+from tests.conftest import process_environment
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,7 +61,7 @@ def test_two_processes_see_each_image_once_per_epoch(tmp_path: Path) -> None:
     steps = 6  # of four images: two epochs
     places = [os.fspath(path) for path in (tmp_path / "images", tmp_path / "cache", out)]
     program = ["-m", "tests.data.load_on_ranks", *places, str(steps)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    environment = process_environment(PYTHONPATH=str(ROOT))
     done = subprocess.run(
         [*launch, *program], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
