@@ -133,6 +133,7 @@ def resume_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factor
     monkeypatch.setattr("dualgan.callbacks.progress.KimgProgressBar.SECONDS_BETWEEN_LINES", 1e9)
 
     def train(steps: int, *more: str) -> dict[str, list[list[float]]]:
+        time.sleep(1)  # W&B names a session's folder after the second
         few = "--quality.num_fake 8 --samples.rows 2 --samples.columns 2 --trainer.accelerator cpu --run_dir run"
         settings = f"{few} --wandb.mode offline --model.total_kimg 0.08 --trainer.log_every_n_steps 1"
         assert main(["fit", *TINY, *words(settings), "--trainer.max_steps", str(steps), *more]) == 0
@@ -151,7 +152,6 @@ def test_resumed_run_stays_one_run_without_rows_twice(resume_here: Any) -> None:
     shutil.copy("run/checkpoints/last.ckpt", "run/checkpoints/copy.ckpt")
     resume_here(4, "--ckpt_path", "last")
     shutil.copy("run/checkpoints/copy.ckpt", "run/checkpoints/last.ckpt")  # as a kill leaves it
-    time.sleep(1)  # W&B names a session's folder after the second
     found = resume_here(6, "--ckpt_path", "last")
     assert list(found.values()) == [[[8, 16], [24, 32], [40, 48]]]
 
