@@ -5,42 +5,16 @@ The gradient of a weight is the product of the output's gradient with the input'
     dw[d, (i, j, c)] = sum_p dy[p, d] x[s p + (i, j), c],   p a pixel of dy, s the stride
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from dualgan.networks.matrix_products import matrix_products_allowed
 
 # N batch, C channels in, D channels out, P pixels of the smaller map
 
 MIN_CHANNELS = 64
 MAX_ENTRIES = 2**22  # of the windows written out at a time: 16 MB stay in most machines' last cache
-
-_allowed = True
-
-
-@contextmanager
-def direct_convolutions() -> Iterator[None]:
-    """Use PyTorch's convolutions everywhere inside: to compare with, and to count their operations."""
-    global _allowed
-    before, _allowed = _allowed, False
-    try:
-        yield
-    finally:
-        _allowed = before
-
-
-def matrix_products_allowed(x: Tensor, weight: Tensor, min_channels: int) -> bool:
-    """Whether this is a wide enough 3x3 convolution in float32 on a CPU, and not being traced for a compiler."""
-    return (
-        _allowed
-        and x.device.type == "cpu"
-        and x.dtype == weight.dtype == torch.float32
-        and weight.shape[2:] == (3, 3)
-        and min(weight.shape[:2]) >= min_channels
-        and not torch.compiler.is_compiling()
-    )
 
 
 def pays(x: Tensor, weight: Tensor, groups: int) -> bool:

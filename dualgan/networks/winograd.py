@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dualgan.networks.columns import matrix_products_allowed
+from dualgan.networks.matrix_products import matrix_products_allowed
 
 # N batch, C channels in, D channels out, H W spatial, T tiles of 4x4 outputs
 

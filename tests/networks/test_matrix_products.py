@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dualgan.losses import R1
-from dualgan.networks import StyleGAN2Discriminator, columns, convolution, winograd
+from dualgan.networks import StyleGAN2Discriminator, columns, convolution, matrix_products, winograd
 from dualgan.networks.convolution import SAME, Geometry, convolve
 
 # name -> geometry, shape of x, shape of the weight, whether its forward pass takes a shorter way too
@@ -97,7 +97,7 @@ def test_everything_else_is_left_to_pytorch(what: str) -> None:
         mock.patch.object(winograd, "convolution", side_effect=refused),
         mock.patch.object(winograd, "weight_adjoint", side_effect=refused),
         mock.patch.object(columns, "weight_adjoint", side_effect=refused),
-        columns.direct_convolutions() if what == "direct" else mock.patch.object(convolution, "SAME", SAME),
+        matrix_products.direct_convolutions() if what == "direct" else mock.patch.object(convolution, "SAME", SAME),
     ):
         torch.autograd.backward(convolve(x, weight, geometry).sum())
     assert weight.grad is not None
@@ -121,7 +121,7 @@ def test_a_wide_discriminator_scores_and_learns_the_same() -> None:
         return [D(images).detach(), *(p.grad.clone() for p in D.parameters() if p.grad is not None)]
 
     fast = gradients()
-    with columns.direct_convolutions():
+    with matrix_products.direct_convolutions():
         direct = gradients()
     # A rounding error that crosses a leaky ReLU's kink moves a penalty's gradient by more than its own size.
     assert all((a - b).norm() <= 1e-3 * b.norm() + 1e-6 for a, b in zip(fast, direct, strict=True))

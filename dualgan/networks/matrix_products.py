@@ -1,0 +1,32 @@
+"""Which convolutions are computed as matrix products (`winograd`, `columns`), and how to do without."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+_allowed = True
+
+
+@contextmanager
+def direct_convolutions() -> Iterator[None]:
+    """Use PyTorch's convolutions everywhere inside: to compare with, and to count their operations."""
+    global _allowed
+    before, _allowed = _allowed, False
+    try:
+        yield
+    finally:
+        _allowed = before
+
+
+def matrix_products_allowed(x: Tensor, weight: Tensor, min_channels: int) -> bool:
+    """Whether this is a wide enough 3x3 convolution in float32 on a CPU, and not being traced for a compiler."""
+    return (
+        _allowed
+        and x.device.type == "cpu"
+        and x.dtype == weight.dtype == torch.float32
+        and weight.shape[2:] == (3, 3)
+        and min(weight.shape[:2]) >= min_channels
+        and not torch.compiler.is_compiling()
+    )
