@@ -44,6 +44,8 @@ MIN_CHANNELS = 96
 MIN_CHANNELS_OF_WEIGHT_GRADIENT = 64
 MIN_TILES = 64
 
+CACHED = 2**18  # numbers: 1 MB for each thread
+
 
 def pays(x: Tensor, weight: Tensor, min_channels: int = MIN_CHANNELS) -> bool:
     """Whether a 3x3 convolution of x [N, C, H, W] with stride 1 and padding 1, or its adjoint, is faster like this."""
@@ -79,14 +81,14 @@ def _weights(weight: Tensor, transform: Tensor) -> Tensor:
     return torch.mm(transform, weight.permute(2, 3, 0, 1).reshape(9, -1)).view(36, d, c)
 
 
-# B^T x B of all tiles, as [36, T, C]; image by image, so that what is gathered stays in the cache
+# B^T x B of all tiles, as [36, T, C]; a few images at a time, so that what is gathered stays in the cache
 def _input_tiles(x: Tensor) -> Tensor:
     n, c, h, w = x.shape
     padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
+    windows = padded.unfold(1, 6, 4).unfold(2, 6, 4).permute(4, 5, 0, 1, 2, 3)  # [6, 6, N, H / 4, W / 4, C]
     tiles = x.new_empty(36, n, h * w // 16 * c)
-    for k in range(n):
-        windows = padded[k].unfold(0, 6, 4).unfold(1, 6, 4)  # [H / 4, W / 4, C, 6, 6]
-        torch.mm(_B2, windows.permute(3, 4, 0, 1, 2).reshape(36, -1), out=tiles[:, k])
+    for some in _parts(n, tiles[0, 0].numel()):
+        torch.mm(_B2, windows[:, :, some].reshape(36, -1), out=tiles[:, some].flatten(1))
     return tiles.view(36, -1, c)
 
 
@@ -96,6 +98,14 @@ def _from_tiles(products: Tensor, shape: torch.Size) -> Tensor:
     d = products.shape[2]
     y = torch.empty(n, d, h, w, memory_format=torch.channels_last)
     tiles = y.permute(0, 2, 3, 1).view(n, h // 4, 4, w // 4, 4, d)
-    for k, image in enumerate(products.view(36, n, -1).unbind(1)):
-        tiles[k] = torch.mm(_A2, image).view(4, 4, h // 4, w // 4, d).permute(2, 0, 3, 1, 4)
+    images = products.view(36, n, -1)
+    for some in _parts(n, images[0, 0].numel()):
+        values = torch.mm(_A2, images[:, some].flatten(1)).view(4, 4, -1, h // 4, w // 4, d)
+        tiles[some] = values.permute(2, 3, 0, 4, 1, 5)
     return y
+
+
+# Slices of a batch of n whose tiles, 36 x `size` an image, fit the processors' caches
+def _parts(n: int, size: int) -> list[slice]:
+    count = max(CACHED * torch.get_num_threads() // (36 * size), 1)
+    return [slice(first, min(first + count, n)) for first in range(0, n, count)]
