@@ -35,7 +35,8 @@ MIN_CHANNELS = 96
 MIN_CHANNELS_OF_WEIGHT_GRADIENT = 64
 MIN_TILES = 64
 
-CACHED = 2**20  # numbers: 4 MB for each thread
+CACHED = 2**19  # numbers: 2 MB for each thread
+TILES_AT_A_TIME = 256
 
 
 def pays(x: Tensor, weight: Tensor, min_channels: int = MIN_CHANNELS) -> bool:
@@ -46,22 +47,42 @@ def pays(x: Tensor, weight: Tensor, min_channels: int = MIN_CHANNELS) -> bool:
 
 def convolution(x: Tensor, weight: Tensor) -> Tensor:
     """x [N, C, H, W], weight [D, C, 3, 3] -> [N, D, H, W], zero padding."""
-    products = torch.bmm(_input_tiles(x), _weights(weight, _G2).transpose(1, 2))
-    return _from_tiles(products, x.shape)
+    return _convolve(x, _weights(weight, _G2).transpose(1, 2))
 
 
 def input_adjoint(dy: Tensor, weight: Tensor) -> Tensor:
     """dy [N, D, H, W], weight [D, C, 3, 3] -> gradient of the input [N, C, H, W]."""
     # The adjoint is a convolution with the weight turned by 180 degrees, its channels exchanged.
-    return _from_tiles(torch.bmm(_input_tiles(dy), _weights(weight, _G2.flip(1))), dy.shape)
+    return _convolve(dy, _weights(weight, _G2.flip(1)))
 
 
 def weight_adjoint(x: Tensor, dy: Tensor) -> Tensor:
     """x [N, C, H, W], dy [N, D, H, W] -> gradient of the weight [D, C, 3, 3]."""
-    d_products = _tiles(dy.permute(0, 2, 3, 1), 4, _output_adjoint)
-    d_weights = torch.bmm(d_products.transpose(1, 2), _input_tiles(x))
-    dw = torch.mm(_G2.t(), d_weights.view(36, -1)).view(3, 3, dy.shape[1], x.shape[1])
+    c, d = x.shape[1], dy.shape[1]
+    d_weights = x.new_zeros(36, d, c)
+    for some in _parts(x):
+        d_products = _tiles(dy[some].permute(0, 2, 3, 1), 4, _output_adjoint)
+        d_weights.baddbmm_(d_products.transpose(1, 2), _input_tiles(x[some]))
+    dw = torch.mm(_G2.t(), d_weights.view(36, -1)).view(3, 3, d, c)
     return dw.permute(2, 3, 0, 1).contiguous(memory_format=torch.channels_last)
+
+
+# x [N, C, H, W], transformed weights [36, C, D] -> [N, D, H, W] in channels_last
+def _convolve(x: Tensor, weights: Tensor) -> Tensor:
+    n, _, h, w = x.shape
+    y = torch.empty(n, weights.shape[2], h, w, memory_format=torch.channels_last)
+    for some in _parts(x):
+        _put_together(torch.bmm(_input_tiles(x[some]), weights), y[some])
+    return y
+
+
+# Slices of a batch x [N, C, H, W]: few images, so that their tiles stay in the processors' caches, but enough for
+# the products, which read all weights each time
+def _parts(x: Tensor) -> list[slice]:
+    n, c, h, w = x.shape
+    tiles = h * w // 16
+    count = max(CACHED * torch.get_num_threads() // (36 * tiles * c), TILES_AT_A_TIME // tiles, 1)
+    return [slice(first, min(first + count, n)) for first in range(0, n, count)]
 
 
 # G w G^T, as [36, D, C]
@@ -111,13 +132,10 @@ Transform = Callable[[Sequence[Tensor], Sequence[Tensor]], None]
 def _tiles(maps: Tensor, size: int, transform: Transform) -> Tensor:
     n, h, w, c = maps.shape
     high, wide = (h - size) // 4 + 1, (w - size) // 4 + 1
+    halves = maps.new_empty(6, n, high, w, c)
+    transform([maps[:, i::4][:, :high] for i in range(size)], halves.unbind())
     tiles = maps.new_empty(6, 6, n, high, wide, c)
-    for some in _parts(n, high * wide * c):
-        rows = [maps[some, i::4][:, :high] for i in range(size)]
-        halves = maps.new_empty(6, *rows[0].shape)
-        transform(rows, halves.unbind())
-        columns = [halves[:, :, :, j::4][:, :, :, :wide] for j in range(size)]
-        transform(columns, tiles[:, :, some].unbind(1))
+    transform([halves[:, :, :, j::4][:, :, :, :wide] for j in range(size)], tiles.unbind(1))
     return tiles.view(36, -1, c)
 
 
@@ -126,21 +144,11 @@ def _input_tiles(x: Tensor) -> Tensor:
     return _tiles(F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1)), 6, _input_transform)
 
 
-# A^T [...] A from products [36, T, D], put together to [N, D, H, W] in channels_last
-def _from_tiles(products: Tensor, shape: torch.Size) -> Tensor:
-    n, _, h, w = shape
-    d = products.shape[2]
-    y = torch.empty(n, d, h, w, memory_format=torch.channels_last)
+# A^T [...] A from products [36, T, D] into y [N, D, H, W] in channels_last
+def _put_together(products: Tensor, y: Tensor) -> None:
+    n, d, h, w = y.shape
     tiles = products.view(6, 6, n, h // 4, w // 4, d)
-    outputs = y.permute(0, 2, 3, 1).view(n, h // 4, 4, w // 4, 4, d).permute(4, 2, 0, 1, 3, 5)  # [4, 4, N, ...]
-    for some in _parts(n, h * w // 16 * d):
-        halves = products.new_empty(4, *tiles[0, :, some].shape)
-        _output_transform(tiles[:, :, some].unbind(), halves.unbind())
-        _output_transform(halves.unbind(1), outputs[:, :, some].unbind())
-    return y
-
-
-# Slices of a batch of n whose tiles, 36 x `size` an image, fit the processors' caches
-def _parts(n: int, size: int) -> list[slice]:
-    count = max(CACHED * torch.get_num_threads() // (36 * size), 1)
-    return [slice(first, min(first + count, n)) for first in range(0, n, count)]
+    halves = products.new_empty(4, *tiles.shape[1:])
+    _output_transform(tiles.unbind(), halves.unbind())
+    outputs = y.permute(0, 2, 3, 1).view(n, h // 4, 4, w // 4, 4, d).permute(4, 2, 0, 1, 3, 5)
+    _output_transform(halves.unbind(1), outputs.unbind())
