@@ -35,7 +35,7 @@ MIN_CHANNELS = 96
 MIN_CHANNELS_OF_WEIGHT_GRADIENT = 64
 MIN_TILES = 64
 
-CACHED = 2**19  # numbers: 2 MB for each thread
+CACHED = 2**20  # numbers: 4 MB; not by the threads, on which the weight's gradient would depend then
 TILES_AT_A_TIME = 256
 
 
@@ -81,7 +81,7 @@ def _convolve(x: Tensor, weights: Tensor) -> Tensor:
 def _parts(x: Tensor) -> list[slice]:
     n, c, h, w = x.shape
     tiles = h * w // 16
-    count = max(CACHED * torch.get_num_threads() // (36 * tiles * c), TILES_AT_A_TIME // tiles, 1)
+    count = max(CACHED // (36 * tiles * c), TILES_AT_A_TIME // tiles, 1)
     return [slice(first, min(first + count, n)) for first in range(0, n, count)]
 
 

@@ -15,6 +15,9 @@ CASES = {
     "square": (SAME, (4, 96, 16, 16), (96, 96, 3, 3), True),
     "widening": (SAME, (2, 96, 32, 16), (128, 96, 3, 3), True),
     "medium": (SAME, (4, 64, 16, 16), (64, 64, 3, 3), False),
+    "medium, large map": (SAME, (1, 64, 64, 64), (64, 64, 3, 3), True),
+    "narrow, large map": (SAME, (1, 32, 64, 64), (32, 32, 3, 3), False),
+    "narrow, large map, strided": (Geometry(stride=2), (1, 32, 65, 65), (64, 32, 3, 3), False),
     "small map": (SAME, (4, 96, 4, 4), (96, 96, 3, 3), False),
     "uneven map": (SAME, (4, 64, 6, 10), (64, 64, 3, 3), False),
     "strided": (Geometry(stride=2), (4, 64, 17, 17), (96, 64, 3, 3), False),
@@ -108,6 +111,20 @@ def test_many_images_are_taken_in_portions(monkeypatch: pytest.MonkeyPatch) -> N
     whole = torch.autograd.grad(convolve(x, weight, geometry).sum(), weight)[0]
     monkeypatch.setattr(columns, "MAX_ENTRIES", 1)
     assert difference(torch.autograd.grad(convolve(x, weight, geometry).sum(), weight)[0], whole.double()) < 1e-6
+
+
+def test_tiles_are_taken_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, weight, geometry = tensors("square")
+    assert winograd._parts(x) == [slice(0, 4)]
+    whole = convolve(x, weight, geometry)
+    gradients = torch.autograd.grad(whole.square().sum(), (x, weight))
+    monkeypatch.setattr(winograd, "CACHED", 1)
+    monkeypatch.setattr(winograd, "TILES_AT_A_TIME", 48)
+    assert winograd._parts(x) == [slice(0, 3), slice(3, 4)]
+    parts = convolve(x, weight, geometry)
+    assert difference(parts, whole.double()) < 1e-6
+    for some, all_ in zip(torch.autograd.grad(parts.square().sum(), (x, weight)), gradients, strict=True):
+        assert difference(some, all_.double()) < 1e-5
 
 
 def test_a_wide_discriminator_scores_and_learns_the_same() -> None:
