@@ -64,12 +64,12 @@ class Signals(Callback):
         """Stop after this step, at the same one on all ranks."""
         if trainer.should_stop:
             return  # the training is complete: nothing to requeue
-        if trainer.world_size > 1:
-            if batch_idx % STEPS_TO_AGREE:
-                return
+        if trainer.world_size == 1:
+            self.stopped_by = self.received
+        elif batch_idx % STEPS_TO_AGREE == 0:
+            # A signal that comes while the ranks agree stays in `received`, for the next time.
             own = torch.tensor(WEIGHT[self.received] if self.received else 0, device=pl_module.device)
-            self.received = BY_WEIGHT.get(int(max_over_ranks(own)))
-        self.stopped_by = self.received
+            self.stopped_by = BY_WEIGHT.get(int(max_over_ranks(own)))
         trainer.should_stop = self.stopped_by is not None
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:

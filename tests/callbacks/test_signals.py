@@ -4,12 +4,14 @@ import os
 import signal
 import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
+import torch
 from pytorch_lightning import Callback
 from torch import multiprocessing
 
-from dualgan.callbacks.signals import WEIGHT, Signals, Stopped
+from dualgan.callbacks.signals import STEPS_TO_AGREE, WEIGHT, Signals, Stopped
 from dualgan.data.worker_signals import obey_the_parent_only
 from tests.tiny import tiny_gan, train
 
@@ -73,6 +75,21 @@ def test_a_job_that_slurm_does_not_requeue_is_said_to_be_saved(
     assert "scontrol requeue 12 failed" in missing
     assert "submit the job again" in missing
     assert "Invalid job id" in refused
+
+
+def test_a_signal_that_comes_while_the_ranks_agree_counts_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    signals, trainer = Signals(), mock.Mock(world_size=2, should_stop=False)
+
+    def agree(weight: torch.Tensor) -> torch.Tensor:
+        signals._receive(signal.SIGUSR1, None)
+        return weight
+
+    monkeypatch.setattr("dualgan.callbacks.signals.max_over_ranks", agree)
+    for step in range(STEPS_TO_AGREE + 1):
+        assert not trainer.should_stop
+        signals.on_train_batch_end(trainer, mock.Mock(device="cpu"), None, None, step)
+    assert trainer.should_stop
+    assert signals.stopped_by is signal.SIGUSR1
 
 
 def test_before_the_first_step_there_is_nothing_to_wait_for() -> None:

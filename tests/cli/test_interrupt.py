@@ -6,7 +6,9 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,9 +20,19 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 PROGRAM = (sys.executable, "-m", "dualgan", "fit", *QUIET, *TINY, "--model.total_kimg", "1000", "--run_dir", "run")
 
 
-def start(folder: Path, *words: str, **variables: str) -> subprocess.Popen[str]:
+class Program(subprocess.Popen[str]):
+    """A process with a session of its own that does not outlive a test that fails."""
+
+    def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
+        if kind is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+        super().__exit__(kind, *error)
+
+
+def start(folder: Path, *words: str, **variables: str) -> Program:
     variables = {"DUALGAN_CACHE": str(folder / "cache"), "PYTHONUNBUFFERED": "1"} | variables
-    return subprocess.Popen(
+    return Program(
         [*PROGRAM, *words],
         cwd=folder,
         env=process_environment(**variables),
