@@ -11,8 +11,6 @@ import torch
 
 from tests.conftest import process_environment
 
-pytestmark = pytest.mark.xdist_group("distributed")  # its processes run once, not once for each worker
-
 ROOT = Path(__file__).parent.parent
 CASES = (
     "warm-up, swapped", "minimax", "local", "non-saturating", "saturating", "hinge", "wasserstein",

@@ -16,8 +16,6 @@ from dualgan.dashboard import MEDIA, QUALITY, SCALARS, build_workspace
 from dualgan.metric_names import HIGHER, LOWER, SECTION
 from tests.conftest import TINY, words
 
-pytestmark = pytest.mark.xdist_group("wandb")  # its run is made once, not once for each worker
-
 
 def records(run_dir: Path) -> list[Any]:
     """All records of the only W&B run in a folder."""
