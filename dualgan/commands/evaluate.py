@@ -125,11 +125,7 @@ def run(
         out: File to write; by default metrics.json in the run's folder, or in the current one.
     """
     kinds = _kinds(metrics, fake)
-    if batch_size < 1:
-        raise ValueError(f"batch_size {batch_size} is too small: give 1 or more")
-    for name, number in (("num_fake", num_fake), ("num_real", num_real)):
-        if number is not None and number < 2:
-            raise ValueError(f"{name} {number} is out of range: metrics need 2 images or more")
+    _check_numbers(batch_size, num_fake=num_fake, num_real=num_real)
     reading = {"resolution": resolution, "resize_filter": resize_filter, "crop": crop}
     given = {name: value for name, value in reading.items() if value is not None}
     options = RealImagesOptions(parse, data, config, data_words, given)
@@ -148,6 +144,14 @@ def run(
     shutil.rmtree(work, ignore_errors=True)
     with suppress(OSError):  # another evaluation's features lie there too
         job.work_dir.rmdir()
+
+
+def _check_numbers(batch_size: int, **counts: int | None) -> None:
+    if batch_size < 1:
+        raise ValueError(f"batch_size {batch_size} is too small: give 1 or more")
+    for name, number in counts.items():
+        if number is not None and number < 2:
+            raise ValueError(f"{name} {number} is out of range: metrics need 2 images or more")
 
 
 def _kinds(metrics: Sequence[str], fake: str | None) -> tuple[str, ...]:
