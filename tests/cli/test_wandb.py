@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wandb
 
 from dualgan.cli import main
 from dualgan.comparison.runs import read_run
@@ -21,6 +22,12 @@ def records(run_dir: Path) -> list[Any]:
     """All records of the only W&B run in a folder."""
     (path,) = (run_dir / "wandb").glob("offline-run-*/run-*.wandb")
     return list(read_records(path))
+
+
+def fit(*options: str) -> None:
+    """Train in this process as `dualgan fit` does in one of its own."""
+    assert main(["fit", *TINY, *options]) == 0
+    wandb.teardown()  # W&B writes its file to the end only now, as at the end of a process
 
 
 OWN_WARNINGS = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
@@ -45,7 +52,7 @@ def offline_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("WANDB_CONFIG_DIR", str(folder / "wandb_config"))
         patch.setenv("DUALGAN_CACHE", str(tmp_path_factory.getbasetemp() / "caches" / "dualgan"))
         patch.chdir(folder)
-        assert main(["fit", *TINY, *EVERYTHING, "--trainer.accelerator", "cpu", "--run_dir", "run"]) == 0
+        fit(*EVERYTHING, "--trainer.accelerator", "cpu", "--run_dir", "run")
     return folder / "run"
 
 
@@ -136,7 +143,7 @@ def resume_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factor
         time.sleep(1)  # W&B names a session's folder after the second
         few = "--quality.num_fake 8 --samples.rows 2 --samples.columns 2 --trainer.accelerator cpu --run_dir run"
         settings = f"{few} --wandb.mode offline --model.total_kimg 0.08 --trainer.log_every_n_steps 1"
-        assert main(["fit", *TINY, *words(settings), "--trainer.max_steps", str(steps), *more]) == 0
+        fit(*words(settings), "--trainer.max_steps", str(steps), *more)
         found: dict[str, list[list[float]]] = {}
         for path in sorted(Path("run/wandb").glob("offline-run-*/run-*.wandb")):
             times = [row["kimg"] for row in history(path) if "loss/generator" in row]
