@@ -1,5 +1,6 @@
 """Images from seeds: the same seed gives the same latent and class on every device, in any batch, on any rank."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -52,7 +53,8 @@ def generate(
         seeds: one per image, any integers (see `latents`).
         labels: class indices int64 [N]; None draws them from the seeds if the generator has classes.
         truncation_psi: 1 leaves latents alone, 0 gives the mean image.
-        noise_mode: "const", "none", or "random", with which images depend on torch's global generator too.
+        noise_mode: "const", "none", or "random", with which images depend on torch's global generator too; a generator
+            built without noise warns of the latter two, which change nothing.
         batch_size: images per batch, at least 1.
         device: where to run; None is where the generator's parameters are.
         require_finite: refuse images with NaN or infinity, which would turn into black or white pixels.
@@ -68,6 +70,8 @@ def generate(
         labels = labels_for(seeds, num_classes)
     else:
         _check_labels(labels, len(seeds), num_classes)
+    if noise_mode != "const" and not getattr(generator, "has_noise", True):
+        warnings.warn(f"noise_mode {noise_mode!r} has no effect: this generator was built without noise", stacklevel=2)
     if device is None:
         device = next((p.device for p in generator.parameters()), torch.device("cpu"))
     settings = {"truncation_psi": truncation_psi, "noise_mode": noise_mode}

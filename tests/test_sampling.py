@@ -14,7 +14,7 @@ class TinyGenerator(nn.Module):
 
     def __init__(self, num_classes: int = 0) -> None:
         super().__init__()
-        self.z_dim, self.num_classes = 8, num_classes
+        self.z_dim, self.num_classes, self.has_noise = 8, num_classes, True
         self.layer = nn.Linear(8, 3 * 4 * 4)
         self.frozen = nn.Dropout(0.5)
         self.calls: list[tuple[int, float, str, bool, Tensor | None]] = []
@@ -85,6 +85,14 @@ def test_generate_gives_one_image_per_seed_in_any_batch_size(tiny: TinyGenerator
 def test_generate_passes_its_settings_on(tiny: TinyGenerator) -> None:
     list(generate(tiny, range(5), truncation_psi=0.7, batch_size=3))
     assert tiny.calls == [(3, 0.7, "const", False, None), (2, 0.7, "const", False, None)]
+
+
+def test_noise_modes_without_effect_are_named(tiny: TinyGenerator) -> None:
+    list(generate(tiny, [1], noise_mode="none"))
+    tiny.has_noise = False
+    list(generate(tiny, [1]))
+    with pytest.warns(UserWarning, match="noise_mode 'none' has no effect"):
+        list(generate(tiny, [1], noise_mode="none"))
 
 
 def test_classes_come_from_the_seeds_or_the_caller() -> None:

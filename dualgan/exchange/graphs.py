@@ -36,6 +36,8 @@ class GeneratorGraph(nn.Module):
         super().__init__()
         if noise not in NOISES:
             raise ValueError(f"unknown noise {noise!r}: expected one of {', '.join(NOISES)}")
+        if noise == "input" and not generator.has_noise:
+            raise ValueError("noise 'input' needs a generator with noise: this one was built with noise=False")
         self.generator, self.noise = generator, noise
         buffers = dict(generator.synthesis.named_buffers())
         self.maps = {k: v.shape for k, v in buffers.items() if k.endswith("noise_const")} if noise == "input" else {}

@@ -133,6 +133,7 @@ def _generator(modules: list[Record]) -> dict[str, Any]:
         "attention": None,
         "attention_resolution": None,
         "conv_clamp": _check_layers(modules),
+        "noise": True,
     }
     synthesis.refuse_others()
     return {"class_name": "StyleGAN2Generator", "init_args": arguments}

@@ -30,7 +30,12 @@ class Network(Described, nn.Module):
 
 
 class Generator(Network):
-    """Maps latents to images in two stages, mapping and synthesis."""
+    """Maps latents to images in two stages, mapping and synthesis.
+
+    Attributes:
+        has_noise: Its layers add noise, so that `noise_mode` has an effect.
+        attention_resolution: Resolution of the feature map that attention looks at, None without attention.
+    """
 
     z_dim: int
     w_dim: int
@@ -38,6 +43,7 @@ class Generator(Network):
     num_classes: int
     num_channels: int
     resolution: int
+    has_noise: bool = True
     attention_resolution: int | None = None
     mapping: nn.Module
     synthesis: nn.Module

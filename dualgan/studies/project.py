@@ -85,9 +85,12 @@ def project(
         seed: Of the samples that w's mean is taken of, and of the shaking; each query draws the same.
 
     Raises:
-        ValueError: The queries do not fit the generator, or there are too many of them or of the steps.
+        ValueError: The queries do not fit the generator, there are too many of them or of the steps, or the generator
+            has no noise to search.
     """
     _check_queries(queries, generator, steps, space)
+    if optimize_noise and not generator.has_noise:
+        raise ValueError("this generator was built with noise=False and has no noise maps to search: leave out --noise")
     found = []
     with evaluating(generator), tqdm(total=len(queries) * steps, desc="Projecting", disable=None, leave=False) as bar:
         start, deviation = w_statistics(generator, seed)

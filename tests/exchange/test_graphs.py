@@ -19,13 +19,15 @@ from dualgan.networks.attention.base import SelfAttention
 from tests.exchange.official_files import players
 
 
-def small_generator(num_classes: int = 0, attention: type[SelfAttention] | None = None) -> StyleGAN2Generator:
-    """A generator whose noise and mean w are on."""
+def small_generator(
+    num_classes: int = 0, attention: type[SelfAttention] | None = None, noise: bool = True
+) -> StyleGAN2Generator:
+    """A generator whose noise, if it has any, and mean w are on."""
     torch.manual_seed(0)
     made = None if attention is None else partial(attention, footprint=1) if attention is SAN else attention
     G = StyleGAN2Generator(
         8, 1, num_classes, z_dim=4, w_dim=4, mapping_layers=1, channel_base=64, channel_max=8,
-        attention=made, attention_resolution=8 if attention else None,
+        attention=made, attention_resolution=8 if attention else None, noise=noise,
     )  # fmt: skip
     for name, tensor in G.state_dict().items():
         if name.endswith(("noise_strength", "w_avg")):
@@ -85,6 +87,13 @@ def test_graph_has_the_noise_that_was_asked_for(noise: str) -> None:
 def test_unknown_noise_is_answered_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"'random': expected one of const, none, input"):
         GeneratorGraph(small_generator(), "random")
+
+
+def test_a_generator_without_noise_is_exported_and_takes_none(tmp_path: Path) -> None:
+    G = small_generator(noise=False)
+    assert write_onnx(G, tmp_path / "a.onnx", {}).difference < 1e-3
+    with pytest.raises(ValueError, match=r"noise 'input'.*noise=False"):
+        write_onnx(G, tmp_path / "b.onnx", {}, noise="input")
 
 
 def test_each_sample_may_have_a_noise_map_of_its_own() -> None:

@@ -35,6 +35,7 @@ def test_a_description_names_every_argument_even_those_left_at_their_default() -
             "attention": None,
             "attention_resolution": None,
             "conv_clamp": None,
+            "noise": True,
         },
     }
 

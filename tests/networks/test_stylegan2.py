@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from dualgan.losses import R1, NonSaturating, PathLength
 from dualgan.losses.regularizers import image_gradient, squared_norms
 from dualgan.networks import StyleGAN2Discriminator, StyleGAN2Generator
+from dualgan.networks.attention import SAN
 from dualgan.networks.stylegan2.generator import StyledConv
 from dualgan.networks.stylegan2.mapping import block_resolutions
 
@@ -25,6 +26,7 @@ def small_generator(resolution: int = 16, num_channels: int = 3, num_classes: in
     )
     for module in G.modules():
         if isinstance(module, StyledConv):
+            assert module.noise_strength is not None
             nn.init.constant_(module.noise_strength, 0.3)
     return G
 
@@ -237,6 +239,24 @@ def test_random_noise_differs_between_samples_and_follows_the_seed() -> None:
         images.append(G.synthesis(ws))
     assert torch.equal(images[0], images[1])
     assert not torch.allclose(images[0][0], images[0][1])
+
+
+@pytest.mark.parametrize("attention", [None, SAN])
+def test_a_generator_without_noise_is_one_whose_noise_is_left_out(attention: type[SAN] | None) -> None:
+    def make(noise: bool) -> StyleGAN2Generator:
+        torch.manual_seed(0)
+        sizes = {"z_dim": 16, "w_dim": 16, "channel_base": 512, "channel_max": 32}
+        placed = {} if attention is None else {"attention": attention, "attention_resolution": 8}
+        return StyleGAN2Generator(16, noise=noise, **sizes, **placed)  # type: ignore[arg-type]
+
+    noisy, without = make(True), make(False)
+    assert (noisy.has_noise, without.has_noise) == (True, False)
+    state, rest = noisy.state_dict(), without.state_dict()
+    assert {name.rpartition(".")[2] for name in state.keys() - rest.keys()} == {"noise_const", "noise_strength"}
+    assert all(torch.equal(state[name], tensor) for name, tensor in rest.items())
+    z = torch.randn(2, 16)
+    expected = noisy(z, noise_mode="none")
+    assert all(torch.equal(without(z, noise_mode=mode), expected) for mode in ("random", "const", "none"))
 
 
 def test_a_seed_fixes_the_network_and_its_images() -> None:

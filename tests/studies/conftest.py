@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,9 +45,9 @@ class Blurred(PerceptualDistance):
 def make_generator() -> Callable[..., StyleGAN2Generator]:
     """Build an untrained generator, the same at every call."""
 
-    def make(num_channels: int = 3, num_classes: int = 0) -> StyleGAN2Generator:
+    def make(num_channels: int = 3, num_classes: int = 0, **settings: Any) -> StyleGAN2Generator:
         torch.manual_seed(0)
-        G = tiny_generator(resolution=8, num_channels=num_channels, num_classes=num_classes)
+        G = tiny_generator(resolution=8, num_channels=num_channels, num_classes=num_classes, **settings)
         with torch.no_grad():  # untrained noise strengths are zero, and images nearly gray
             for name, parameter in G.named_parameters():
                 if name.endswith("noise_strength"):

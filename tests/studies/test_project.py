@@ -134,3 +134,8 @@ def test_searches_that_cannot_be(settings: dict[str, Any], expected: str, make_g
     given = {"queries": np.zeros((1, 8, 8, 3), np.uint8), "distance": Blurred(), **settings}
     with pytest.raises(ValueError, match=expected):
         project(make_generator(), **given)
+
+
+def test_noise_maps_that_are_not_there_cannot_be_searched(make_generator: Make) -> None:
+    with pytest.raises(ValueError, match="noise=False and has no noise maps"):
+        project(make_generator(noise=False), np.zeros((1, 8, 8, 3), np.uint8), Blurred(), 5, optimize_noise=True)

@@ -26,9 +26,10 @@ ATTENTION_RESOLUTIONS = (8, 16, 32, 64, 128)
 
 
 class Noise(Clamped):
-    """What a layer of the synthesis network does last: noise and leaky ReLU. A base class for layers."""
+    """What a layer of the synthesis network does last: noise (None without) and leaky ReLU. A base class."""
 
-    noise_const: Tensor
+    noise_const: Tensor | None
+    noise_strength: nn.Parameter | None
     gain: float
 
     def add_noise_parameters(self, resolution: int) -> None:
@@ -36,8 +37,14 @@ class Noise(Clamped):
         self.noise_strength = nn.Parameter(torch.zeros([]))
         self.register_buffer("noise_const", torch.randn(resolution, resolution))
 
+    def remove_noise_parameters(self) -> None:
+        """Do without noise from now on."""
+        self.noise_strength = self.noise_const = None
+
     def noise(self, x: Tensor, mode: NoiseMode) -> Tensor:
         """Noise [N or 1, 1, H, W] for the feature map `x`, times its learned strength and the activation's gain."""
+        assert self.noise_const is not None
+        assert self.noise_strength is not None
         if mode == "random":
             sample = torch.randn(x.shape[0], 1, *x.shape[2:], device=x.device)
         else:
@@ -46,7 +53,7 @@ class Noise(Clamped):
 
     def finish(self, y: Tensor, noise_mode: NoiseMode) -> Tensor:
         """Add noise to `y` and activate it, both in place."""
-        if noise_mode != "none":
+        if noise_mode != "none" and self.noise_strength is not None:
             y = y.add_(self.noise(y, noise_mode))
         return self.bounded(leaky_relu(y))
 
@@ -255,6 +262,8 @@ class StyleGAN2Generator(Generator):
             callable from the layer's channels to one of them, such as `partial(SAN, footprint=5)`.
         attention_resolution: Where, from 8 to 128; set both or none.
         conv_clamp: Bound on the output of convolutions; null for none. Imported networks were often trained with 256.
+        noise: Add noise of a learned strength after every layer. Pictures without random texture, such as rendered
+            ones, are learned sooner without it.
 
     Raises:
         ValueError: The resolution is no power of two from 8 to 1024, the attention does not fit the network, or
@@ -277,11 +286,13 @@ class StyleGAN2Generator(Generator):
         attention: Callable[[int], SelfAttention] | None = None,
         attention_resolution: int | None = None,
         conv_clamp: float | None = None,
+        noise: bool = True,
     ) -> None:
         super().__init__()
         self.remember(locals())
         check_resolution(resolution)
         self.resolution, self.num_channels, self.num_classes = resolution, num_channels, num_classes
+        self.has_noise = noise
         self.z_dim, self.w_dim = z_dim, w_dim
         self.attention_resolution = attention_resolution
         valid = [r for r in block_resolutions(resolution) if r in ATTENTION_RESOLUTIONS]
@@ -290,6 +301,10 @@ class StyleGAN2Generator(Generator):
         self.num_ws = self.synthesis.num_ws
         self.mapping = MappingNetwork(z_dim, w_dim, num_classes, self.num_ws, mapping_layers)
         set_clamp(self, conv_clamp)
+        if not noise:
+            for layer in self.modules():
+                if isinstance(layer, Noise):
+                    layer.remove_noise_parameters()
 
     def attention_maps(self, ws: Tensor, positions: Sequence[Position]) -> Tensor:
         """Where the attention looks from some positions, with constant noise.
