@@ -29,15 +29,15 @@ class GeneratorGraph(nn.Module):
             and layer as a further argument each.
 
     Raises:
-        ValueError: Unknown noise, or the generator has no layer with noise.
+        ValueError: Unknown noise, or one other than "const" where the generator has no layer with noise.
     """
 
     def __init__(self, generator: Generator, noise: str) -> None:
         super().__init__()
         if noise not in NOISES:
             raise ValueError(f"unknown noise {noise!r}: expected one of {', '.join(NOISES)}")
-        if noise == "input" and not generator.has_noise:
-            raise ValueError("noise 'input' needs a generator with noise: this one was built with noise=False")
+        if noise != "const" and not generator.has_noise:
+            raise ValueError(f"noise {noise!r} has no effect: this generator was built with noise=False, leave it out")
         self.generator, self.noise = generator, noise
         buffers = dict(generator.synthesis.named_buffers())
         self.maps = {k: v.shape for k, v in buffers.items() if k.endswith("noise_const")} if noise == "input" else {}

@@ -92,8 +92,9 @@ def test_unknown_noise_is_answered_with_the_known_ones() -> None:
 def test_a_generator_without_noise_is_exported_and_takes_none(tmp_path: Path) -> None:
     G = small_generator(noise=False)
     assert write_onnx(G, tmp_path / "a.onnx", {}).difference < 1e-3
-    with pytest.raises(ValueError, match=r"noise 'input'.*noise=False"):
-        write_onnx(G, tmp_path / "b.onnx", {}, noise="input")
+    for noise in ("input", "none"):
+        with pytest.raises(ValueError, match=rf"noise '{noise}' has no effect.*noise=False"):
+            write_onnx(G, tmp_path / "b.onnx", {}, noise=noise)
 
 
 def test_each_sample_may_have_a_noise_map_of_its_own() -> None:
