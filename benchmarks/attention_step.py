@@ -14,12 +14,14 @@ import statistics
 import time
 
 import torch
-from train_step import SETTINGS, SHARES, Step
+from step_settings import SETTINGS, SHARES
+from train_step import Step
 
 from dualgan.networks.attention import SAN, ReferenceAttention
 from dualgan.ops import flush_denormals
 
 RESOLUTION = 64
+SETTING = SETTINGS["narrow"][RESOLUTION]
 
 
 def variants(san: int, reference: int, bf16: bool) -> dict[str, Step]:
@@ -27,10 +29,10 @@ def variants(san: int, reference: int, bf16: bool) -> dict[str, Step]:
     in_g = {"attention": SAN, "attention_resolution": san}
     in_d = {"attention": ReferenceAttention, "attention_resolution": reference}
     return {
-        "plain": Step(RESOLUTION, bf16, True),
-        "SAN": Step(RESOLUTION, bf16, True, generator=in_g),
-        "reference": Step(RESOLUTION, bf16, True, discriminator=in_d),
-        "both": Step(RESOLUTION, bf16, True, generator=in_g, discriminator=in_d),
+        "plain": Step(RESOLUTION, SETTING, bf16, True),
+        "SAN": Step(RESOLUTION, SETTING, bf16, True, generator=in_g),
+        "reference": Step(RESOLUTION, SETTING, bf16, True, discriminator=in_d),
+        "both": Step(RESOLUTION, SETTING, bf16, True, generator=in_g, discriminator=in_d),
     }
 
 
@@ -71,7 +73,7 @@ def main() -> None:
     flush_denormals()
     threads, precision = torch.get_num_threads(), "bfloat16" if arguments.bf16 else "float32"
     print(
-        f"{RESOLUTION}x{RESOLUTION}, {SETTINGS[RESOLUTION]}, {precision}, {threads} threads: SAN at {arguments.san}, ",
+        f"{RESOLUTION}x{RESOLUTION}, {SETTING}, {precision}, {threads} threads: SAN at {arguments.san}, ",
         end="",
     )
     print(f"reference attention at {arguments.reference}, {arguments.repeats} repeats")

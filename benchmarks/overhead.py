@@ -30,6 +30,7 @@ from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
+from step_settings import SETTINGS
 from torch.optim import Adam
 
 from dualgan import lightning_cli
@@ -39,7 +40,6 @@ from dualgan.data import Batch
 from dualgan.gan import GAN
 
 WANTED = 5.0  # percent
-WIDTHS = {32: (1024, 96, 16), 64: (4096, 128, 8)}  # channel_base, channel_max, batch, as in train_step.py
 
 
 class PlainOptimizer:
@@ -153,15 +153,17 @@ def make_bare(gan: GAN) -> BareGAN:
 
 def measure(resolution: int, turns: int, steps: int) -> tuple[Turns, int]:
     """Train; returns the measurements and the batch size."""
-    base, most, batch = WIDTHS[resolution]
+    setting = SETTINGS["narrow"][resolution]
+    batch = setting.batch
     players = " ".join(
-        f"--model.{player} StyleGAN2{player.capitalize()} --model.{player}.channel_base {base} "
-        f"--model.{player}.channel_max {most}"
+        f"--model.{player} StyleGAN2{player.capitalize()} --model.{player}.channel_base {setting.channel_base} "
+        f"--model.{player}.channel_max {setting.channel_max}"
         for player in ("generator", "discriminator")
     )
     words = (
         f"fit --data SyntheticCLEVR --data.resolution {resolution} --data.num_images 64 --data.batch_size {batch} "
-        f"{players} --model.generator.z_dim 128 --model.generator.w_dim 128 --model.generator.mapping_layers 4 "
+        f"{players} --model.generator.z_dim {setting.w_dim} --model.generator.w_dim {setting.w_dim} "
+        f"--model.generator.mapping_layers {setting.mapping_layers} "
         f"--model.r1_gamma 1 --model.total_kimg {(turns + 1) * steps * batch / 1000} --wandb.mode offline "
         f"--trainer.accelerator cpu --trainer.precision 32-true --quality.num_fake 8 --quality.num_real 8 --run_dir run"
     )
@@ -208,7 +210,7 @@ def report(found: Turns, batch: int) -> bool:
 def main() -> int:
     assert __doc__ is not None
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--resolution", type=int, choices=sorted(WIDTHS), default=64)
+    parser.add_argument("--resolution", type=int, choices=sorted(SETTINGS["narrow"]), default=64)
     parser.add_argument("--turns", type=int, default=4, help="measured turns of each; one more warms up")
     parser.add_argument("--steps", type=int, default=16, help="training steps in a turn; penalties come every 16")
     arguments = parser.parse_args()

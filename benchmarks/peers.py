@@ -27,12 +27,13 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 from unittest import mock
 
 import torch
 import torch.nn.functional as F
 from flops import count_flops
+from step_settings import SETTINGS, SHARES, Setting
 from torch import Tensor, nn
 from torch.optim import Adam
 
@@ -41,33 +42,6 @@ from dualgan.networks import StyleGAN2Discriminator, StyleGAN2Generator
 from dualgan.networks.matrix_products import direct_convolutions
 from dualgan.networks.stylegan2.mapping import block_resolutions, num_features
 from dualgan.ops import flush_denormals, keep_freed_memory
-
-
-class Setting(NamedTuple):
-    """Sizes of one comparison."""
-
-    channel_base: int
-    channel_max: int
-    w_dim: int
-    mapping_layers: int
-    batch: int
-
-
-SETTINGS = {
-    "narrow": {
-        32: Setting(1024, 96, 128, 4, 16),
-        64: Setting(4096, 128, 128, 4, 8),
-        128: Setting(4096, 128, 128, 4, 4),
-    },
-    "wide": {
-        32: Setting(16384, 512, 512, 8, 4),
-        64: Setting(16384, 512, 512, 8, 4),
-        128: Setting(16384, 512, 512, 8, 4),
-    },
-}
-
-# How often each phase runs per training step.
-SHARES = {"G": 1.0, "G path length": 1 / 4, "D": 1.0, "D R1": 1 / 16}
 
 
 class Package(ABC):

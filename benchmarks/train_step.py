@@ -14,7 +14,8 @@ A training step is G's step, D's step, and the lazy penalties by their share: pa
 that a change in the machine's load meets both alike; a phase's time is the median over the repeats. Images/s are the
 batch divided by the sum of the phases' times. Each form's peak memory is measured in a process of its own.
 
-    python benchmarks/train_step.py                                     # 32x32 and 64x64
+    python benchmarks/train_step.py                         # 32x32, 64x64 and 128x128, narrow networks
+    python benchmarks/train_step.py --width wide --repeats 3  # channels of config E
     python benchmarks/train_step.py --resolution 32 --repeats 20 --bf16
 """
 
@@ -26,11 +27,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 from unittest import mock
 
 import torch
 import torch.nn.functional as F
+from step_settings import SETTINGS, SHARES, Setting
 from torch import Tensor
 
 import dualgan.networks.layers as layers
@@ -41,20 +43,6 @@ from dualgan.networks.layers import ModulatedConv2d, ToRGB
 from dualgan.ops import flush_denormals
 
 FORMS = ("usual", "ours")
-
-
-class Setting(NamedTuple):
-    """Sizes of one comparison."""
-
-    channel_base: int
-    channel_max: int
-    batch: int
-
-
-SETTINGS = {32: Setting(1024, 96, 16), 64: Setting(4096, 128, 8)}
-
-# How often each phase runs per training step.
-SHARES = {"G": 1.0, "G path length": 1 / 4, "D": 1.0, "D R1": 1 / 16}
 
 
 # --- the usual implementation ----------------------------------------------------------------------------------------
@@ -134,15 +122,18 @@ class Step:
     def __init__(
         self,
         resolution: int,
+        setting: Setting,
         bf16: bool,
         channels_last: bool,
         generator: Mapping[str, Any] | None = None,
         discriminator: Mapping[str, Any] | None = None,
     ) -> None:
         torch.manual_seed(0)
-        setting = SETTINGS[resolution]
+        self.setting = setting
         widths: dict[str, Any] = {"channel_base": setting.channel_base, "channel_max": setting.channel_max}
-        self.G = StyleGAN2Generator(resolution, z_dim=128, w_dim=128, mapping_layers=4, **widths, **(generator or {}))
+        mapping: dict[str, Any] = dict.fromkeys(("z_dim", "w_dim"), setting.w_dim)
+        mapping["mapping_layers"] = setting.mapping_layers
+        self.G = StyleGAN2Generator(resolution, **mapping, **widths, **(generator or {}))
         self.D = StyleGAN2Discriminator(resolution, **widths, **(discriminator or {}))
         for name, parameter in self.G.named_parameters():
             if name.endswith("noise_strength"):
@@ -155,7 +146,7 @@ class Step:
         }
         self.real = channels_last_images
         self.reference = torch.randn_like(channels_last_images).clamp(-1, 1) if self.D.takes_reference else None
-        self.z = torch.randn(setting.batch, 128)
+        self.z = torch.randn(setting.batch, setting.w_dim)
         self.bf16 = bf16
         self.loss, self.r1, self.path_length = NonSaturating(), R1(gamma=1), PathLength()
         self.phases: dict[str, Callable[[], None]] = {
@@ -265,12 +256,12 @@ def compare(resolution: int, step: Step, repeats: int, memory: dict[str, float])
     """Print one table."""
     check_equal(step)
     times = measure_times(step, repeats)
-    batch = SETTINGS[resolution].batch
+    batch = step.setting.batch
     totals = {name: sum(SHARES[phase] * seconds for phase, seconds in times[name].items()) for name in FORMS}
 
     precision = "bfloat16, penalties float32" if step.bf16 else "float32"
     threads = torch.get_num_threads()
-    print(f"\n{resolution}x{resolution}, {SETTINGS[resolution]}, {precision}, {threads} threads, {repeats} repeats")
+    print(f"\n{resolution}x{resolution}, {step.setting}, {precision}, {threads} threads, {repeats} repeats")
     print(f"{'':24}{'usual':>10}{'ours':>10}{'ratio':>8}")
     for phase, share in SHARES.items():
         usual, ours = times["usual"][phase] * 1e3, times["ours"][phase] * 1e3
@@ -284,22 +275,25 @@ def compare(resolution: int, step: Step, repeats: int, memory: dict[str, float])
 def main() -> None:
     assert __doc__ is not None
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--resolution", type=int, choices=sorted(SETTINGS), help="default: all of them")
+    parser.add_argument("--resolution", type=int, choices=sorted(SETTINGS["narrow"]), help="default: all of them")
+    parser.add_argument("--width", choices=sorted(SETTINGS), default="narrow", help="wide: channels of config E")
     parser.add_argument("--repeats", type=int, default=10, help="timed runs of each phase in each form")
     parser.add_argument("--bf16", action="store_true", help="autocast to bfloat16, penalties in float32")
     parser.add_argument("--channels-last", action="store_true", help="hand the usual form channels_last images too")
     parser.add_argument("--memory-of", choices=FORMS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     flush_denormals()
-    resolutions = [arguments.resolution] if arguments.resolution else sorted(SETTINGS)
+    settings = SETTINGS[arguments.width]
+    resolutions = [arguments.resolution] if arguments.resolution else sorted(settings)
     if arguments.memory_of is not None:
-        print_peak(Step(arguments.resolution, arguments.bf16, arguments.channels_last), arguments.memory_of)
+        setting = settings[arguments.resolution]
+        print_peak(Step(arguments.resolution, setting, arguments.bf16, arguments.channels_last), arguments.memory_of)
         return
     # Before this process grows: Linux counts the parent's memory at the fork in a child's peak.
-    flags = ["--bf16"] * arguments.bf16 + ["--channels-last"] * arguments.channels_last
+    flags = ["--width", arguments.width] + ["--bf16"] * arguments.bf16 + ["--channels-last"] * arguments.channels_last
     memory = {r: {name: peak_megabytes(r, name, flags) for name in FORMS} for r in resolutions}
     for resolution in resolutions:
-        step = Step(resolution, arguments.bf16, arguments.channels_last)
+        step = Step(resolution, settings[resolution], arguments.bf16, arguments.channels_last)
         compare(resolution, step, arguments.repeats, memory[resolution])
 
 
