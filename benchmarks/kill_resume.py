@@ -6,9 +6,10 @@ Trains one small run in one piece and then the same run several times over, kill
 - right before a random one of its operations on files: opening, renaming, linking, removing (`--operations`);
 - in the middle of writing, before and after renaming each kind of file (`--points`, on by default).
 
-After each kill nothing in the folder may be damaged. At the end the folders must hold the same files: checkpoints with
-the same entries down to the last bit of every tensor and counter, and metrics.csv, metrics.jsonl, config.yaml and
-pictures with the same bytes. Every part of a run is a process of its own, forked from one that has imported everything.
+After each kill nothing in the folder may be damaged. A run that comes to its end between two kills begins anew. At each
+end the folders must hold the same files: checkpoints with the same entries down to the last bit of every tensor and
+counter, and metrics.csv, metrics.jsonl, config.yaml and pictures with the same bytes. Every part of a run is a process
+of its own, forked from one that has imported everything.
 
     python benchmarks/kill_resume.py
     python benchmarks/kill_resume.py --times 30 --operations 30 --seed 1 --workers 2
@@ -18,6 +19,7 @@ import argparse
 import io
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -251,7 +253,10 @@ def study(name: str, whole: Path, run: Path, words: list[str], parts: list[tuple
         problems += damages(run)
         ended = "killed" if code == -signal.SIGKILL else f"ended by itself with {code}"
         print(f"  {label:<34} {ended}; saved: {at(run)}", flush=True)
-        if code not in (0, -signal.SIGKILL):
+        if code == 0:  # complete: the next part begins anew
+            problems += differences(whole, run)
+            shutil.rmtree(run)
+        elif code != -signal.SIGKILL:
             problems.append(f"{label}: exit code {code}, see {run.with_suffix('.log')}")
     code = Part(run, words).go()
     problems += [f"the last part: exit code {code}"] if code else differences(whole, run)

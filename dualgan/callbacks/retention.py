@@ -59,10 +59,17 @@ def keep_previous(folder: Path, images_seen: int, keep: int) -> None:
         link(folder / LAST, folder / at_clock(images_seen, ".ckpt"))
 
 
-def prune(folder: Path, keep: int) -> None:
-    """Remove the oldest checkpoints that are named by their time, so that with last.ckpt `keep` are left."""
-    dated = sorted((clock, path) for path in folder.glob("kimg_*.ckpt") if (clock := clock_of(path)) is not None)
-    for _, path in dated[: max(len(dated) - (keep - 1), 0)]:
+def prune(folder: Path, images_seen: int, keep: int) -> None:
+    """Remove the oldest checkpoints that are named by their time, so that with last.ckpt `keep` are left.
+
+    Args:
+        folder: The run's checkpoints.
+        images_seen: Time of last.ckpt, whose own dated name does not count.
+        keep: Checkpoints to keep.
+    """
+    clocks = ((clock_of(path), path) for path in folder.glob("kimg_*.ckpt"))
+    earlier = sorted((clock, path) for clock, path in clocks if clock is not None and clock < images_seen)
+    for _, path in earlier[: max(len(earlier) - (keep - 1), 0)]:
         path.unlink(missing_ok=True)
 
 

@@ -138,6 +138,12 @@ class TestGoingOn:
         run_cli.succeeds("fit", *RUN, "--run_dir", copy, "--ckpt_path", "last")
         assert_same_run(whole, copy)
 
+    def test_kill_before_the_last_removal_is_made_up_for(self, run_cli: RunCLI, whole: Path, copy: Path) -> None:
+        folder = copy / "checkpoints"
+        shutil.copy(min(folder.glob("kimg_*")), folder / "kimg_00000.008.ckpt")
+        run_cli.succeeds("fit", *RUN, "--run_dir", copy, "--ckpt_path", "last")
+        assert_same_run(whole, copy)
+
     def test_loader_processes_change_nothing(self, run_cli: RunCLI, whole: Path, copy: Path) -> None:
         chosen = min((copy / "checkpoints").glob("kimg_*"))
         run_cli.succeeds("fit", *RUN, "--run_dir", copy, "--ckpt_path", chosen, "--data.num_workers", 2)
