@@ -14,7 +14,7 @@ A training step is G's step, D's step, and the lazy penalties by their share: pa
 that a change in the machine's load meets both alike; a phase's time is the median over the repeats. Images/s are the
 batch divided by the sum of the phases' times. Each form's peak memory is measured in a process of its own.
 
-    python benchmarks/train_step.py                         # 32x32, 64x64 and 128x128, narrow networks
+    python benchmarks/train_step.py                           # 32x32, 64x64 and 128x128, narrow networks
     python benchmarks/train_step.py --width wide --repeats 3  # channels of config E
     python benchmarks/train_step.py --resolution 32 --repeats 20 --bf16
 """
