@@ -131,9 +131,14 @@ class Step:
         torch.manual_seed(0)
         self.setting = setting
         widths: dict[str, Any] = {"channel_base": setting.channel_base, "channel_max": setting.channel_max}
-        mapping: dict[str, Any] = dict.fromkeys(("z_dim", "w_dim"), setting.w_dim)
-        mapping["mapping_layers"] = setting.mapping_layers
-        self.G = StyleGAN2Generator(resolution, **mapping, **widths, **(generator or {}))
+        self.G = StyleGAN2Generator(
+            resolution,
+            z_dim=setting.w_dim,
+            w_dim=setting.w_dim,
+            mapping_layers=setting.mapping_layers,
+            **widths,
+            **(generator or {}),
+        )
         self.D = StyleGAN2Discriminator(resolution, **widths, **(discriminator or {}))
         for name, parameter in self.G.named_parameters():
             if name.endswith("noise_strength"):

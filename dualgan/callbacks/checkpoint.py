@@ -180,7 +180,7 @@ class RunCheckpoint(Checkpoint):
                 logger.experiment.keep(self._rows, images_seen / 1000)
         forget_after(run_dir, images_seen / 1000)
         forget_files_after(run_dir, images_seen)
-        # A kill may have come before this at the last save of all, after which nothing else would do it.
+        # A kill may have come right before this at a save: after the last one nothing else would do it.
         prune(run_dir / "checkpoints", images_seen, self.keep)
         self.best_images = confirm_best(run_dir / "checkpoints", images_seen, self.best_images, self.best is not None)
         self.best = None if self.best_images is None else self.best
