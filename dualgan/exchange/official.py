@@ -4,7 +4,7 @@ import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,6 +14,8 @@ from dualgan.exchange.opcodes import UnreadablePickleError
 from dualgan.exchange.records import Record, modules_of, plain, read_official
 from dualgan.exchange.stored_tensors import StoredTensor
 from dualgan.networks.layers import fir_kernel
+
+T = TypeVar("T")
 
 # Entries of the file, and what the same network is called in a checkpoint.
 GENERATORS = {"G": "generator", "G_ema": "generator_ema"}
@@ -133,7 +135,7 @@ def _generator(modules: list[Record]) -> dict[str, Any]:
         "attention": None,
         "attention_resolution": None,
         "conv_clamp": _check_layers(modules),
-        "noise": True,
+        "noise": _has_noise(modules),
     }
     synthesis.refuse_others()
     return {"class_name": "StyleGAN2Generator", "init_args": arguments}
@@ -200,9 +202,26 @@ def _check_layers(modules: list[Record]) -> float | None:
             if clamp is not None and (not isinstance(clamp, int | float) or not 0 < clamp < 1e9):
                 raise UnsupportedNetworkError(f"its {module.path} has a conv_clamp that is no positive number")
             clamps.setdefault(clamp, module.path)
-    if len(clamps) > 1:
-        raise UnsupportedNetworkError(f"conv_clamp differs between its {' and '.join(list(clamps.values())[:2])}")
-    return next(iter(clamps), None)
+    return _only_one(clamps, "conv_clamp", None)
+
+
+def _has_noise(modules: list[Record]) -> bool:
+    """Whether the layers add noise, which is the same in all."""
+    found: dict[bool, str] = {}
+    for module in modules:
+        if module.class_name == "SynthesisLayer":
+            value = plain(module.attributes.get("use_noise", True))
+            if not isinstance(value, bool):
+                raise UnsupportedNetworkError(f"its {module.path} has a use_noise that is neither true nor false")
+            found.setdefault(value, module.path)
+    return _only_one(found, "use_noise", True)
+
+
+def _only_one(found: Mapping[T, str], name: str, default: T) -> T:
+    """The value of a setting that ours has once per network; `found` has a layer for each value."""
+    if len(found) > 1:
+        raise UnsupportedNetworkError(f"{name} differs between its {' and '.join(list(found.values())[:2])}")
+    return next(iter(found), default)
 
 
 def _expected(module: Record) -> Mapping[str, Any]:
@@ -213,7 +232,7 @@ def _expected(module: Record) -> Mapping[str, Any]:
     if module.class_name in ("DiscriminatorBlock", "DiscriminatorEpilogue"):
         return {"architecture": "resnet"}
     if module.class_name == "SynthesisLayer":
-        return {"use_noise": True, "activation": "lrelu"}
+        return {"activation": "lrelu"}
     if module.class_name == "Conv2dLayer":
         return {"activation": linear}
     if module.class_name == "FullyConnectedLayer":

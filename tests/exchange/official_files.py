@@ -112,7 +112,10 @@ def layer_attributes(path: str, module: nn.Module) -> dict[str, Any]:
         return {"activation": "lrelu" if module.activate else "linear", "bias_gain": multiplier}
     if isinstance(module, StyledConv):
         gain = numpy_scalar(2**0.5)
-        return {"activation": "lrelu", "use_noise": True, "act_gain": gain, "conv_clamp": module.clamp}
+        return {
+            "activation": "lrelu", "use_noise": module.noise_strength is not None, "act_gain": gain,
+            "conv_clamp": module.clamp,
+        }  # fmt: skip
     if isinstance(module, EqualizedConv2d):
         return {"activation": "lrelu" if module.activate else "linear", "conv_clamp": module.clamp}
     if isinstance(module, ToRGB):
@@ -153,11 +156,13 @@ def discriminator_arguments(D: Network) -> dict[str, Any]:
 def unchanged(path: str, attributes: dict[str, Any]) -> None: ...
 
 
-def players(num_classes: int = 0, conv_clamp: float | None = None) -> tuple[StyleGAN2Generator, StyleGAN2Discriminator]:
+def players(
+    num_classes: int = 0, conv_clamp: float | None = None, noise: bool = True
+) -> tuple[StyleGAN2Generator, StyleGAN2Discriminator]:
     """Random networks in which every tensor matters."""
     torch.manual_seed(0)
     width: dict[str, Any] = {"channel_base": 64, "channel_max": 16, "mapping_layers": 2, "conv_clamp": conv_clamp}
-    G = StyleGAN2Generator(8, 3, num_classes, z_dim=8, w_dim=12, **width)
+    G = StyleGAN2Generator(8, 3, num_classes, z_dim=8, w_dim=12, noise=noise, **width)
     D = StyleGAN2Discriminator(8, 3, num_classes, minibatch_std_group=2, **width)
     for network in (G, D):
         for tensor in network.state_dict().values():

@@ -26,8 +26,9 @@ GOLDEN = Path(os.environ.get("DUALGAN_GOLDEN", Path(__file__).parents[2].parent 
 
 @pytest.mark.parametrize("stylegan3", [False, True], ids=["stylegan2-ada", "stylegan3"])
 @pytest.mark.parametrize("num_classes", [0, 3])
-def test_networks_come_back_bit_by_bit(stylegan3: bool, num_classes: int, tmp_path: Path) -> None:
-    G, D = players(num_classes, conv_clamp=256)
+@pytest.mark.parametrize("noise", [True, False], ids=["noise", "no noise"])
+def test_networks_come_back_bit_by_bit(stylegan3: bool, num_classes: int, noise: bool, tmp_path: Path) -> None:
+    G, D = players(num_classes, conv_clamp=256, noise=noise)
     path = write_official(tmp_path / "a.pkl", official_content(G, D, stylegan3=stylegan3))
     for ours, read in ((G, load_generator(path)), (D, load_discriminator(path))):
         assert read.describe() == ours.describe()
@@ -79,7 +80,8 @@ def argument(section: str | None, **values: Any) -> Change:
     [
         (setting("synthesis.b8", architecture="resnet"), "synthesis.b8 has architecture 'resnet'"),
         (setting("synthesis.b8.conv0", activation="relu"), "activation 'relu'"),
-        (setting("synthesis.b8.conv0", use_noise=False), "use_noise False"),
+        (setting("synthesis.b8.conv0", use_noise=False), "use_noise differs between its synthesis.b4.conv1 and"),
+        (setting("synthesis.b8.conv0", use_noise=2), "b8.conv0 has a use_noise that is neither true nor false"),
         (setting("mapping.fc0", bias_gain=numpy_scalar(0.1)), "bias_gain 0.1, where ours is 0.01"),
         (setting("synthesis.b4.conv1", conv_clamp=64), "conv_clamp differs"),
         (argument("mapping_kwargs", embed_features=7), "embed_features 7"),
