@@ -8,7 +8,7 @@ DEMO       ?= configs/clevr_demo.yaml
 DEMO_ARGS  ?=
 DEMO_RUN   ?= runs/clevr_demo
 PYTEST_ARGS ?= -n logical --maxprocesses 4
-BENCH      ?= $(sort $(wildcard benchmarks/[a-z]*.py))
+BENCH      ?= $(sort $(shell grep -l __main__ benchmarks/*.py))
 BENCH_ARGS ?=
 WHEEL_ARGS ?=
 
