@@ -3,13 +3,11 @@
 import copy
 import os
 import re
-import secrets
 import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-import torch
 import yaml
 from jsonargparse import Namespace
 from lightning_fabric.utilities.exceptions import MisconfigurationException
@@ -44,6 +42,7 @@ from dualgan.networks.attention import Attention
 from dualgan.ops import pages_shared_with_forks
 from dualgan.parsing import ParagraphParser, explain, name_the_file
 from dualgan.run_dir import default_run_dir, refuse_to_overwrite, resolve_checkpoint
+from dualgan.run_settings import check_automatic_only, chosen_seed, native_bf16
 from dualgan.schedule import check_precision
 
 C = TypeVar("C", bound=Callback)
@@ -89,14 +88,6 @@ class Parser(ParagraphParser, LightningArgumentParser):
                 "--data ImageFolder --data.root FOLDER_OR_ZIP"
             )
         super().error(message, ex)
-
-
-def native_bf16() -> bool:
-    """Whether this machine's GPU, or without one its CPU, computes in bfloat16 rather than emulating it."""
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
 
 
 class RunConfig(SaveConfigCallback):
@@ -335,41 +326,6 @@ def run_trainer(words: list[str]) -> int:
                 raise stop.__context__ from None
             raise
     return max(signals.finish(cli.trainer) for signals in callbacks_of(cli.trainer, Signals))
-
-
-def chosen_seed(seed: bool | int) -> int:
-    """The seed of the run; `true` draws one.
-
-    Raises:
-        ValueError: No seed at all was asked for, or several processes would each draw their own.
-    """
-    if seed is False:
-        raise ValueError("seed_everything false has no meaning here: give a number, or true to draw one")
-    if seed is not True:
-        return seed
-    if is_rank_zero():
-        return secrets.randbelow(2**32)
-    if "PL_GLOBAL_SEED" not in os.environ:
-        raise ValueError("seed_everything true would differ between the machines of this run: give a number")
-    return int(os.environ["PL_GLOBAL_SEED"])  # the first process has drawn it and started this one
-
-
-def check_automatic_only(trainer: Namespace) -> None:
-    """Refuse settings of Lightning that work with a single optimizer only.
-
-    Raises:
-        ValueError: One of them is set.
-    """
-    if trainer.accumulate_grad_batches != 1:
-        raise ValueError(
-            f"trainer.accumulate_grad_batches {trainer.accumulate_grad_batches} does not work with two alternating "
-            f"players: choose the data's batch_size, and --model.micro_batch for what fits into memory at once"
-        )
-    if trainer.gradient_clip_val is not None:
-        raise ValueError(
-            f"trainer.gradient_clip_val {trainer.gradient_clip_val:g} does not work with two alternating players: "
-            f"leave it out; --model.r1_gamma is what keeps D's gradients small"
-        )
 
 
 def plain_config(parser: LightningArgumentParser, config: Namespace) -> tuple[str, dict[str, Any]]:
