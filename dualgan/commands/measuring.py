@@ -14,11 +14,11 @@ from tqdm import tqdm
 from dualgan.checkpoints import discriminator_of, generator_of, read_networks
 from dualgan.data import ImageDataModule
 from dualgan.data.batches import ReferenceImages
-from dualgan.data.cache import digest
+from dualgan.data.cache import digest, file_sha256
 from dualgan.evaluation import Evaluation, evaluate, evaluate_images
 from dualgan.evaluation.chunks import own_chunks, rows_in
 from dualgan.evaluation.paths import PATHS
-from dualgan.metrics.distances import find_distance
+from dualgan.metrics.distances import PerceptualDistance, find_distance
 from dualgan.metrics.extractors import FeatureExtractor, find_extractor
 from dualgan.metrics.extractors.finding import ExtractorName
 from dualgan.ops import rank
@@ -92,7 +92,8 @@ def measure(device: torch.device, job: Job) -> tuple[Evaluation, Path]:
     of_images = set(job.kinds) - PATHS.keys()
     passes = [job.num_fake] * bool(of_images) + [num_real] * bool(of_images - {"fddf"})
     passes += [num_real] * ("fddf" in of_images) + [job.num_fake] * len(PATHS.keys() & job.kinds)
-    work = job.work_dir / _key(job, extractor, reference)
+    distance = find_distance() if PATHS.keys() & job.kinds else None
+    work = job.work_dir / _key(job, extractor, distance, reference)
     if rank() == 0 and (done := rows_in(work / "generated")):
         print(f"Going on: {done} of {job.num_fake} generated images have been measured already.")
     total = sum(len(chunk) for count in passes for chunk in own_chunks(count))
@@ -104,21 +105,30 @@ def measure(device: torch.device, job: Job) -> tuple[Evaluation, Path]:
         }  # fmt: skip
         if fakes is not None:
             return evaluate_images(fakes, reference, extractor, **settings), work
-        return _score_checkpoint(job, reference, extractor, device)(**settings), work
+        return _score_checkpoint(job, reference, extractor, distance, device)(**settings), work
 
 
-def _key(job: Job, extractor: FeatureExtractor, reference: ReferenceImages) -> str:
+def _key(job: Job, extractor: FeatureExtractor, distance: PerceptualDistance | None, reference: ReferenceImages) -> str:
     """Name for all that the features in the work folder depend on."""
     images = [job.identity, job.num_fake, job.ema, job.truncation_psi, job.noise_mode, job.seed, job.batch_size]
-    seen_by = [extractor.identity, sorted(job.kinds)]
+    seen_by = [extractor.identity, distance and [distance.name, distance.weight_hash], sorted(job.kinds)]
     return digest([__version__, images, seen_by, reference.fingerprint, job.num_real])
 
 
 def _score_checkpoint(
-    job: Job, reference: ReferenceImages, extractor: FeatureExtractor, device: torch.device
+    job: Job,
+    reference: ReferenceImages,
+    extractor: FeatureExtractor,
+    distance: PerceptualDistance | None,
+    device: torch.device,
 ) -> Callable[..., Evaluation]:
     assert job.ckpt is not None, "the command asks for one of both"
     checkpoint = read_networks(job.ckpt)
+    if file_sha256(Path(job.ckpt)) != job.identity["checkpoint_sha256"]:  # a training has saved another last.ckpt
+        raise ValueError(
+            f"{job.ckpt} was replaced while its evaluation was being prepared: evaluate a copy of it, or one of the "
+            f"checkpoints that are named by their time"
+        )
     generator = generator_of(checkpoint, job.ema).to(device)
     return partial(
         evaluate,
@@ -129,5 +139,5 @@ def _score_checkpoint(
         noise_mode=job.noise_mode,
         ema=job.ema,
         discriminator=discriminator_of(checkpoint).to(device) if "fddf" in job.kinds else None,
-        distance=find_distance() if PATHS.keys() & job.kinds else None,
+        distance=distance,
     )

@@ -33,9 +33,14 @@ class PerceptualDistance(nn.Module):
         """Squared distances [N], 0 or more, of float images [N, 3, H, W] and [N, 3, H, W] in [-1, 1]."""
 
     def metric_name(self, space: str, sampling: str) -> str:
-        """Name of a path length with this distance, such as "ppl_wend"; only LPIPS has the published one."""
+        """Name of a path length with this distance, such as "ppl_wend" with LPIPS and its published weights."""
         name = f"ppl_{space}{sampling}"
-        return name if self.name == LPIPS.name else f"{name}_{self.name}"
+        return name if self.is_standard else f"{name}_{self.name}"
+
+    @property
+    def is_standard(self) -> bool:
+        """Whether published path lengths are made with exactly this network and these weights."""
+        return False
 
     def train(self, mode: bool = True) -> "PerceptualDistance":
         """Stay in eval mode."""
@@ -67,6 +72,11 @@ class LPIPS(PerceptualDistance):
 
         path, top = locate("vgg16", weights, download), locate("lpips_vgg16")
         self.weight_hash = file_hash(path, 8) + file_hash(top, 8)
+        if not self.is_standard and rank() == 0:
+            logger.warning(
+                "VGG16 weights %r have hash %s, not %s: path lengths are called ppl_wend_lpips_vgg16 and so on.",
+                path.name, self.weight_hash[:8], WEIGHTS["vgg16"].sha256,
+            )  # fmt: skip
         with torch.device("meta"):  # 123 million weights of the classifier are never needed
             self.layers = vgg16().features[: _TAPS[-1] + 1]
         self.layers.to_empty(device="cpu")
@@ -78,6 +88,11 @@ class LPIPS(PerceptualDistance):
         self.register_buffer("shift", torch.tensor([-0.030, -0.088, -0.188])[:, None, None])
         self.register_buffer("scale", torch.tensor([0.458, 0.448, 0.450])[:, None, None])
         self.requires_grad_(False).eval()
+
+    @property
+    def is_standard(self) -> bool:
+        """Whether both files are the published ones."""
+        return self.weight_hash == WEIGHTS["vgg16"].sha256[:8] + WEIGHTS["lpips_vgg16"].sha256[:8]
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Squared distances [N] of float images [N, 3, H, W] and [N, 3, H, W] in [-1, 1]."""

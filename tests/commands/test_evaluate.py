@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -140,6 +141,34 @@ def test_mistakes_with_images_of_others(run_cli: RunCLI, checkpoint: Callable[..
     assert "scored as they are" in fails("evaluate", "--fake", "real", "--data", "real", "--resolution", 16)
     assert "no real images" in fails("evaluate", "--fake", "real")
     assert "--ckpt" in fails("evaluate", "--data", "real")
+
+
+@pytest.mark.usefixtures("coarse")
+def test_a_checkpoint_that_is_replaced_meanwhile_is_not_scored(
+    run_cli: RunCLI, finished_run: Callable[[], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ckpt, open_images = finished_run() / "checkpoints" / "last.ckpt", measuring.open_images
+
+    def train_on(*arguments: Any, **settings: Any) -> Any:
+        state = torch.load(ckpt, weights_only=True)
+        torch.save(state | {"another": 1}, ckpt)
+        return open_images(*arguments, **settings)
+
+    monkeypatch.setattr(measuring, "open_images", train_on)
+    error = run_cli.fails("evaluate", "--ckpt", ckpt, "--num_fake", 8)
+    assert "last.ckpt was replaced while its evaluation was being prepared: evaluate a copy" in error
+
+
+def test_features_of_one_perceptual_distance_are_not_those_of_another() -> None:
+    job = measuring.Job(
+        "last.ckpt", None, {}, ("ppl_wend",), 8, None, True, 1.0, "const", 0, "auto", None, 8, Path("work"), {}
+    )
+    reference, extractor = Mock(fingerprint="f"), Coarse()
+    distances = [None, Mock(weight_hash="a"), Mock(weight_hash="b")]
+    for distance in distances[1:]:
+        distance.name = "lpips_vgg16"  # type: ignore[union-attr]
+    keys = [measuring._key(job, extractor, distance, reference) for distance in distances]
+    assert len(set(keys)) == 3
 
 
 def test_a_missing_weight_file_is_named(run_cli: RunCLI, checkpoint: Callable[..., Path]) -> None:

@@ -131,6 +131,8 @@ def test_lpips_is_torch_fidelitys(vgg16_file: Path, monkeypatch: pytest.MonkeyPa
     distances = ours(a * 2 - 1, b * 2 - 1)
     torch.testing.assert_close(distances, theirs(a * 255, b * 255), rtol=1e-4, atol=0)
     assert float(ours(a, a).max()) == 0
+    assert ours.metric_name("w", "end") == "ppl_wend_lpips_vgg16"  # these weights are not the published ones
+    ours.weight_hash = WEIGHTS["vgg16"].sha256[:8] + WEIGHTS["lpips_vgg16"].sha256[:8]
     assert ours.metric_name("w", "end") == "ppl_wend"
 
 
