@@ -40,6 +40,7 @@ class WholeFiles(TorchCheckpointIO):
 
 def link(source: Path, target: Path) -> None:
     """Give a file a second name, in place of what had it; a copy where the file system has no hard links."""
+    source = source.resolve(strict=True)  # of a symbolic link the second name would be another symbolic link
     with replacing(target, durable=True) as partial:
         try:
             partial.hardlink_to(source)
