@@ -38,8 +38,17 @@ class Predictions(Callback):
         self.writer: ImageWriter | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Tell the module which seeds to generate."""
+        """Tell the module which seeds to generate.
+
+        Raises:
+            ValueError: There are fewer than processes.
+        """
         if stage == "predict":
+            if self.num < trainer.world_size:
+                raise ValueError(
+                    f"predictions.num {self.num} leaves some of {trainer.world_size} processes without an image: give "
+                    f"as many or more, or a lower trainer.devices"
+                )
             assert isinstance(pl_module, GAN)
             pl_module.prediction = (range(self.num), self.batch_size, self.truncation_psi, self.noise_mode)
 
