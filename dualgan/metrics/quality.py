@@ -56,6 +56,16 @@ class FeatureMetric(Metric):
         assert isinstance(chunks, list), "the states are lists outside of compute()"
         chunks.append(features.detach().to(self.device))
 
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse to score a single batch, which is what a call of a torchmetrics metric does.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError(
+            f"{type(self).__name__} compares whole sets: feed it with update(features, real) and score with compute()"
+        )
+
     def reset(self) -> None:
         """Forget the generated features, and the real ones only with `reset_real_features`."""
         kept = list(self.real_features)

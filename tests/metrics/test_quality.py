@@ -89,6 +89,12 @@ def test_images_instead_of_features_are_named() -> None:
         FrechetDistance().update(torch.zeros(2, 3, 4, 4), real=True)
 
 
+def test_a_batch_alone_is_not_scored() -> None:
+    for metric in make_metrics():
+        with pytest.raises(ValueError, match=r"compares whole sets: feed it with update\(features, real\)"):
+            metric(torch.zeros(4, 8), real=False)
+
+
 def sample_values() -> tuple[Tensor, Tensor, Tensor]:
     source = torch.Generator().manual_seed(1)
     logits = torch.randn(90, 7, generator=source) * 3
