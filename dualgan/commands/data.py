@@ -16,8 +16,9 @@ def find_data(data: str | None, ckpt: str, network: Network) -> ImageDataModule:
     """Open the real images that suit a checkpoint.
 
     Args:
-        data: Folder or zip of images, LMDB, or packed set, read at the network's resolution and colours; or a
-            configuration (config.yaml). None takes that of the checkpoint's run, RUN/config.yaml.
+        data: Folder or zip of images, LMDB, or packed set, read at the network's resolution and colours, cropped and
+            resized like the images of the checkpoint's run; or a configuration (config.yaml). None takes that of the
+            checkpoint's run, RUN/config.yaml.
         ckpt: The checkpoint, for instance RUN/checkpoints/last.ckpt.
         network: One of its networks.
 
@@ -29,8 +30,21 @@ def find_data(data: str | None, ckpt: str, network: Network) -> ImageDataModule:
     if Path(data).suffix in (".yaml", ".yml"):
         return data_of_config(Path(data))
     resolution, num_channels = (getattr(network, name) for name in ("resolution", "num_channels"))
-    reading = {"resolution": resolution} | packed_as(data)
+    reading = {"resolution": resolution} | reading_of_run(ckpt) | packed_as(data)
     return ImageFolder(data, num_channels=1 if num_channels == 1 else 3, **reading)
+
+
+def reading_of_run(ckpt: str) -> dict[str, Any]:
+    """Crop and resize filter of the images that a checkpoint's run was trained on; nothing where they are not known.
+
+    Raises:
+        ValueError: The run's config.yaml is damaged.
+    """
+    config = _config_beside(Path(ckpt))
+    if not config.is_file():
+        return {}
+    module = data_of_config(config)
+    return {name: getattr(module, name) for name in ("resize_filter", "crop") if hasattr(module, name)}
 
 
 def packed_as(place: str) -> dict[str, Any]:
@@ -75,8 +89,12 @@ def _section(path: Path) -> Any:
     return section
 
 
+def _config_beside(ckpt: Path) -> Path:
+    return ckpt.resolve().parent.parent / "config.yaml"
+
+
 def _config_of_run(ckpt: Path) -> Path:
-    config = ckpt.resolve().parent.parent / "config.yaml"
+    config = _config_beside(ckpt)
     if not config.is_file():
         raise ValueError(
             f"{ckpt} does not lie in the checkpoints folder of a run, whose config.yaml would name the data "

@@ -7,7 +7,7 @@ import numpy as np
 from safetensors.torch import save_file
 
 from dualgan.checkpoints import load_generator
-from dualgan.commands.data import find_data
+from dualgan.commands.data import find_data, reading_of_run
 from dualgan.commands.options import command_parser, find_device, run_names
 from dualgan.commands.outputs import png_path, write_study
 from dualgan.data.decoding import decode, to_square
@@ -64,7 +64,7 @@ def run(
     first = next(iter(generators.values()))
     _check_alike(ckpt, list(generators.values()))
     if images:
-        queries, names = _read(images, first), [Path(image).name for image in images]
+        queries, names = _read(images, ckpt[0], first), [Path(image).name for image in images]
     else:
         queries, names = _drawn(data, ckpt[0], first, 4 if num is None else num, seed)
     distance = find_distance(weights)
@@ -91,19 +91,23 @@ def _check_alike(ckpt: list[str], generators: list[Generator]) -> None:
                 )
 
 
-def _read(files: list[str], generator: Generator) -> np.ndarray:
+def _read(files: list[str], ckpt: str, generator: Generator) -> np.ndarray:
     """Image files as the generator's training would see them, uint8 [N, H, W, C]."""
-    return np.stack([_read_one(Path(file), generator) for file in files])
+    reading = {"resize_filter": "lanczos"} | reading_of_run(ckpt)
+    return np.stack([_read_one(Path(file), generator, reading) for file in files])
 
 
-def _read_one(file: Path, generator: Generator) -> np.ndarray:
+def _read_one(file: Path, generator: Generator, reading: dict[str, Any]) -> np.ndarray:
     if not file.is_file():
         raise ValueError(f"no image at {file}: pass files of images")
     try:
         image = decode(file.read_bytes())
     except Exception as error:  # decoders raise many kinds for broken files
         raise ValueError(f"{file} cannot be decoded ({reason(error)}): pass a whole image") from error
-    return to_square(image, generator.resolution, generator.num_channels, "lanczos")
+    try:
+        return to_square(image, generator.resolution, generator.num_channels, **reading)
+    except ValueError as error:
+        raise ValueError(f"{file} cannot be cropped like the run's images: {error}") from error
 
 
 def _drawn(data: str | None, ckpt: str, generator: Generator, num: int, seed: int) -> tuple[np.ndarray, list[str]]:

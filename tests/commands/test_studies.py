@@ -11,9 +11,11 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from dualgan.checkpoints import load_discriminator, load_generator
+from dualgan.commands import project
 from dualgan.commands.data import data_of_config, find_data
 from dualgan.commands.options import run_names
 from dualgan.data import ImageFolder, SyntheticCLEVR
+from dualgan.networks import StyleGAN2Generator
 from tests.conftest import RunCLI
 
 Run = Callable[[], Path]
@@ -153,6 +155,23 @@ def test_damaged_image(ckpt: Path, run_cli: RunCLI) -> None:
 
 def test_checkpoint_twice(ckpt: Path, run_cli: RunCLI) -> None:
     assert "given twice" in run_cli.fails("tsne", "--ckpt", ckpt, ckpt, "--out", "out.png")
+
+
+def test_images_are_read_like_those_of_the_run(tmp_path: Path) -> None:
+    wide = np.zeros((218, 178, 3), np.uint8)
+    wide[57:185, 25:153] = 200  # what crop celeba keeps
+    Image.fromarray(wide).save(tmp_path / "face.png")
+    run = {"class_path": "ImageFolder", "init_args": {"root": "faces", "resolution": 8, "crop": "celeba"}}
+    (tmp_path / "config.yaml").write_text(json.dumps({"data": run}))
+    G, ckpt = StyleGAN2Generator(8, channel_base=64, channel_max=8), str(tmp_path / "checkpoints" / "last.ckpt")
+    assert project._read([str(tmp_path / "face.png")], ckpt, G).min() == 200
+    folder = find_data(str(tmp_path), ckpt, G)
+    assert isinstance(folder, ImageFolder)
+    assert (folder.crop, folder.resize_filter) == ("celeba", "lanczos")
+    assert project._read([str(tmp_path / "face.png")], "elsewhere/a/last.ckpt", G).min() < 200
+    Image.new("RGB", (20, 20)).save(tmp_path / "small.png")
+    with pytest.raises(ValueError, match=r"small\.png cannot be cropped like the run's images: .*crop 'celeba'"):
+        project._read([str(tmp_path / "small.png")], ckpt, G)
 
 
 def test_where_data_is_found(ckpt: Path, photographs: Path, in_empty_folder: Path) -> None:
