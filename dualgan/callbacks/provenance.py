@@ -22,6 +22,7 @@ CONDITIONS = {
     "threads": "the number of threads",
     "dataset_size": "the number of images",
     "dataset": "the data's fingerprint",
+    "labels": "the fingerprint of the data's labels",
 }
 
 
@@ -39,6 +40,7 @@ def conditions(trainer: Trainer, gan: GAN) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "dataset_size": getattr(data, "dataset_size", None),
         "dataset": getattr(data, "fingerprint", None),
+        "labels": getattr(data, "label_fingerprint", None),
     }
 
 

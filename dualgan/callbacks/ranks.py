@@ -146,6 +146,7 @@ def premises(trainer: Trainer, module: LightningModule, config: Mapping[str, Any
     data = getattr(trainer, "datamodule", None)
     if data is not None:
         facts |= {"the size of the data set": str(data.dataset_size), "the images of the data set": data.fingerprint}
+        facts["the labels of the data set"] = str(data.label_fingerprint)
     checkpoint = trainer.ckpt_path
     size = f"{Path(checkpoint).stat().st_size} bytes" if checkpoint and Path(checkpoint).is_file() else ""
     facts["the checkpoint to go on from"] = f"{checkpoint or 'none'} {size}".strip()

@@ -163,6 +163,12 @@ class ImageDataModule(LightningDataModule):
             return source.fingerprint
         return digest({"set": source.fingerprint, "subset": len(chosen), "subset_seed": self.subset_seed})
 
+    @property
+    def label_fingerprint(self) -> str | None:
+        """Hash of the classes of the images in use, which `fingerprint` leaves out; None without labels."""
+        source, chosen = self._ready()
+        return None if source.labels is None else digest(source.labels[chosen].tolist())
+
     def reference_set(self) -> ReferenceImages:
         """Return the images that metrics compare with, as `reference` says.
 

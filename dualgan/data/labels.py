@@ -7,6 +7,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 MANIFEST = "dataset.json"
+MAX_CLASSES = 2**16
+"""Bound on classes, for which the networks' embeddings have memory: a label from elsewhere may be any number."""
 _LEAST_LIMIT, _BYTES_PER_IMAGE = 2**20, 2**10  # JSON takes up to 60 times its size in memory
 
 
@@ -84,9 +86,9 @@ def _pairs(root: Path, content: bytes) -> list[Any] | None:
 
 def _checked(root: Path, pair: Any) -> tuple[str, int]:
     match pair:
-        case [str(name), int(label)] if not isinstance(label, bool) and label >= 0:
+        case [str(name), int(label)] if not isinstance(label, bool) and 0 <= label < MAX_CLASSES:
             return name, label
     raise ValueError(
         f"'{root}': {MANIFEST} holds the label {reprlib.repr(pair)}: expected [NAME, CLASS] with a whole number from 0 "
-        f"on as class. Correct it, or pass use_labels=false."
+        f"to {MAX_CLASSES - 1} as class. Correct it, or pass use_labels=false."
     )

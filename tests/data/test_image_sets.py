@@ -207,6 +207,20 @@ def test_labels_come_from_dataset_json(as_zip: bool, tmp_path: Path) -> None:
     assert unlabelled.fingerprint == data.fingerprint
 
 
+def test_labels_have_a_fingerprint_of_their_own(tmp_path: Path) -> None:
+    found = []
+    for classes in ((0, 1), (1, 0)):
+        root = tmp_path / str(classes)
+        save(root, "0.png", "1.png")
+        pairs = [[f"{number}.png", classes[number]] for number in range(2)]
+        (root / "dataset.json").write_text(json.dumps({"labels": pairs}))
+        data = small(ImageFolder, root, use_labels=True)
+        found.append((data.fingerprint, data.label_fingerprint))
+    assert found[0][0] == found[1][0]
+    assert found[0][1] != found[1][1]
+    assert small(ImageFolder, root).label_fingerprint is None
+
+
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [

@@ -117,8 +117,10 @@ def test_endless_list_of_members_is_not_read(zip64: bool, run_cli: RunCLI, monke
         (b'{"labels": [["../../outside.png", 0]]}', "has no label for 1 of 1 images"),
         (b'{"labels": [["a.png", ' + b"[" * 500 + b"]" * 500 + b"]]}", "holds the label"),
         (b'{"labels": [["a.png", -1]]}', "holds the label"),
+        (b'{"labels": [["a.png", 1000000000000]]}', "from 0 to 65535"),
+        (b'{"labels": [["a.png", 9223372036854775808]]}', "from 0 to 65535"),
     ],
-    ids=["deep", "huge", "outside", "nested", "negative"],
+    ids=["deep", "huge", "outside", "nested", "negative", "trillion", "more than int64"],
 )
 def test_hostile_labels(labels: bytes, complaint: str, run_cli: RunCLI) -> None:
     with zipfile.ZipFile("set.zip", "w") as file:
@@ -263,8 +265,10 @@ def npy(header: str, rest: bytes = b"") -> bytes:
         npy("{'descr': '<i8', 'fortran_order': False, 'shape': (-1,), }"),
         bytes(2**16),
         b"",
+        npy("{'descr': '<i8', 'fortran_order': False, 'shape': (4,), }", struct.pack("<4q", 0, 1, 2, -7)),
+        npy("{'descr': '<i8', 'fortran_order': False, 'shape': (4,), }", struct.pack("<4q", 0, 1, 2, 10**12)),
     ],
-    ids=["huge", "objects", "code", "negative", "long", "empty"],
+    ids=["huge", "objects", "code", "negative", "long", "empty", "negative class", "huge class"],
 )
 def test_hostile_arrays(content: bytes, packed: Path, marker: Path) -> None:
     change(packed, labels=replaced(packed, "labels.npy", content))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dualgan.data.cache import file_sha256, read_json
+from dualgan.data.labels import MAX_CLASSES
 from dualgan.data.packed.location import LocalFolder, Location, is_url, locate
 from dualgan.data.packed.manifest import FORMAT, MANIFEST, Manifest, PackedFile, Shard, parse
 
@@ -179,6 +180,8 @@ class PackedImages:
             raise self._damaged(file, f"is no array ({' '.join(str(error).split())})") from error
         if labels.shape != (len(self),) or labels.dtype != np.int64:
             raise self._damaged(file, f"has {labels.dtype} {list(labels.shape)}: expected int64 [{len(self)}]")
+        if not (labels.min() >= 0 and labels.max() < MAX_CLASSES):
+            raise self._damaged(file, f"has classes outside of 0 to {MAX_CLASSES - 1}")
         return labels
 
     def _damaged(self, file: PackedFile, problem: str) -> ValueError:
