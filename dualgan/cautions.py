@@ -1,14 +1,19 @@
-"""What the paper found to be unstable: allowed, but said once before the training starts."""
+"""What is allowed but said once before the training: what the paper found unstable, and likely mistakes."""
 
 from dualgan.losses import AdversarialLoss, DualContrastive
 from dualgan.networks import Discriminator
 
 
-def cautions(discriminator: Discriminator, loss: AdversarialLoss) -> list[str]:
+def cautions(discriminator: Discriminator, loss: AdversarialLoss, total_kimg: float, cooldown_kimg: float) -> list[str]:
     """Sentences for the user about this combination; none for most."""
-    if not discriminator.takes_reference:
-        return []
     found = []
+    if cooldown_kimg > total_kimg:
+        found.append(
+            f"cooldown_kimg {cooldown_kimg:g} is longer than the training of total_kimg {total_kimg:g}: the learning "
+            f"rates start at {100 * total_kimg / cooldown_kimg:.2g} % of learning_rate. Lower cooldown_kimg too"
+        )
+    if not discriminator.takes_reference:
+        return found
     resolution = discriminator.attention_resolution
     if resolution is not None and resolution > 8:
         found.append(

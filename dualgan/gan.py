@@ -16,7 +16,7 @@ from dualgan.cautions import cautions
 from dualgan.compilation import Passes, check_compiler, compiled_passes
 from dualgan.data.batches import Batch
 from dualgan.losses import R1, R2, AdversarialLoss, DiscriminatorPenalty, GradientPenalty, NonSaturating, PathLength
-from dualgan.microbatch import backward_in_parts, strided
+from dualgan.microbatch import backward_in_parts, number_of_parts, strided
 from dualgan.networks import Discriminator, Generator, StyleGAN2Discriminator, StyleGAN2Generator
 from dualgan.ops import average_over_ranks_, flush_denormals, mean_over_ranks, world_size
 from dualgan.players import Players
@@ -25,6 +25,7 @@ from dualgan.schedule import (
     check_batch,
     check_precision,
     check_settings,
+    checked_warmup,
     cooldown_factor,
     default_warmup_kimg,
     ema_decay,
@@ -72,7 +73,8 @@ class GAN(Players):
         micro_batch: Images per device and backward pass; null is the whole batch of the device.
         compile: Run the networks under torch.compile in both adversarial steps, not in the penalties, which need
             second derivatives. Costs minutes at the start; the same training but for rounding.
-        max_non_finite: Stop the run after this many minibatches in a row with a non-finite loss or gradient.
+        max_non_finite: Stop the run at the first log step (trainer.log_every_n_steps) after this many minibatches in a
+            row with a non-finite loss or gradient.
         seed: Seed of everything random in the training; taken from seed_everything on the command line.
 
     Raises:
@@ -82,6 +84,7 @@ class GAN(Players):
     path_length_mean: Tensor
     non_finite: Tensor
     non_finite_run: Tensor
+    longest_non_finite_run: Tensor
 
     def __init__(
         self,
@@ -115,7 +118,7 @@ class GAN(Players):
             positive={
                 "total_kimg": total_kimg, "learning_rate": learning_rate, "ema_kimg": ema_kimg,
                 "micro_batch": micro_batch, "max_non_finite": max_non_finite, "d_reg_interval": d_reg_interval,
-                "g_reg_interval": g_reg_interval,
+                "g_reg_interval": g_reg_interval, "ema_rampup": ema_rampup,
             },
             not_negative={
                 "r1_gamma": r1_gamma, "r2_gamma": r2_gamma, "gradient_penalty": gradient_penalty,
@@ -131,7 +134,7 @@ class GAN(Players):
         self.automatic_optimization = False
         self.warmup_loss = NonSaturating()
         self.total_images = round(total_kimg * 1000)
-        self.warmup_kimg = self._checked_warmup(warmup_kimg)
+        self.warmup_kimg = checked_warmup(warmup_kimg, total_kimg, self.loss)
         self.learning_rate, self.betas, self.eps = learning_rate, betas, eps
         self.d_reg_interval, self.g_reg_interval = d_reg_interval, g_reg_interval
         self.ema_kimg, self.ema_rampup = ema_kimg, ema_rampup
@@ -146,18 +149,11 @@ class GAN(Players):
         self.register_buffer("path_length_mean", torch.zeros(()))
         self.register_buffer("non_finite", torch.zeros((), dtype=torch.int64))
         self.register_buffer("non_finite_run", torch.zeros((), dtype=torch.int64))
+        # since the last log step
+        self.register_buffer("longest_non_finite_run", torch.zeros((), dtype=torch.int64), persistent=False)
         self.latest: dict[str, Tensor] = {}
 
     # ---- before training -----------------------------------------------------------------------------------------
-
-    def _checked_warmup(self, warmup_kimg: float | None) -> float | None:
-        if warmup_kimg and not self.loss.needs_warmup:
-            name = type(self.loss).__name__
-            raise ValueError(
-                f"warmup_kimg {warmup_kimg:g} has no effect with the {name} loss, which needs no warm-up: "
-                f"leave it out or choose DualContrastive"
-            )
-        return warmup_kimg if self.loss.needs_warmup else 0.0
 
     def setup(self, stage: str) -> None:
         """Check what only the trainer and the data know together, before anything is trained."""
@@ -167,10 +163,11 @@ class GAN(Players):
         if stage == "fit":
             if self.compiled:
                 check_compiler(self.device.type)
-            for caution in cautions(self.discriminator, self.loss):
+            for caution in cautions(self.discriminator, self.loss, self.total_images / 1000, self.cooldown_kimg):
                 rank_zero_warn(caution)
             if data is not None:
-                check_batch(data.batch_size, self.trainer.world_size, self.micro_batch)
+                group = self.discriminator.minibatch_std_group
+                check_batch(data.batch_size, self.trainer.world_size, self.micro_batch, group)
         if self.warmup_kimg is None:
             size = data.dataset_size if data is not None else self.total_images
             self.warmup_kimg = default_warmup_kimg(size, self.total_images)
@@ -317,16 +314,18 @@ class GAN(Players):
         self.clock += batch
         self.images_seen.fill_(self.clock)
         self.non_finite_run.add_(1).mul_(~self.step_is_finite)
+        self.longest_non_finite_run.copy_(torch.maximum(self.longest_non_finite_run, self.non_finite_run))
         self.non_finite.add_(~self.step_is_finite)
         if is_due(self.trainer.global_step, self.trainer.log_every_n_steps):  # type: ignore[attr-defined]
             values = {**self.latest_over_ranks(), "train/non_finite": self.non_finite.float()}
             self.log_dict({"kimg": self.clock / 1000, **values})
-            if int(self.non_finite_run) >= self.max_non_finite:
+            if (longest := int(self.longest_non_finite_run)) >= self.max_non_finite:
                 raise DivergenceError(
-                    f"the last {int(self.non_finite_run)} minibatches had a non-finite loss or gradient "
-                    f"(max_non_finite {self.max_non_finite}) at {self.clock / 1000:.1f} kimg. None of them changed "
-                    f"the weights. Resume from the last checkpoint with a lower learning rate or a larger r1_gamma"
+                    f"{longest} minibatches in a row had a non-finite loss or gradient (max_non_finite "
+                    f"{self.max_non_finite}) up to {self.clock / 1000:.1f} kimg. No such step changed the weights of "
+                    f"its player. Resume from the last checkpoint with a lower learning rate or a larger r1_gamma"
                 )
+            self.longest_non_finite_run.zero_()
         if self.clock >= self.total_images:
             self.trainer.should_stop = True
 
@@ -351,9 +350,7 @@ class GAN(Players):
 
     def _parts(self, count: int) -> int:
         """Backward passes for `count` images on this device."""
-        if self.micro_batch is None or count <= self.micro_batch:
-            return 1
-        return count // self.micro_batch
+        return number_of_parts(count, self.micro_batch)
 
     @staticmethod
     def _calls(logits: Callable[[int], tuple[Tensor, ...]], parts: int) -> list[Callable[[], tuple[Tensor, ...]]]:

@@ -42,7 +42,7 @@ from dualgan.networks.attention import Attention
 from dualgan.ops import pages_shared_with_forks
 from dualgan.parsing import ParagraphParser, explain, name_the_file
 from dualgan.run_dir import default_run_dir, refuse_to_overwrite, resolve_checkpoint
-from dualgan.run_settings import check_automatic_only, chosen_seed, native_bf16
+from dualgan.run_settings import check_trainer, chosen_seed, native_bf16
 from dualgan.schedule import check_precision
 
 C = TypeVar("C", bound=Callback)
@@ -187,7 +187,7 @@ class DualGANCLI(LightningCLI):
         """Fill in what depends on the machine or on other settings, and refuse what cannot work."""
         config = self._options
         check_precision(config.trainer.precision)
-        check_automatic_only(config.trainer)
+        check_trainer(config.trainer)
         if config.trainer.precision is None:
             config.trainer.precision = "bf16-mixed" if native_bf16() else "32-true"
         self.run_dir = Path(config.run_dir or default_run_dir(config.config))

@@ -9,6 +9,11 @@ from torch import Tensor
 Part = Callable[[], tuple[Tensor, ...]]  # recomputes this part's logits, the same ones at every call
 
 
+def number_of_parts(count: int, micro_batch: int | None) -> int:
+    """Fewest parts of equal size that `count` images have with at most `micro_batch` in each; None is no bound."""
+    return next(k for k in range(1, count + 1) if count % k == 0 and (micro_batch is None or count // k <= micro_batch))
+
+
 def strided(k: int, parts: int, *values: Tensor | None) -> list[Any]:
     """Every parts-th entry from the k-th on of all that is not None: keeps minibatch-std groups whole."""
     return [None if value is None else value[k::parts] for value in values]
@@ -38,6 +43,7 @@ def backward_in_parts(
         return value.detach(), tuple(kind.detach() for kind in logits)
     with torch.no_grad():
         outputs = [part() for part in parts]
+    torch.clear_autocast_cache()  # older PyTorch hands out parameters that were cast here, without their gradient
     leaves = tuple(interleave(kind).requires_grad_() for kind in zip(*outputs, strict=True))
     value = loss(*leaves)
     weights = torch.autograd.grad(value, leaves, allow_unused=True)

@@ -74,18 +74,21 @@ class Players(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log both players' losses on held-out real images."""
-        self._score_losses(batch, "val")
+        self._score_losses(batch, batch_idx, "val")
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Log both players' losses on held-out real images."""
-        self._score_losses(batch, "test")
+        self._score_losses(batch, batch_idx, "test")
 
-    def _score_losses(self, batch: Batch, stage: str) -> None:
-        whole = len(batch.images) // 4 * 4  # minibatch-std groups
+    def _score_losses(self, batch: Batch, batch_idx: int, stage: str) -> None:
+        group = self.discriminator.minibatch_std_group
+        if batch_idx == 0:  # fewer images than a group are one; of later batches only whole groups count
+            group = min(group, len(batch.images))
+        whole = len(batch.images) // group * group
         if not whole:
             return
         real, labels, reference = (None if value is None else value[:whole] for value in batch)
-        fake, _ = self.draw_fakes(whole, labels, stage, 0)
+        fake, _ = self.draw_fakes(whole, labels, stage, batch_idx)
         real_logits, fake_logits = (self.discriminator(images, labels, reference) for images in (real, fake))
         values = {
             f"{stage}/loss/discriminator": self.loss.discriminator(real_logits, fake_logits),

@@ -34,8 +34,8 @@ def chosen_seed(seed: bool | int) -> int:
     return int(os.environ["PL_GLOBAL_SEED"])  # the first process has drawn it and started this one
 
 
-def check_automatic_only(trainer: Namespace) -> None:
-    """Refuse settings of Lightning that work with a single optimizer only.
+def check_trainer(trainer: Namespace) -> None:
+    """Refuse settings of Lightning that work with a single optimizer only, and numbers that it fails at later.
 
     Raises:
         ValueError: One of them is set.
@@ -44,6 +44,11 @@ def check_automatic_only(trainer: Namespace) -> None:
         raise ValueError(
             f"trainer.accumulate_grad_batches {trainer.accumulate_grad_batches} does not work with two alternating "
             f"players: choose the data's batch_size, and --model.micro_batch for what fits into memory at once"
+        )
+    if trainer.log_every_n_steps is not None and trainer.log_every_n_steps < 1:
+        raise ValueError(
+            f"trainer.log_every_n_steps {trainer.log_every_n_steps} is out of range: expected 1 or more. Divergence is "
+            f"looked for at log steps, so there must be some"
         )
     if trainer.gradient_clip_val is not None:
         raise ValueError(

@@ -1,5 +1,7 @@
 """When things happen and how fast: lazy regularization, EMA, warm-up, and the arithmetic that must fit."""
 
+from dualgan.losses import AdversarialLoss
+
 
 def is_due(minibatch: int, interval: int) -> bool:
     """Lazy regularization happens at minibatches 0, interval, 2 interval, ..."""
@@ -33,6 +35,26 @@ def cooldown_factor(images_seen: int, total_images: int, cooldown_kimg: float) -
 def default_warmup_kimg(dataset_size: int, total_images: int) -> float:
     """About 20 epochs as in the paper, but at most 6 % of the training: large sets would never leave the warm-up."""
     return min(20 * dataset_size, 0.06 * total_images) / 1000
+
+
+def checked_warmup(warmup_kimg: float | None, total_kimg: float, loss: AdversarialLoss) -> float | None:
+    """The warm-up before `loss`: 0 where it needs none, None where its length is left to the size of the data.
+
+    Raises:
+        ValueError: The warm-up has no effect, or nothing comes after it.
+    """
+    name = type(loss).__name__
+    if warmup_kimg and not loss.needs_warmup:
+        raise ValueError(
+            f"warmup_kimg {warmup_kimg:g} has no effect with the {name} loss, which needs no warm-up: "
+            f"leave it out or choose DualContrastive"
+        )
+    if warmup_kimg and warmup_kimg >= total_kimg:
+        raise ValueError(
+            f"warmup_kimg {warmup_kimg:g} leaves nothing of total_kimg {total_kimg:g} for the {name} loss: "
+            f"lower it, or leave it out for at most 6 % of the training"
+        )
+    return warmup_kimg if loss.needs_warmup else 0.0
 
 
 def check_settings(
@@ -69,11 +91,11 @@ def check_precision(precision: str | int | None) -> None:
         )
 
 
-def check_batch(batch_size: int, world_size: int, micro_batch: int | None) -> None:
-    """Match the global batch with the devices and the micro-batch.
+def check_batch(batch_size: int, world_size: int, micro_batch: int | None, group: int) -> None:
+    """Match the global batch with the devices, the micro-batch and D's minibatch-std groups of `group` samples.
 
     Raises:
-        ValueError: They do not divide.
+        ValueError: They do not divide, or D would see groups that are smaller than in the whole batch.
     """
     unit = world_size * (micro_batch or 1)
     if batch_size % unit:
@@ -81,4 +103,11 @@ def check_batch(batch_size: int, world_size: int, micro_batch: int | None) -> No
         raise ValueError(
             f"batch_size {batch_size} is not divisible by {world_size} devices{per_device} = {unit}: "
             f"choose a multiple of {unit} for the data's batch_size"
+        )
+    at_once, group = micro_batch or batch_size // world_size, min(group, batch_size)
+    if at_once % group:
+        where = f"micro_batch {micro_batch}" if micro_batch else f"batch_size {batch_size} over {world_size} devices"
+        raise ValueError(
+            f"{where} gives the discriminator {at_once} images at a time, which do not split into minibatch-std groups "
+            f"of {group}: choose a multiple of {group}, or another --model.discriminator.minibatch_std_group"
         )

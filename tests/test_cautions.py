@@ -24,5 +24,12 @@ def test_nothing_is_said_about_what_works() -> None:
     with torch.device("meta"):
         eight = StyleGAN2Discriminator(32, attention=ReferenceAttention, attention_resolution=8)
         own = StyleGAN2Discriminator(32, attention=SAN, attention_resolution=16)
-    assert cautions(eight, NonSaturating()) == []
-    assert cautions(own, DualContrastive()) == []
+    assert cautions(eight, NonSaturating(), 10, 0) == []
+    assert cautions(own, DualContrastive(), 10, 10) == []
+
+
+def test_a_cooldown_that_is_longer_than_the_training_is_said() -> None:
+    with pytest.warns(
+        UserWarning, match=r"cooldown_kimg 0\.1 is longer .* total_kimg 0\.025: .* 25 % of learning_rate"
+    ):
+        train(tiny_gan(total_kimg=0.025, cooldown_kimg=0.1), steps=1)

@@ -1,5 +1,6 @@
 import math
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from dualgan import load_generator
+from dualgan.data import Batch
 from dualgan.gan import GAN, DivergenceError
 from dualgan.losses import (
     R1,
@@ -23,7 +25,7 @@ from dualgan.losses import (
 )
 from dualgan.networks import Network
 from dualgan.schedule import ema_decay
-from tests.tiny import Noise, tiny_gan, tiny_trainer, train
+from tests.tiny import Noise, discriminator, tiny_gan, tiny_trainer, train
 
 ALL_LOSSES: list[AdversarialLoss] = [
     NonSaturating(),
@@ -160,6 +162,8 @@ def test_default_warm_up_follows_data_and_length() -> None:
     assert plain.warmup_kimg == 0
     with pytest.raises(ValueError, match="warmup_kimg 5 has no effect with the Hinge loss"):
         tiny_gan(loss=Hinge(), warmup_kimg=5)
+    with pytest.raises(ValueError, match=r"warmup_kimg 2 leaves nothing of total_kimg 1 for the DualContrastive loss"):
+        tiny_gan(loss=DualContrastive(), warmup_kimg=2)
 
 
 def test_dual_contrast_logs_margin_and_distance_from_chance() -> None:
@@ -220,10 +224,20 @@ def test_non_finite_steps_change_nothing_are_counted_and_training_goes_on() -> N
 
 def test_too_many_non_finite_steps_in_a_row_stop_the_run_with_good_weights() -> None:
     gan = tiny_gan(max_non_finite=3)
-    with pytest.raises(DivergenceError, match="last 3 minibatches had a non-finite loss"):
+    with pytest.raises(DivergenceError, match="3 minibatches in a row had a non-finite loss"):
         train(gan, steps=20, poison=frozenset(range(2, 20)))
     assert gan.clock == 5 * 8
     assert all(value.isfinite().all() for value in gan.state_dict().values())
+
+
+def test_non_finite_steps_in_a_row_between_two_log_steps_stop_the_run() -> None:
+    gan = tiny_gan(max_non_finite=3)
+    with pytest.raises(DivergenceError, match="4 minibatches in a row had a non-finite loss"):
+        train(gan, steps=20, poison=frozenset({1, 2, 3, 4, 7}), log_every_n_steps=10)
+    assert gan.clock == 10 * 8
+    with_pauses = tiny_gan(max_non_finite=3)
+    train(with_pauses, steps=20, poison=frozenset({1, 2, 5, 6, 9, 10, 12, 13}), log_every_n_steps=10)
+    assert int(with_pauses.non_finite) == 8
 
 
 # Trap: a checkpoint's optimizers bring their old learning rate back.
@@ -248,6 +262,27 @@ def test_validation_inside_of_fit_needs_an_integer_interval() -> None:
     loader = DataLoader(Noise(gan), batch_size=None)
     trainer.fit(gan, loader, loader)
     assert {"val/loss/discriminator", "val/loss/generator", "val/logits/real"} <= trainer.callback_metrics.keys()
+
+
+def test_held_out_batches_meet_different_generated_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = partial(discriminator, minibatch_std_group=3)
+    gan = tiny_gan(discriminator=small)
+    drawn, draw = [], gan.draw_fakes
+
+    def noted(*arguments: Any) -> tuple[Tensor, Tensor]:
+        drawn.append(draw(*arguments)[0])
+        return drawn[-1], torch.zeros(())
+
+    monkeypatch.setattr(gan, "draw_fakes", noted)
+    batches = [Batch(torch.zeros(count, 3, 8, 8), None, None) for count in (8, 8, 4, 2)]
+    trainer = tiny_trainer(1, limit_val_batches=1.0)
+    trainer.validate(gan, DataLoader(batches, batch_size=None), verbose=False)  # type: ignore[arg-type]
+    assert [len(fakes) for fakes in drawn] == [6, 6, 3]
+    assert not torch.equal(drawn[0], drawn[1])
+    drawn.clear()
+    (scores,) = trainer.validate(gan, DataLoader(batches[3:], batch_size=None), verbose=False)  # type: ignore[arg-type]
+    assert len(drawn[0]) == 2
+    assert "val/loss/discriminator" in scores
 
 
 def test_bf16_trains_with_penalties_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,6 +348,20 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch() -> None:
         torch.testing.assert_close(parts[name], gradient, rtol=1e-4, atol=1e-6)
 
 
+def test_path_length_takes_no_more_at_once_than_the_micro_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    gan = tiny_gan(num_classes=3, micro_batch=4, g_reg_interval=1)
+    taken, draw = [], gan.draw_ws
+
+    def noted(count: int, labels: Tensor | None, purpose: str, part: int) -> Tensor:
+        if purpose == "path_length":
+            taken.append(count)
+        return draw(count, labels, purpose, part)
+
+    monkeypatch.setattr(gan, "draw_ws", noted)
+    train(gan, steps=1, batch=28)
+    assert taken == [2] * 7
+
+
 def test_micro_batches_train(tmp_path: Path) -> None:
     gan = tiny_gan(loss=DualContrastive(), warmup_kimg=0.0, micro_batch=4, g_reg_interval=1, r2_gamma=1.0)
     before = weights(gan)
@@ -360,6 +409,7 @@ def test_both_players_slow_down_at_the_end() -> None:
         ("r1_gamma", -5.0),
         ("g_reg_interval", 0),
         ("learning_rate", 0.0),
+        ("ema_rampup", -1.0),
     ],
 )
 def test_numbers_out_of_range_are_named(name: str, value: float) -> None:

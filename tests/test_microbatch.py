@@ -1,12 +1,34 @@
+import pytest
 import torch
 from torch import Tensor
 
 from dualgan.losses.dual_contrastive import dual_contrast
-from dualgan.microbatch import backward_in_parts, interleave, strided
+from dualgan.microbatch import backward_in_parts, interleave, number_of_parts, strided
 
 
 def run_backward(value: Tensor) -> None:
     torch.autograd.backward(value)
+
+
+@pytest.mark.parametrize(
+    ("count", "micro_batch", "parts"),
+    [(8, None, 1), (8, 8, 1), (8, 16, 1), (8, 2, 4), (14, 4, 7), (12, 8, 2), (10, 4, 5), (7, 4, 7), (1, 4, 1)],
+)
+def test_parts_are_equal_and_no_larger_than_they_may_be(count: int, micro_batch: int | None, parts: int) -> None:
+    assert number_of_parts(count, micro_batch) == parts
+
+
+def test_nothing_that_was_cast_without_gradient_is_used_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+    weight = torch.ones((), requires_grad=True)
+
+    def part() -> tuple[Tensor, ...]:
+        events.append("with gradient" if torch.is_grad_enabled() else "without")
+        return (weight * torch.ones(2),)
+
+    monkeypatch.setattr(torch, "clear_autocast_cache", lambda: events.append("cleared"))
+    backward_in_parts(torch.sum, [part, part], run_backward)
+    assert events == ["without", "without", "cleared", "with gradient", "with gradient"]
 
 
 def test_interleave_undoes_the_strided_split() -> None:

@@ -57,10 +57,16 @@ class Noise(IterableDataset[Batch]):
 
 
 def tiny_trainer(steps: int, **settings: Any) -> Trainer:
-    settings = {"logger": False, "enable_checkpointing": False, "log_every_n_steps": 1, **settings}
+    settings = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "log_every_n_steps": 1,
+        "limit_val_batches": 0,
+        **settings,
+    }
     return Trainer(
         max_steps=steps, accelerator="cpu", enable_progress_bar=False, enable_model_summary=False,
-        use_distributed_sampler=False, limit_val_batches=0, **settings,
+        use_distributed_sampler=False, **settings,
     )  # fmt: skip
 
 

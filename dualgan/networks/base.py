@@ -75,10 +75,12 @@ class Discriminator(Network):
     Attributes:
         takes_reference: Every image is seen next to a reference image, a real one, that must be given with it.
         attention_resolution: Resolution of the feature map that attention looks at, None without attention.
+        minibatch_std_group: Samples that each logit depends on; 1 without such statistics.
     """
 
     takes_reference: bool = False
     attention_resolution: int | None = None
+    minibatch_std_group: int = 1
     num_classes: int
     num_channels: int
     resolution: int
@@ -127,6 +129,17 @@ def check_resolution(resolution: int) -> None:
             f"resolution {resolution} is not a power of two: StyleGAN2 needs one of 8, 16, ..., 1024. "
             f"Set 'resolution' of the data to one of these; images are resized to it"
         )
+
+
+def check_at_least_one(**sizes: int) -> None:
+    """Refuse sizes with which nothing of a network would be left.
+
+    Raises:
+        ValueError: One is below 1; the message names it.
+    """
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name} {size} is out of range: expected 1 or more")
 
 
 def check_images(images: Tensor, num_channels: int, resolution: int) -> None:

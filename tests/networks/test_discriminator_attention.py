@@ -209,6 +209,22 @@ def test_attention_ends_at_32() -> None:
         StyleGAN2Discriminator(128, attention=SAN, attention_resolution=64)
 
 
+def test_attention_is_bounded_like_the_convolution_in_its_place() -> None:
+    D, (real,) = discriminator(SAN, 8, conv_clamp=0.01), images(1)
+    outputs = {}
+    for name in ("b16.conv0", "b8.conv0"):
+        D.get_submodule(name).register_forward_hook(lambda *a, name=name: outputs.update({name: a[2]}))
+    D(real)
+    assert [float(y.detach().abs().max()) for y in outputs.values()] == [pytest.approx(0.01)] * 2
+
+
+def test_wrong_images_say_what_was_expected() -> None:
+    D, (real,) = discriminator(), images(1)
+    for score in (D, D.features):
+        with pytest.raises(ValueError, match=r"images of shape \(8, 3, 8, 8\) for a discriminator of \[N, 3, 16, 16\]"):
+            score(real[:, :, ::2, ::2])
+
+
 def test_wrong_references_say_what_was_expected() -> None:
     plain, D, (real, reference) = discriminator(), discriminator(Eq8, 8), images(2)
     with pytest.raises(ValueError, match="given to a discriminator without reference attention"):

@@ -8,14 +8,29 @@ from torch import Tensor, nn
 
 from dualgan.networks.attention import Attention, ReferenceAttention
 from dualgan.networks.attention.placement import placed_attention
-from dualgan.networks.base import Discriminator, check_images, check_labels, check_reference, check_resolution
-from dualgan.networks.layers import LEAKY_GAIN, EqualizedConv2d, EqualizedLinear, MinibatchStd, leaky_relu, set_clamp
+from dualgan.networks.base import (
+    Discriminator,
+    check_at_least_one,
+    check_images,
+    check_labels,
+    check_reference,
+    check_resolution,
+)
+from dualgan.networks.layers import (
+    LEAKY_GAIN,
+    Clamped,
+    EqualizedConv2d,
+    EqualizedLinear,
+    MinibatchStd,
+    leaky_relu,
+    set_clamp,
+)
 from dualgan.networks.stylegan2.mapping import MappingNetwork, block_resolutions, num_features
 
 ATTENTION_RESOLUTIONS = (8, 16, 32)
 
 
-class AttentionLayer(nn.Module):
+class AttentionLayer(Clamped):
     """Attention in the place of a convolution: the module, bias and leaky ReLU.
 
     Args:
@@ -38,7 +53,7 @@ class AttentionLayer(nn.Module):
         shared = () if reference is None else (reference, len(primary) // len(reference))
         y = self.attention(primary, *shared)
         bias = (self.bias * LEAKY_GAIN)[None, :, None, None].to(y.dtype)
-        return leaky_relu(torch.add(bias, y, alpha=LEAKY_GAIN))
+        return self.bounded(leaky_relu(torch.add(bias, y, alpha=LEAKY_GAIN)))
 
 
 class DiscriminatorBlock(nn.Module):
@@ -125,8 +140,8 @@ class StyleGAN2Discriminator(Discriminator):
         conv_clamp: Bound on the output of convolutions; null for none. Imported networks were often trained with 256.
 
     Raises:
-        ValueError: The resolution is no power of two from 8 to 1024, the attention does not fit the network, or
-            conv_clamp is not positive.
+        ValueError: The resolution is no power of two from 8 to 1024, the attention does not fit the network, a size is
+            below 1, or conv_clamp is not positive.
     """
 
     def __init__(
@@ -145,6 +160,8 @@ class StyleGAN2Discriminator(Discriminator):
         super().__init__()
         self.remember(locals())
         check_resolution(resolution)
+        check_at_least_one(minibatch_std_group=minibatch_std_group, mapping_layers=mapping_layers)
+        self.minibatch_std_group = minibatch_std_group
         self.resolution, self.num_channels, self.num_classes = resolution, num_channels, num_classes
         valid = [r for r in block_resolutions(resolution) if r in ATTENTION_RESOLUTIONS]
         placed = placed_attention(attention, attention_resolution, valid, f"a discriminator of resolution {resolution}")
@@ -173,8 +190,9 @@ class StyleGAN2Discriminator(Discriminator):
         stay within each of the `kinds` equal parts of the batch, which share the reference images.
 
         Raises:
-            ValueError: Reference images are missing, superfluous or of another shape.
+            ValueError: The images are of another shape, or reference images are missing, superfluous or of another one.
         """
+        check_images(images, self.num_channels, self.resolution)
         check_reference(reference, self.takes_reference, images, kinds)
         inputs = (images,) if reference is None else self.encode(images, reference)
         first, *below = self.blocks[len(self.above) :]
@@ -223,7 +241,6 @@ class StyleGAN2Discriminator(Discriminator):
                 are missing, superfluous or of another shape.
         """
         check_labels(labels, self.num_classes, len(images))
-        check_images(images, self.num_channels, self.resolution)
         out: Tensor = self.b4.out(self.features(images, labels, reference, kinds)).float()
         if self.mapping is None:
             return out.squeeze(1)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from dualgan.networks.attention import SelfAttention
 from dualgan.networks.attention.base import Position
 from dualgan.networks.attention.placement import placed_attention
-from dualgan.networks.base import Generator, NoiseMode, check_resolution
+from dualgan.networks.base import Generator, NoiseMode, check_at_least_one, check_resolution
 from dualgan.networks.layers import (
     LEAKY_GAIN,
     Clamped,
@@ -266,8 +266,8 @@ class StyleGAN2Generator(Generator):
             ones, are learned sooner without it.
 
     Raises:
-        ValueError: The resolution is no power of two from 8 to 1024, the attention does not fit the network, or
-            conv_clamp is not positive.
+        ValueError: The resolution is no power of two from 8 to 1024, the attention does not fit the network, a size is
+            below 1, or conv_clamp is not positive.
     """
 
     mapping: MappingNetwork
@@ -291,6 +291,7 @@ class StyleGAN2Generator(Generator):
         super().__init__()
         self.remember(locals())
         check_resolution(resolution)
+        check_at_least_one(z_dim=z_dim, w_dim=w_dim, mapping_layers=mapping_layers)
         self.resolution, self.num_channels, self.num_classes = resolution, num_channels, num_classes
         self.has_noise = noise
         self.z_dim, self.w_dim = z_dim, w_dim
