@@ -57,6 +57,15 @@ def check_header(checkpoint: Any, source: str = "the checkpoint") -> dict[str, A
     return found
 
 
+def _check_state(state: Any, path: Path) -> None:
+    """Refuse what is no dictionary of tensors by their names."""
+    if not isinstance(state, dict) or not all(type(k) is str and isinstance(v, Tensor) for k, v in state.items()):
+        raise ValueError(
+            f"{path} is damaged: its state_dict is no collection of tensors by their names. Use another one of the "
+            f"run's checkpoints folder"
+        )
+
+
 def _looks_like(content: Any) -> str:
     """What a foreign file seems to be."""
     if not isinstance(content, dict):
@@ -130,6 +139,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
             f"cannot read {path} as a checkpoint ({reason}): it may be cut off or no .ckpt file"
         ) from error
     check_header(checkpoint, str(path))
+    _check_state(checkpoint.get("state_dict"), path)
     migrate(checkpoint)
     result: dict[str, Any] = checkpoint
     return result

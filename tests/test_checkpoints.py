@@ -50,6 +50,13 @@ def test_code_in_a_file_never_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert not Path("trapped").exists()
 
 
+@pytest.mark.parametrize("state", [None, [1], {"generator_ema.x": 3}, {5: torch.zeros(1)}], ids=str)
+def test_a_damaged_state_dict_is_named(state: Any, tmp_path: Path) -> None:
+    torch.save(content() | {"state_dict": state}, tmp_path / "a.ckpt")
+    with pytest.raises(ValueError, match=r"a\.ckpt is damaged: its state_dict is no collection of tensors"):
+        load_generator(tmp_path / "a.ckpt")
+
+
 LIGHTNING = {"state_dict": {}, "pytorch-lightning_version": "2.1.0"}
 
 
