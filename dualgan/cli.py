@@ -70,6 +70,11 @@ def main(args: Sequence[str] | None = None) -> int:
         return _run(words)
     except ValueError as error:
         return _complain(str(error))
+    except OSError as error:
+        place = error.filename2 or error.filename
+        if place is None:  # no file of the user's
+            raise
+        return _complain(f"{os.fsdecode(place)} cannot be read or written ({error.strerror}): check the path")
     except KeyboardInterrupt as stop:
         print("\nStopped.", file=sys.stderr)
         return int(getattr(stop, "exit_code", 130))

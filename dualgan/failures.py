@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,7 +48,7 @@ def explanation(error: Exception, run_dir: Path) -> str | None:
     ):
         return (
             f"out of memory ({text.split('. ')[0]}): give --model.micro_batch half of the images per device, which "
-            f"gives the same gradients in less memory, or a smaller --data.batch_size or --quality.batch_size."
+            f"trains with the same batch in less memory, or a smaller --data.batch_size or --quality.batch_size."
         )
     if worker := re.search(
         r"DataLoader worker \(pid\S* ([\d, ]+)\) (is killed by signal: [^.]+|exited unexpectedly)", text
@@ -93,7 +94,12 @@ def how_to_go_on(run_dir: Path) -> str:
     last = run_dir / "checkpoints" / "last.ckpt"
     if not last.is_file():
         return f"No checkpoint has been saved in {run_dir} yet."
-    return f"Go on from the last checkpoint with 'dualgan fit --config {run_dir / 'config.yaml'} --ckpt_path last'"
+    return f"Go on from the last checkpoint with: {fit_again(run_dir)}"
+
+
+def fit_again(run_dir: Path) -> str:
+    """The command that goes on from a run's last checkpoint."""
+    return f"dualgan fit --config {shlex.quote(str(run_dir / 'config.yaml'))} --ckpt_path last"
 
 
 @contextmanager
@@ -103,7 +109,10 @@ def alone_in(run_dir: Path) -> Iterator[None]:
     Raises:
         ValueError: Another process trains there.
     """
-    run_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"{run_dir} cannot be made ({error.strerror}): choose another --run_dir") from error
     lock = FileLock(run_dir / LOCK)
     try:
         lock.acquire(blocking=False)

@@ -3,6 +3,7 @@
 import copy
 import os
 import re
+import shlex
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,6 +13,7 @@ import yaml
 from jsonargparse import Namespace
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
+from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import Logger
 
@@ -33,7 +35,7 @@ from dualgan.callbacks.run import run_folder
 from dualgan.callbacks.wandb_run import WandbOptions, wandb_logger
 from dualgan.data import ImageDataModule
 from dualgan.data.cache import write_whole
-from dualgan.failures import StoppedError, alone_in, explained, how_to_go_on
+from dualgan.failures import StoppedError, alone_in, explained, fit_again, how_to_go_on
 from dualgan.gan import GAN
 from dualgan.initial_weights import start_from
 from dualgan.losses import AdversarialLoss
@@ -94,9 +96,11 @@ class RunConfig(SaveConfigCallback):
     """Writes config.yaml into the folder of a training run; sends it to the loggers and the checkpoints."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Save for `fit` only: the other verbs read the file."""
-        if stage == "fit":
-            super().setup(trainer, pl_module, stage)
+        """Leave the run's files alone: the checkpoint to go on from may not fit this configuration."""
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save for `fit` only, the other verbs read the file; a checkpoint has been found to fit by now."""
+        super().setup(trainer, pl_module, "fit")
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the file, on rank zero; checkpoints are written there too."""
@@ -232,6 +236,8 @@ class DualGANCLI(LightningCLI):
         trainer = super().instantiate_trainer(**kwargs)
         for ranks in callbacks_of(trainer, RankConsistency):
             ranks.config = self._options.as_dict()
+        # config.yaml is there before the first checkpoint, which carries it too
+        trainer.callbacks.sort(key=lambda callback: not isinstance(callback, RunConfig))  # type: ignore[attr-defined]
         return trainer
 
     def _loggers(self) -> list[Logger]:
@@ -339,6 +345,16 @@ def callbacks_of(trainer: Trainer, kind: type[C]) -> list[C]:
     return [callback for callback in trainer.callbacks if isinstance(callback, kind)]  # type: ignore[attr-defined]
 
 
+def without_limits(trainer: Trainer) -> str:
+    """Options that lift what of Lightning's own limits has stopped a run: they are kept in its configuration."""
+    lifted = ""
+    if 0 <= trainer.max_steps <= trainer.global_step:
+        lifted += " --trainer.max_steps -1"
+    if any((timer.time_remaining() or 0) <= 0 for timer in callbacks_of(trainer, Timer)):
+        lifted += " --trainer.max_time null"
+    return lifted
+
+
 def summary(trainer: Trainer, gan: GAN) -> str:
     """The last lines of a run."""
     run_dir = Path(trainer.default_root_dir)
@@ -354,8 +370,8 @@ def summary(trainer: Trainer, gan: GAN) -> str:
         )
     if gan.clock < gan.total_images:
         lines.append(f"Stopped at {gan.clock / 1000:g} of {gan.total_images / 1000:g} kimg. Go on with:")
-        lines.append(f"  dualgan fit --config {run_dir}/config.yaml --ckpt_path last")
+        lines.append(f"  {fit_again(run_dir)}{without_limits(trainer)}")
     lines.append("Try next:")
-    checkpoint = run_dir / "checkpoints" / "last.ckpt"
+    checkpoint = shlex.quote(str(run_dir / "checkpoints" / "last.ckpt"))
     lines.append(f"  dualgan generate --ckpt {checkpoint} --seeds 0-63 --truncation_psi 0.7 --out images --grid")
     return "\n".join(lines)

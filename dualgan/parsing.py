@@ -151,35 +151,43 @@ def _within(key: str, inner: str) -> str:
 
 def name_the_file(message: str, words: list[str]) -> str:
     """Put the configuration file that holds the mistake in front of an explained message about `words`."""
-    named = re.search(r"[a-z_]+(?:\.[a-z_]+)*", message.removeprefix("unknown option '"))
-    option = named[0] if named else ""
+    named = re.search(r"[a-z_]+(?:(?:\.|: )[a-z_]+)*", message.removeprefix("unknown option '"))
+    option = named[0].replace(": ", ".") if named else ""
     if any(word.split("=")[0].endswith(option) for word in words if word.startswith("--")):
         return message  # the command line says it, and has the last word
     for flag, file in pairwise(words):
         if flag in ("--config", "-c") and Path(file).is_file():
-            keys = _keys_of(Path(file))
-            if keys is None or option.rpartition(".")[2] in keys:
+            content = _content_of(Path(file))
+            if content is None or _holds(content, option.split(".")):
                 return f"{file}: {message}"
     return message
 
 
-def _keys_of(file: Path) -> set[str] | None:
-    """All keys of a YAML file at any depth; None when it is no mapping."""
+def _content_of(file: Path) -> dict[Any, Any] | None:
+    """A YAML file's mapping; None when it holds something else."""
     try:
         content = load_yaml(file.read_bytes())
     except (yaml.YAMLError, UnicodeDecodeError):
         return None
-    return _nested_keys(content) if isinstance(content, dict) else None
+    return content if isinstance(content, dict) else None
 
 
-def _nested_keys(content: Any) -> set[str]:
+def _holds(content: Any, names: list[str]) -> bool:
+    """Whether nested mappings have these keys, one below the other, maybe with others between them."""
+    if not names:
+        return True
     if not isinstance(content, dict):
-        return set()
-    return {str(key) for key in content}.union(*(_nested_keys(value) for value in content.values()))
+        return False
+    return any(_holds(value, names[1:] if key == names[0] else names) for key, value in content.items())
 
 
 def _unknown_option(name: str, options: Iterable[str], classes: Mapping[str, type]) -> str:
     name = name.lstrip("-").split("=")[0]
+    key, _, argument = name.rpartition(".")
+    if key in classes and argument in _arguments(classes[key]):
+        owners = [kind for kind in _below(classes[key]) if argument in inspect.signature(kind).parameters]
+        named = sorted({kind.__name__ for kind in owners} & set(class_names(classes[key])))
+        return f"unknown option {name!r}: the chosen class has none; it is one of {', '.join(named)} (--{key} NAME)"
     known = [*options, *(f"{key}.{argument}" for key, base in classes.items() for argument in _arguments(base))]
     close = get_close_matches(name, known, n=1, cutoff=0.75)
     hint = f"did you mean --{close[0]}?" if close else _SEE

@@ -134,6 +134,8 @@ def run(
     _check_real(open_images(section), section["init_args"]["resolution"], subject)
     count = (subject.count or 50_000) if num_fake is None else num_fake
     path = Path(out) if out else (subject.run_dir or Path()) / "metrics.json"
+    if path.is_dir():
+        raise ValueError(f"--out {path} is a folder: name the file to write, for instance {path / 'metrics.json'}")
     job = Job(
         ckpt, subject.section, section, kinds, count, num_real, weights == "ema",
         truncation_psi, noise_mode, seed, extractor, extractor_weights, batch_size,

@@ -34,7 +34,7 @@ def run(
         truncation_psi: 1 for none; smaller values trade variety for quality.
         noise_mode: "const" repeats the same noise, "random" draws it, "none" leaves it out.
         label: Class to generate, for a conditional generator; by default each seed draws one.
-        grid: Also write all images as one picture: grid.png in the folder, or NAME.grid.png beside NAME.zip.
+        grid: Also write all images as one picture, NAME.grid.png beside the folder or zip NAME.
         batch_size: Images per batch.
         device: "auto", "cpu", "cuda", ...
     """
@@ -66,7 +66,9 @@ def run(
 
 
 def _write_grid(images: Tensor, out: Path) -> None:
-    path = out.with_suffix(".grid.png") if out.suffix == ".zip" else out / "grid.png"
+    # Not in the folder, which can then be scored like any other
+    out = out if out.name not in ("", "..") else out.resolve()
+    path = out.with_name(f"{out.stem if out.suffix == '.zip' else out.name}.grid.png")
     save_png(arrange(images), path)
     print(f"Wrote {path}")
 
@@ -77,6 +79,6 @@ def main(args: list[str]) -> None:
     parser.add_argument(
         "--grid",
         action="store_true",
-        help="Also write all images as one picture: grid.png in the folder, or NAME.grid.png beside NAME.zip.",
+        help="Also write all images as one picture, NAME.grid.png beside the folder or zip NAME.",
     )
     run(**parser.parse_args(args).as_dict())

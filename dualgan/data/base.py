@@ -271,6 +271,10 @@ def _as_count_or_fraction(subset: int | float | None) -> int | float | None:
     # The command line may turn 1000 into 1000.0.
     if subset is None or 0 < subset < 1:
         return subset
+    if subset == 1:
+        raise ValueError(
+            "subset 1 could mean one image or all of them: leave it out for all images, or give 2 or more."
+        )
     if subset < 1 or subset != int(subset):
         raise ValueError(
             f"subset {subset:g} is too small: expected 1 image or more, or a fraction between 0 and 1."

@@ -27,6 +27,8 @@ REFUSED = {
     "--data.batch_size 64": ["batch_size 64", "16 images"],
     "--data ImageFolder --data.root nowhere --data.hint GetItHere": ["nowhere", "GetItHere"],
     "--data ImageFolder": ["data.root"],
+    "--data.root images": ["data.root", "the chosen class has none", "ImageFolder", "--data NAME"],
+    "--data.subset 1.0": ["subset 1", "leave it out for all images"],
     "--ckpt_path nowhere.ckpt": ["nowhere.ckpt", "--ckpt_path"],
     "--ckpt_path last": ["last.ckpt", "--run_dir"],
     "--trainer.precision 16-mixed": ["16-mixed", "bf16-mixed", "32-true"],
@@ -83,6 +85,21 @@ def test_missing_data_names_both_ways_to_get_some(run_cli: RunCLI) -> None:
 def test_broken_configuration(text: str, run_cli: RunCLI, in_empty_folder: Path) -> None:
     (in_empty_folder / "mine.yaml").write_text(text)
     assert "mine.yaml" in run_cli.fails("fit", "--config", "mine.yaml", *TINY)
+
+
+def test_the_file_that_holds_the_mistake_is_named(run_cli: RunCLI, in_empty_folder: Path) -> None:
+    (in_empty_folder / "right.yaml").write_text("model: {total_kimg: 1}\ndata: {init_args: {num_images: 16}}")
+    (in_empty_folder / "wrong.yaml").write_text("modle: {total_kimg: 1}")
+    assert "wrong.yaml: unknown option" in run_cli.fails(
+        "fit", *TINY, "--config", "right.yaml", "--config", "wrong.yaml"
+    )
+    said = run_cli.fails("fit", "--config", "right.yaml", *TINY, "--data.num_images", "1e3")
+    assert "right.yaml" not in said
+
+
+def test_a_run_folder_that_cannot_be_made_is_named(run_cli: RunCLI, in_empty_folder: Path) -> None:
+    (in_empty_folder / "file").touch()
+    assert "file/run cannot be made" in run_cli.fails("fit", *TINY, "--run_dir", "file/run")
 
 
 def test_unknown_argument_inside_a_configuration_is_named(run_cli: RunCLI, in_empty_folder: Path) -> None:

@@ -1,6 +1,8 @@
 """Which files a run keeps, and going on from each of them."""
 
 import filecmp
+import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -199,6 +201,23 @@ def test_command_line_wins(chosen: str, run_cli: RunCLI, copy: Path) -> None:
     weight = "mapping.fc0.weight"
     assert torch.equal(after["state_dict"][f"generator_ema.{weight}"], after["state_dict"][f"generator.{weight}"])
     assert not torch.equal(before["state_dict"][f"generator_ema.{weight}"], before["state_dict"][f"generator.{weight}"])
+
+
+def test_a_checkpoint_that_does_not_fit_leaves_the_run_as_it_was(run_cli: RunCLI, copy: Path) -> None:
+    before = (copy / "config.yaml").read_bytes()
+    other = words("--model.generator.channel_base 64 --model.total_kimg 0.2")
+    error = run_cli.fails("fit", *RUN, "--run_dir", copy, "--ckpt_path", "last", *other)
+    assert "does not fit" in error
+    assert (copy / "config.yaml").read_bytes() == before
+
+
+def test_what_stopped_a_run_is_lifted_in_the_command_that_goes_on(run_cli: RunCLI, in_empty_folder: Path) -> None:
+    stopped = run_cli.succeeds("fit", *TINY, "--model.total_kimg", 0.04, "--trainer.max_steps", 2, "--run_dir", "a b")
+    (command,) = re.findall(r"^  dualgan (fit .*)$", stopped, re.MULTILINE)
+    assert command == "fit --config 'a b/config.yaml' --ckpt_path last --trainer.max_steps -1"
+    assert "Stopped at" not in run_cli.succeeds(*shlex.split(command))
+    stopped = run_cli.succeeds("fit", *TINY, "--trainer.max_time", "00:00:00:00", "--run_dir", "b")
+    assert "--ckpt_path last --trainer.max_time null" in stopped
 
 
 def test_other_conditions_are_named(run_cli: RunCLI, copy: Path) -> None:

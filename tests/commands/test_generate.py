@@ -43,8 +43,17 @@ def test_same_seed_same_image_whatever_the_batch(run_cli: RunCLI, checkpoint: Ca
 
 def test_grid_beside_the_images(run_cli: RunCLI, checkpoint: Callable[..., Path]) -> None:
     run_cli.succeeds("generate", "--ckpt", checkpoint(), "--out", "out", "--seeds", "0-3", "--grid")
-    assert image(Path("out/grid.png")).shape == (16, 16, 3)
-    assert (image(Path("out/grid.png"))[:8, 8:] == image(Path("out/seed000001.png"))).all()
+    assert image(Path("out.grid.png")).shape == (16, 16, 3)
+    assert (image(Path("out.grid.png"))[:8, 8:] == image(Path("out/seed000001.png"))).all()
+    assert len(list(Path("out").iterdir())) == 4  # images of one size, which can be scored
+
+
+def test_a_place_that_cannot_be_written_is_named(run_cli: RunCLI, checkpoint: Callable[..., Path]) -> None:
+    Path("file").touch()
+    for out in ("file", "file/below"):
+        error = run_cli.fails("generate", "--ckpt", checkpoint(), "--out", out, "--seeds", "0")
+        assert "file" in error
+        assert "cannot be read or written" in error
 
 
 def test_zip(run_cli: RunCLI, checkpoint: Callable[..., Path]) -> None:
