@@ -1,5 +1,6 @@
 """What all sets of real images share: loaders, order, mirroring, subsets, fingerprint."""
 
+import hashlib
 import warnings
 from abc import abstractmethod
 from typing import Any, ClassVar
@@ -167,7 +168,7 @@ class ImageDataModule(LightningDataModule):
     def label_fingerprint(self) -> str | None:
         """Hash of the classes of the images in use, which `fingerprint` leaves out; None without labels."""
         source, chosen = self._ready()
-        return None if source.labels is None else digest(source.labels[chosen].tolist())
+        return None if source.labels is None else hashlib.sha256(source.labels[chosen].tobytes()).hexdigest()[:16]
 
     def reference_set(self) -> ReferenceImages:
         """Return the images that metrics compare with, as `reference` says.
