@@ -350,7 +350,8 @@ def without_limits(trainer: Trainer) -> str:
     lifted = ""
     if 0 <= trainer.max_steps <= trainer.global_step:
         lifted += " --trainer.max_steps -1"
-    if any((timer.time_remaining() or 0) <= 0 for timer in callbacks_of(trainer, Timer)):
+    remaining = [timer.time_remaining() for timer in callbacks_of(trainer, Timer)]
+    if any(seconds is not None and seconds <= 0 for seconds in remaining):
         lifted += " --trainer.max_time null"
     return lifted
 

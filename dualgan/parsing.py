@@ -184,14 +184,18 @@ def _holds(content: Any, names: list[str]) -> bool:
 def _unknown_option(name: str, options: Iterable[str], classes: Mapping[str, type]) -> str:
     name = name.lstrip("-").split("=")[0]
     key, _, argument = name.rpartition(".")
-    if key in classes and argument in _arguments(classes[key]):
-        owners = [kind for kind in _below(classes[key]) if argument in inspect.signature(kind).parameters]
-        named = sorted({kind.__name__ for kind in owners} & set(class_names(classes[key])))
-        return f"unknown option {name!r}: the chosen class has none; it is one of {', '.join(named)} (--{key} NAME)"
+    if key in classes and (owners := _owners(classes[key], argument)):
+        return f"unknown option {name!r}: the chosen class has none; it is one of {', '.join(owners)} (--{key} NAME)"
     known = [*options, *(f"{key}.{argument}" for key, base in classes.items() for argument in _arguments(base))]
     close = get_close_matches(name, known, n=1, cutoff=0.75)
     hint = f"did you mean --{close[0]}?" if close else _SEE
     return f"unknown option {name!r}: {hint}"
+
+
+def _owners(base: type, argument: str) -> list[str]:
+    """Names of the classes that can be chosen where `base` is expected and take an argument."""
+    with_it = {kind.__name__ for kind in _below(base) if argument in inspect.signature(kind).parameters}
+    return [name for name in class_names(base) if name in with_it]
 
 
 def _arguments(base: type) -> set[str]:
