@@ -130,12 +130,10 @@ def run(
     given = {name: value for name, value in reading.items() if value is not None}
     options = RealImagesOptions(parse, data, config, data_words, given)
     subject = _subject(ckpt, fake, weights == "ema", resolution)
+    path = _file_to_write(out, subject)
     section = options.section(subject.resolution, _config_of(subject.run_dir))
     _check_real(open_images(section), section["init_args"]["resolution"], subject)
     count = (subject.count or 50_000) if num_fake is None else num_fake
-    path = Path(out) if out else (subject.run_dir or Path()) / "metrics.json"
-    if path.is_dir():
-        raise ValueError(f"--out {path} is a folder: name the file to write, for instance {path / 'metrics.json'}")
     job = Job(
         ckpt, subject.section, section, kinds, count, num_real, weights == "ema",
         truncation_psi, noise_mode, seed, extractor, extractor_weights, batch_size,
@@ -146,6 +144,13 @@ def run(
     shutil.rmtree(work, ignore_errors=True)
     with suppress(OSError):  # another evaluation's features lie there too
         job.work_dir.rmdir()
+
+
+def _file_to_write(out: str | None, subject: Subject) -> Path:
+    path = Path(out) if out else (subject.run_dir or Path()) / "metrics.json"
+    if path.is_dir():
+        raise ValueError(f"--out {path} is a folder: name the file to write, for instance {path / 'metrics.json'}")
+    return path
 
 
 def _check_numbers(batch_size: int, **counts: int | None) -> None:

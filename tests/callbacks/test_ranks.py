@@ -1,9 +1,21 @@
 """Hashes and comparisons; tests/test_distributed.py lets two ranks really drift."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
 
-from dualgan.callbacks.ranks import RankConsistency, bit_hash, check_state, different_premises, ranks_in, shared_state
+from dualgan.callbacks.provenance import conditions, warn_if_changed
+from dualgan.callbacks.ranks import (
+    RankConsistency,
+    bit_hash,
+    check_state,
+    different_premises,
+    premises,
+    ranks_in,
+    shared_state,
+)
 from tests.tiny import tiny_gan, train
 
 TENSORS = [
@@ -57,3 +69,18 @@ def test_messages_name_values_and_ranks() -> None:
     ]
     assert different_premises(everyone[:2]) == ""
     assert ranks_in(torch.tensor([False, True, False, True])) == "ranks 1, 3"
+
+
+def test_labels_are_compared_between_ranks_and_when_resuming() -> None:
+    data = SimpleNamespace(dataset_size=4, fingerprint="images", label_fingerprint="classes", batch_size=4)
+    strategy = SimpleNamespace(root_device=torch.device("cpu"))
+    trainer: Any = SimpleNamespace(datamodule=data, ckpt_path=None, world_size=1, precision="32", strategy=strategy)
+    gan = tiny_gan()
+    mine = premises(trainer, gan, {})
+    now = conditions(trainer, gan)
+    data.label_fingerprint = "others"
+    assert different_premises([mine, premises(trainer, gan, {})]) == (
+        "the labels of the data set (classes on rank 0, others on rank 1)"
+    )
+    with pytest.warns(UserWarning, match="the fingerprint of the data's labels was classes and is others"):
+        warn_if_changed(now, conditions(trainer, gan))

@@ -114,6 +114,7 @@ def test_the_same_images_score_the_same_wherever_they_lie(
         ("--data real --num_real 0", "num_real 0 is out of range"),
         ("--data real --num_real 25", "num_real 25 does not fit a set of 24 images"),
         ("--data real --fake real", "not both"),
+        ("--data nowhere --out real", "--out real is a folder: name the file to write"),
         ("--data real --devices 0", "devices 0"),
         ("--data real --batch_size 0", "batch_size 0"),
         ("--data real --metrics ppl --truncation_psi 0.5", "without truncation"),
