@@ -35,7 +35,7 @@ from torch import Tensor
 from dualgan.networks.attention import SAN
 from dualgan.networks.attention.base import modulate
 from dualgan.networks.layers import LEAKY_GAIN, leaky_relu
-from dualgan.ops import flush_denormals
+from dualgan.runtime.process import flush_denormals
 
 FORMS = ("literal", "ours")
 COPY_BYTES = 256 * 2**20

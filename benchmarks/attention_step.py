@@ -18,7 +18,7 @@ from step_settings import SETTINGS, SHARES
 from train_step import Step
 
 from dualgan.networks.attention import SAN, ReferenceAttention
-from dualgan.ops import flush_denormals
+from dualgan.runtime.process import flush_denormals
 
 RESOLUTION = 64
 SETTING = SETTINGS["narrow"][RESOLUTION]

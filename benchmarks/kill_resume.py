@@ -33,12 +33,12 @@ from typing import Any, NoReturn
 import torch
 from PIL import Image
 
-import dualgan.lightning_cli  # noqa: F401  the slow part of a start, before processes are forked
-from dualgan.callbacks import metrics_file
-from dualgan.checkpoints import read_checkpoint
-from dualgan.cli import main as dualgan_main
-from dualgan.data.cache import append
-from dualgan.evaluation import records
+import dualgan.cli.lightning  # noqa: F401  the slow part of a start, before processes are forked
+from dualgan.cli.main import main as dualgan_main
+from dualgan.files.atomic import append
+from dualgan.runs import metrics_csv as metrics_file
+from dualgan.runs import metrics_jsonl as records
+from dualgan.weights.checkpoints import read_checkpoint
 
 RUN = """
 --model.generator StyleGAN2Generator --model.generator.channel_base 128 --model.generator.z_dim 16

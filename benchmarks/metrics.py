@@ -23,7 +23,7 @@ from torch import Tensor
 
 from dualgan.metrics.extractors import EfficientNetLite0, FeatureExtractor, InceptionV3
 from dualgan.metrics.functional import density_coverage, precision_recall
-from dualgan.ops import flush_denormals, keep_freed_memory
+from dualgan.runtime.process import flush_denormals, keep_freed_memory
 
 Measured = Callable[[], object]
 

@@ -33,9 +33,9 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from step_settings import SETTINGS
 from torch.optim import Adam
 
-from dualgan import lightning_cli
 from dualgan.callbacks import RunCheckpoint, SampleGrid
-from dualgan.cli import main as dualgan
+from dualgan.cli import lightning as lightning_cli
+from dualgan.cli.main import main as dualgan
 from dualgan.data import Batch
 from dualgan.gan import GAN
 

@@ -21,11 +21,11 @@ from pytorch_lightning import Trainer
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader, IterableDataset
 
-from dualgan.callbacks.console import quiet_libraries
 from dualgan.data import Batch
 from dualgan.gan import GAN
 from dualgan.networks import StyleGAN2Discriminator, StyleGAN2Generator
-from dualgan.ops import keep_freed_memory
+from dualgan.runtime.process import keep_freed_memory
+from dualgan.terminal.console import quiet_libraries
 
 WIDTH: dict[str, Any] = {"channel_base": 4096, "channel_max": 128}
 BATCHES = {32: 8, 64: 8, 128: 4, 256: 4}

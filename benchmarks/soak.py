@@ -203,7 +203,7 @@ def verdict(text: str, passed: bool) -> bool:
 
 def ends_well(run: subprocess.Popen[bytes], folder: Path) -> bool:
     """Interrupt the run; whether it saves and leaves a checkpoint that can be read."""
-    from dualgan.checkpoints import read_checkpoint
+    from dualgan.weights.checkpoints import read_checkpoint
 
     if run.poll() is not None:
         return verdict(f"the run ended by itself with exit code {run.returncode}: see {folder / 'output.txt'}", False)

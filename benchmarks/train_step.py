@@ -40,7 +40,7 @@ from dualgan.losses import R1, NonSaturating, PathLength
 from dualgan.networks import StyleGAN2Discriminator, StyleGAN2Generator
 from dualgan.networks.convolution import Geometry
 from dualgan.networks.layers import ModulatedConv2d, ToRGB
-from dualgan.ops import flush_denormals
+from dualgan.runtime.process import flush_denormals
 
 FORMS = ("usual", "ours")
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 from dualgan.version import __version__
 
 if TYPE_CHECKING:
-    from dualgan.checkpoints import load_generator
     from dualgan.gan import GAN
+    from dualgan.weights.checkpoints import load_generator
 
 __all__ = ["GAN", "__version__", "load_generator"]
 
-_LAZY = {"GAN": "dualgan.gan", "load_generator": "dualgan.checkpoints"}
+_LAZY = {"GAN": "dualgan.gan", "load_generator": "dualgan.weights.checkpoints"}
 
 
 def __getattr__(name: str) -> Any:

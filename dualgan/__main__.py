@@ -1,6 +1,6 @@
 """`python -m dualgan` is the console script."""
 
-from dualgan.cli import entry_point
+from dualgan.cli.main import entry_point
 
 if __name__ == "__main__":
     entry_point()

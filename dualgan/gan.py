@@ -12,16 +12,18 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 from torch.optim import Adam
 
-from dualgan.cautions import cautions
-from dualgan.compilation import Passes, check_compiler, compiled_passes
 from dualgan.data.batches import Batch
 from dualgan.losses import R1, R2, AdversarialLoss, DiscriminatorPenalty, GradientPenalty, NonSaturating, PathLength
-from dualgan.microbatch import backward_in_parts, number_of_parts, strided
 from dualgan.networks import Discriminator, Generator, StyleGAN2Discriminator, StyleGAN2Generator
-from dualgan.ops import average_over_ranks_, flush_denormals, mean_over_ranks, world_size
-from dualgan.players import Players
-from dualgan.randomness import reseed
-from dualgan.schedule import (
+from dualgan.runtime.distributed import average_over_ranks_, mean_over_ranks, world_size
+from dualgan.runtime.process import flush_denormals
+from dualgan.runtime.seeding import reseed
+from dualgan.training.cautions import cautions
+from dualgan.training.compilation import Passes, check_compiler, compiled_passes
+from dualgan.training.divergence import DivergenceError
+from dualgan.training.microbatch import backward_in_parts, number_of_parts, strided
+from dualgan.training.players import Players
+from dualgan.training.schedule import (
     check_batch,
     check_precision,
     check_settings,
@@ -34,10 +36,6 @@ from dualgan.schedule import (
 )
 
 PLAYERS = ("generator", "discriminator")
-
-
-class DivergenceError(RuntimeError):
-    """Training met non-finite gradients too many times in a row."""
 
 
 class GAN(Players):

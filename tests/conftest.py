@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dualgan.cli import main
-from dualgan.parsing import ALLOW
+from dualgan.cli.main import main
+from dualgan.terminal.messages import ALLOW
 
 os.environ[ALLOW] = "tests"  # callbacks of the tests may be named on the command line
 

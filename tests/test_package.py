@@ -44,7 +44,7 @@ def test_installed_wheel_finds_configurations_from_anywhere(wheel: Path, tmp_pat
     with zipfile.ZipFile(wheel) as archive:  # what installing a pure wheel does
         archive.extractall(site)
     code = (
-        "import sys, dualgan; from dualgan.cli import main; print(dualgan.__file__, file=sys.stderr);"
+        "import sys, dualgan; from dualgan.cli.main import main; print(dualgan.__file__, file=sys.stderr);"
         f"assert dualgan.__file__.startswith({str(site)!r});"
         "sys.exit(main(['fit', '--config', 'church_contr.yaml', '--print_config']))"
     )
@@ -61,7 +61,9 @@ def test_import_is_light(tmp_path: Path) -> None:
     assert float(seconds) < 1.5
 
 
-@pytest.mark.parametrize("module", ["dualgan.networks", "dualgan.losses", "dualgan.cli", "dualgan.checkpoints"])
+@pytest.mark.parametrize(
+    "module", ["dualgan.networks", "dualgan.losses", "dualgan.cli.main", "dualgan.weights.checkpoints"]
+)
 def test_libraries_need_no_trainer(module: str, tmp_path: Path) -> None:
     code = f"import sys, {module}; print([name for name in {HEAVY} if name in sys.modules])"
     assert python(code, tmp_path).strip() == "[]"

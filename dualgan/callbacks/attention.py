@@ -6,15 +6,10 @@ import warnings
 import numpy as np
 from pytorch_lightning import LightningModule, Trainer
 
-from dualgan.attention_figure import (
-    DEFAULT_POSITIONS,
-    check_positions,
-    draw_attention,
-    mapped_attention,
-)
 from dualgan.callbacks.pictures import Pictures
-from dualgan.figures import MAX_ROWS, render
 from dualgan.gan import GAN
+from dualgan.pictures.figures import MAX_ROWS, render
+from dualgan.studies.attention import DEFAULT_POSITIONS, check_positions, draw_attention, mapped_attention
 
 
 class AttentionMaps(Pictures):

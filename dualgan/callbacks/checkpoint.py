@@ -8,11 +8,14 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
 from dualgan.callbacks.clock import check_interval, crossed
-from dualgan.callbacks.console import say
-from dualgan.callbacks.metrics_file import RunCSVLogger
 from dualgan.callbacks.provenance import conditions, warn_if_changed
 from dualgan.callbacks.quality import Quality
-from dualgan.callbacks.retention import (
+from dualgan.files.disk import naming
+from dualgan.gan import GAN
+from dualgan.runs.folder import run_folder
+from dualgan.runs.metrics_csv import RunCSVLogger
+from dualgan.runs.metrics_jsonl import forget_after
+from dualgan.runs.retention import (
     BEST,
     LAST,
     WholeFiles,
@@ -24,10 +27,7 @@ from dualgan.callbacks.retention import (
     prune,
     remove_leftovers,
 )
-from dualgan.callbacks.run import run_folder
-from dualgan.disk import naming
-from dualgan.evaluation.records import forget_after
-from dualgan.gan import GAN
+from dualgan.terminal.console import say
 
 
 class RunCheckpoint(Checkpoint):

@@ -2,7 +2,7 @@
 
 from dualgan.data.batches import Batch
 from dualgan.gan import GAN
-from dualgan.ops import world_size
+from dualgan.runtime.distributed import world_size
 
 
 def crossed(gan: GAN, batch: Batch, every_kimg: float) -> bool:
@@ -10,11 +10,6 @@ def crossed(gan: GAN, batch: Batch, every_kimg: float) -> bool:
     interval = every_kimg * 1000
     before = gan.clock - len(batch.images) * world_size()
     return gan.clock // interval > before // interval
-
-
-def plain_kimg(value: float) -> float:
-    """Thousands of images without the last digits of float32, in which values are logged."""
-    return float(f"{float(value):.7g}")
 
 
 def check_interval(every_kimg: float, owner: str) -> float:

@@ -7,8 +7,8 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from dualgan.gan import GAN
-from dualgan.ops import world_size
-from dualgan.schedule import is_due
+from dualgan.runtime.distributed import world_size
+from dualgan.training.schedule import is_due
 
 
 class MarginWarning(Callback):

@@ -8,10 +8,12 @@ import numpy as np
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from dualgan.callbacks.clock import check_interval, crossed
-from dualgan.callbacks.run import at_clock, log_picture, run_folder
-from dualgan.data.cache import write_whole
+from dualgan.files.atomic import write_whole
 from dualgan.gan import GAN
-from dualgan.pictures import png
+from dualgan.pictures.grids import png
+from dualgan.runs.clock import at_clock
+from dualgan.runs.folder import run_folder
+from dualgan.runs.loggers import log_picture
 
 logger = logging.getLogger(__name__)
 

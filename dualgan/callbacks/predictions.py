@@ -5,9 +5,9 @@ from typing import Any, Literal
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from dualgan.callbacks.console import say
 from dualgan.gan import GAN
-from dualgan.pictures import ImageWriter, merge_zips
+from dualgan.pictures.grids import ImageWriter, merge_zips
+from dualgan.terminal.console import say
 
 
 class Predictions(Callback):

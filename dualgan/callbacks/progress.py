@@ -9,8 +9,8 @@ from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
 from pytorch_lightning.loggers import WandbLogger
 
-from dualgan.callbacks.console import say
 from dualgan.gan import GAN
+from dualgan.terminal.console import say
 
 
 class KimgProgressBar(TQDMProgressBar):

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from pytorch_lightning import Trainer
 
-from dualgan.callbacks.console import is_rank_zero
 from dualgan.gan import GAN
+from dualgan.terminal.console import is_rank_zero
 from dualgan.version import __version__
 
 # What the bits of a result depend on, besides the settings of the model and the order of operations in libraries.

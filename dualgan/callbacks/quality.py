@@ -10,13 +10,14 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from tqdm import tqdm
 
 from dualgan.callbacks.clock import check_interval, crossed
-from dualgan.callbacks.console import Once, say
-from dualgan.callbacks.run import log_scores, run_folder
 from dualgan.evaluation import Evaluation, evaluate
 from dualgan.evaluation.chunks import own_chunks
-from dualgan.evaluation.records import append_to_history
 from dualgan.gan import GAN
 from dualgan.metrics.extractors import FeatureExtractor, find_extractor
+from dualgan.runs.folder import run_folder
+from dualgan.runs.loggers import log_scores
+from dualgan.runs.metrics_jsonl import append_to_history
+from dualgan.terminal.console import Once, say
 
 logger = logging.getLogger(__name__)
 

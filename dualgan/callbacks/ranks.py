@@ -12,9 +12,9 @@ from torch import Tensor
 
 import dualgan
 from dualgan.callbacks.clock import check_interval, crossed
-from dualgan.data.cache import digest
+from dualgan.files.atomic import digest
 from dualgan.gan import GAN, PLAYERS
-from dualgan.ops import gather, rank, world_size
+from dualgan.runtime.distributed import gather, rank, world_size
 from dualgan.version import __version__
 
 MAY_DIFFER = ("root", "cache_dir")  # settings: where each node keeps its copy of the data, whose content is compared

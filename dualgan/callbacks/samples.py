@@ -5,10 +5,10 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 
 from dualgan.callbacks.pictures import Pictures, write
-from dualgan.callbacks.run import run_folder
 from dualgan.gan import GAN
-from dualgan.pictures import grid
-from dualgan.sampling import generate
+from dualgan.networks.sampling import generate
+from dualgan.pictures.grids import grid
+from dualgan.runs.folder import run_folder
 
 
 class SampleGrid(Pictures):

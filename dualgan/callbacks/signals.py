@@ -13,8 +13,8 @@ import torch
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from dualgan.callbacks.console import is_rank_zero, say
-from dualgan.ops import max_over_ranks
+from dualgan.runtime.distributed import max_over_ranks
+from dualgan.terminal.console import is_rank_zero, say
 
 STEPS_TO_AGREE = 16  # between looks at whether another rank was signalled
 WEIGHT = {signal.SIGINT: 1, signal.SIGTERM: 2, signal.SIGUSR1: 3}  # the heavier one wins where several came

@@ -5,18 +5,12 @@ from pathlib import Path
 
 from torch import Tensor
 
-from dualgan.attention_figure import (
-    DEFAULT_POSITIONS,
-    Fraction,
-    check_positions,
-    draw_attention,
-    mapped_attention,
-)
-from dualgan.checkpoints import load_generator
-from dualgan.commands.options import chosen_labels, command_parser, find_device, parse_seeds
-from dualgan.figures import MAX_ROWS, render
 from dualgan.networks import Generator
-from dualgan.pictures import save_png
+from dualgan.pictures.figures import MAX_ROWS, render
+from dualgan.pictures.grids import save_png
+from dualgan.studies.attention import DEFAULT_POSITIONS, Fraction, check_positions, draw_attention, mapped_attention
+from dualgan.terminal.options import chosen_labels, command_parser, find_device, parse_seeds
+from dualgan.weights.checkpoints import load_generator
 
 
 def parse_positions(words: Sequence[str]) -> list[Fraction]:

@@ -4,14 +4,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dualgan.commands.options import command_parser
 from dualgan.comparison.differences import MISSING, comparison_warnings
 from dualgan.comparison.page import PageOptions, number, write
 from dualgan.comparison.published import PublishedRow, deviations, published_row
 from dualgan.comparison.runs import Run, read_runs
 from dualgan.comparison.scores import Score, scores
-from dualgan.metric_names import better
-from dualgan.tables import aligned
+from dualgan.metrics.names import better
+from dualgan.terminal.options import command_parser
+from dualgan.terminal.tables import aligned
 
 HEADER = ("metric", "run", "kimg", "last", "best", "at kimg", "images/s", "published")
 

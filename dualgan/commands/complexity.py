@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dualgan.networks import Discriminator, Generator
 from dualgan.networks.base import Network, build_network
-from dualgan.tables import aligned
+from dualgan.terminal.tables import aligned
 
 EXPLANATION = """\
 Multiply-adds are those of one forward pass for one image (with its reference image, where D takes one): convolutions,

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from dualgan.commands.options import command_parser
-from dualgan.dashboard import NAME, build_workspace, load_extra
+from dualgan.comparison.dashboard import NAME, build_workspace, load_extra
+from dualgan.terminal.options import command_parser
 
 LOGIN = "log in with 'wandb login', or set WANDB_API_KEY, and try again"
 

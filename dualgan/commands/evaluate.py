@@ -8,18 +8,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from dualgan.checkpoints import generator_of, read_networks
-from dualgan.commands.evaluated_images import Parse, RealImagesOptions, fake_section
-from dualgan.commands.measuring import DataSection, Job, measure, open_images
-from dualgan.commands.options import command_parser
-from dualgan.commands.processes import on_devices
+from dualgan.commands.shared.evaluated_images import Parse, RealImagesOptions, fake_section
+from dualgan.commands.shared.measuring import DataSection, Job, measure, open_images
+from dualgan.commands.shared.processes import on_devices
 from dualgan.data.batches import ReferenceImages
-from dualgan.data.cache import file_sha256
 from dualgan.data.decoding import Crop, ResizeFilter
 from dualgan.evaluation import Evaluation
 from dualgan.evaluation.paths import PATHS
-from dualgan.evaluation.records import append_to_history, write_scores
+from dualgan.files.atomic import file_sha256
 from dualgan.metrics.extractors.finding import ExtractorName
+from dualgan.runs.metrics_jsonl import append_to_history, write_scores
+from dualgan.terminal.options import command_parser
+from dualgan.weights.checkpoints import generator_of, read_networks
 
 METRICS: dict[str, tuple[str, ...]] = {
     "fid": ("frechet",),

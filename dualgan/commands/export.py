@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from dualgan.checkpoints import FORMAT_VERSION, generator_of, read_networks, state_of
-from dualgan.commands.options import command_parser
-from dualgan.exchange.safetensors_files import write_safetensors
+from dualgan.terminal.options import command_parser
 from dualgan.version import __version__
+from dualgan.weights.checkpoints import FORMAT_VERSION, generator_of, read_networks, state_of
+from dualgan.weights.safetensors_file import write_safetensors
 
 # What each ending holds, and the options without effect on it.
 ENDINGS = {".safetensors": ("noise", "batch_size"), ".onnx": ("what",), ".pt2": ("what",)}
@@ -69,7 +69,7 @@ def export_safetensors(content: dict[str, Any], path: Path, source: Path, what: 
 def _export_graph(
     content: dict[str, Any], path: Path, source: Path, noise: str, batch_size: int | None
 ) -> dict[str, Any]:
-    from dualgan.exchange.graphs import write_onnx, write_program
+    from dualgan.weights.graphs import write_onnx, write_program
 
     header = _header(content, source) | {"generator": content["dualgan"]["generator"], "noise": noise}
     write = write_onnx if path.suffix == ".onnx" else write_program

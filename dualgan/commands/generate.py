@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from dualgan.checkpoints import load_generator
-from dualgan.commands.options import chosen_labels, command_parser, find_device, parse_seeds
-from dualgan.pictures import ImageWriter, save_png
-from dualgan.pictures import grid as arrange
-from dualgan.sampling import generate
+from dualgan.networks.sampling import generate
+from dualgan.pictures.grids import ImageWriter, save_png
+from dualgan.pictures.grids import grid as arrange
+from dualgan.terminal.options import chosen_labels, command_parser, find_device, parse_seeds
+from dualgan.weights.checkpoints import load_generator
 
 
 def run(

@@ -6,9 +6,9 @@ from typing import Any
 
 import yaml
 
-from dualgan.checkpoints import read_networks
 from dualgan.commands.export import export_safetensors
-from dualgan.commands.options import command_parser
+from dualgan.terminal.options import command_parser
+from dualgan.weights.checkpoints import read_networks
 
 FROM_DATA = ("resolution", "num_channels", "num_classes")  # settings that the data decide in a training
 

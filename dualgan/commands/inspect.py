@@ -10,17 +10,17 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from dualgan.commands.options import command_parser
-from dualgan.contact_sheet import Pair, contact_sheet, pair_sheet
 from dualgan.data.arguments import RESOLUTIONS, check_least
-from dualgan.data.cache import cache_root
 from dualgan.data.decoding import Crop, ResizeFilter, decode, to_square
 from dualgan.data.duplicates import HASH_BITS, hamming
 from dualgan.data.image_files import Checked, Files
 from dualgan.data.image_folder import ImageFolder
 from dualgan.data.inspection import Duplicates, Examined, Inspection, PackedFiles, find_files, inspect_files
 from dualgan.data.lmdb_files import LMDBFiles
-from dualgan.pictures import to_pil
+from dualgan.files.atomic import cache_root
+from dualgan.pictures.contact_sheet import Pair, contact_sheet, pair_sheet
+from dualgan.pictures.grids import to_pil
+from dualgan.terminal.options import command_parser
 
 _SHOWN = 10  # lines of a list; --json has all of it
 

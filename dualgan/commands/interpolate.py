@@ -3,9 +3,7 @@
 from itertools import pairwise
 from typing import Any
 
-from dualgan.checkpoints import load_generator
-from dualgan.commands.options import chosen_labels, command_parser, find_device, parse_seeds
-from dualgan.commands.outputs import png_path, write_study
+from dualgan.commands.shared.outputs import png_path, write_study
 from dualgan.studies.interpolate import (
     THRESHOLD,
     LatentSpace,
@@ -14,6 +12,8 @@ from dualgan.studies.interpolate import (
     interpolate,
     save_animation,
 )
+from dualgan.terminal.options import chosen_labels, command_parser, find_device, parse_seeds
+from dualgan.weights.checkpoints import load_generator
 
 
 def run(

@@ -1,12 +1,12 @@
 """`dualgan neighbors`: the training images nearest to generated ones."""
 
-from dualgan.checkpoints import load_generator
-from dualgan.commands.data import find_data
-from dualgan.commands.options import chosen_labels, command_parser, find_device, parse_seeds
-from dualgan.commands.outputs import png_path, write_study
+from dualgan.commands.shared.outputs import png_path, write_study
+from dualgan.commands.shared.real_images import find_data
 from dualgan.metrics import find_extractor
 from dualgan.metrics.extractors import ExtractorName
 from dualgan.studies.neighbors import SPACES, Space, check_search, draw_neighbors, find_neighbors
+from dualgan.terminal.options import chosen_labels, command_parser, find_device, parse_seeds
+from dualgan.weights.checkpoints import load_generator
 
 
 def run(

@@ -3,10 +3,10 @@
 import time
 from typing import Literal
 
-from dualgan.commands.options import command_parser
 from dualgan.data.decoding import ResizeFilter
 from dualgan.data.packed import Manifest, verify
 from dualgan.data.packed.preparing import prepare
+from dualgan.terminal.options import command_parser
 
 
 def run(

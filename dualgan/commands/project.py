@@ -6,15 +6,13 @@ from typing import Any
 import numpy as np
 from safetensors.torch import save_file
 
-from dualgan.checkpoints import load_generator
-from dualgan.commands.data import find_data, reading_of_run
-from dualgan.commands.options import command_parser, find_device, run_names
-from dualgan.commands.outputs import png_path, write_study
+from dualgan.commands.shared.outputs import png_path, write_study
+from dualgan.commands.shared.real_images import find_data, reading_of_run
 from dualgan.data.decoding import decode, to_square
 from dualgan.data.image_files import reason
-from dualgan.figures import MAX_ROWS
 from dualgan.metrics import find_distance, reference_indices
 from dualgan.networks import Generator
+from dualgan.pictures.figures import MAX_ROWS
 from dualgan.studies.neighbors import check_data, training_images
 from dualgan.studies.project import (
     LatentSpace,
@@ -23,6 +21,8 @@ from dualgan.studies.project import (
     draw_projections,
     project,
 )
+from dualgan.terminal.options import command_parser, find_device, run_names
+from dualgan.weights.checkpoints import load_generator
 
 
 def run(

@@ -1,10 +1,10 @@
 """`dualgan samples`: a sheet of uncurated samples."""
 
-from dualgan.checkpoints import load_generator
-from dualgan.commands.options import chosen_labels, command_parser, find_device
-from dualgan.commands.outputs import png_path
-from dualgan.pictures import save_png
+from dualgan.commands.shared.outputs import png_path
+from dualgan.pictures.grids import save_png
 from dualgan.studies.samples import sample_sheet, truncation_sheet
+from dualgan.terminal.options import chosen_labels, command_parser, find_device
+from dualgan.weights.checkpoints import load_generator
 
 
 def run(

@@ -1,11 +1,11 @@
 """`dualgan tsne`: discriminator features of real and generated images."""
 
-from dualgan.checkpoints import load_discriminator, load_generator
-from dualgan.commands.data import find_data
-from dualgan.commands.options import command_parser, find_device, run_names
-from dualgan.commands.outputs import png_path, write_study
+from dualgan.commands.shared.outputs import png_path, write_study
+from dualgan.commands.shared.real_images import find_data
 from dualgan.studies.neighbors import check_data
 from dualgan.studies.tsne import PERPLEXITY, check_numbers, draw_features, require_tsne, study_features
+from dualgan.terminal.options import command_parser, find_device, run_names
+from dualgan.weights.checkpoints import load_discriminator, load_generator
 
 
 def run(

@@ -1,7 +1,7 @@
 """`dualgan weights`: the weight files that metrics use."""
 
-from dualgan.commands.options import command_parser
 from dualgan.metrics.weights import WEIGHTS, WeightFile, fetch, file_hash
+from dualgan.terminal.options import command_parser
 
 
 def run(download: str | None = None) -> None:

@@ -15,7 +15,7 @@ from dualgan.comparison.pictures import read_samples
 from dualgan.comparison.published import deviations, published_row, source
 from dualgan.comparison.runs import Run
 from dualgan.comparison.scores import Score, all_metrics, score
-from dualgan.metric_names import better
+from dualgan.metrics.names import better
 from dualgan.version import __version__
 
 

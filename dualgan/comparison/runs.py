@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from dualgan.comparison.wandb_file import last_logged
-from dualgan.yaml_text import load_yaml
+from dualgan.files.yaml_text import load_yaml
+from dualgan.runs.wandb_file import last_logged
 
 _AXES = ("kimg", "step", "epoch", "trainer/global_step")
 SPEED = "train/images_per_second"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from dualgan.comparison.runs import Run, finite
-from dualgan.metric_names import SECTION, better
+from dualgan.metrics.names import SECTION, better
 
 
 class Score(NamedTuple):

@@ -12,10 +12,10 @@ from torch.utils.data import DataLoader
 
 from dualgan.data.arguments import check_least, check_resolution, usable_cpus
 from dualgan.data.batches import Batch, ImageSource, RealImages, ReferenceImages, image_loader, with_reference
-from dualgan.data.cache import digest
 from dualgan.data.sampler import InfiniteBatchSampler, ReferenceBatchSampler, epoch_permutation
-from dualgan.ops import to_float
-from dualgan.randomness import mix_seed
+from dualgan.files.atomic import digest
+from dualgan.pictures.pixels import to_float
+from dualgan.runtime.seeding import mix_seed
 
 
 class ImageDataModule(LightningDataModule):

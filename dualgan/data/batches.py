@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from dualgan.data.sampler import epoch_permutation
 from dualgan.data.worker_signals import obey_the_parent_only
-from dualgan.ops import flush_denormals
-from dualgan.randomness import mix_seed
+from dualgan.runtime.process import flush_denormals
+from dualgan.runtime.seeding import mix_seed
 
 
 class Batch(NamedTuple):

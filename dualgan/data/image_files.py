@@ -17,9 +17,9 @@ from typing import Any, NoReturn, Protocol, TypeVar
 from PIL import Image
 from tqdm import tqdm
 
-from dualgan.data.cache import digest, read_json, write_json
 from dualgan.data.decoding import EXTENSIONS, decode
 from dualgan.data.labels import labels_of_manifest
+from dualgan.files.atomic import digest, read_json, write_json
 
 MAX_BYTES = 2**29  # of one file: more than the largest image that is decoded takes at 8 bits without compression
 MAX_DIRECTORY_BYTES = 2**29  # of a zip: names of about five million images

@@ -12,8 +12,8 @@ import lmdb
 import numpy as np
 from numpy.typing import NDArray
 
-from dualgan.data.cache import cache_root, digest, replacing
 from dualgan.data.image_files import Entry
+from dualgan.files.atomic import cache_root, digest, replacing
 
 T = TypeVar("T")
 

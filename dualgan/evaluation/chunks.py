@@ -8,8 +8,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dualgan.data.cache import replacing
-from dualgan.ops import rank, world_size
+from dualgan.files.atomic import replacing
+from dualgan.runtime.distributed import rank, world_size
 
 logger = logging.getLogger("dualgan.evaluation")
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from dualgan.evaluation.chunks import ChunkFolder, batches_of, own_chunks
 from dualgan.evaluation.images import Images, ReferenceSet, SetImages
 from dualgan.metrics import FeatureExtractor
-from dualgan.ops import world_size
+from dualgan.runtime.distributed import world_size
 
 logger = logging.getLogger("dualgan.evaluation")
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from dualgan.sampling import generate
+from dualgan.networks.sampling import generate
 
 SEEDS_PER_RUN = 2**20  # evaluation seed s owns the image seeds s * 2**20, ..., (s + 1) * 2**20 - 1
 
@@ -77,7 +77,7 @@ class GeneratedImages:
     """Images of a generator, from the seeds seed * 2**20, seed * 2**20 + 1, ...
 
     Args:
-        generator: as `dualgan.sampling.generate` wants it; lives on `device`.
+        generator: as `dualgan.networks.sampling.generate` wants it; lives on `device`.
         count: 2 to 2**20.
         seed: of the evaluation, 0 to 4095: torch's CPU generator knows 2**32 image seeds.
         truncation_psi: for the generator.

@@ -70,7 +70,7 @@ def evaluate(
     number of ranks. Classes, if any, are drawn uniformly from the seeds.
 
     Args:
-        generator: as `dualgan.sampling.generate` wants it; lives on `device`.
+        generator: as `dualgan.networks.sampling.generate` wants it; lives on `device`.
         reference: the real images.
         extractor: makes the features and names the metrics.
         num_fake: images to generate, 2 to 2**20, from the seeds seed * 2**20, seed * 2**20 + 1, ...

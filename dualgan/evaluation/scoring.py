@@ -20,7 +20,7 @@ from dualgan.metrics import (
     PrecisionRecall,
 )
 from dualgan.metrics.moments import Moments, frechet_from_moments
-from dualgan.ops import rank, world_size
+from dualgan.runtime.distributed import rank, world_size
 
 logger = logging.getLogger("dualgan.evaluation")
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dualgan.losses.adversarial import AdversarialLoss
-from dualgan.ops import gather_with_own_gradient, scale_gradient, world_size
+from dualgan.runtime.distributed import gather_with_own_gradient, scale_gradient, world_size
 
 
 # -Eq. 1: mean_i log(1 + sum_j exp(f_j - r_i)) = mean_i softplus(logsumexp_j f_j - r_i)

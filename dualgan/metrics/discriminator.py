@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from dualgan.metrics.functional import frechet_distance
-from dualgan.ops import to_float
-from dualgan.sampling import evaluating
+from dualgan.networks.sampling import evaluating
+from dualgan.pictures.pixels import to_float
 
 
 def fddf(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from dualgan.metrics.extractors import EfficientNetLite0
 from dualgan.metrics.extractors.fidelity import load_state
 from dualgan.metrics.weights import WEIGHTS, file_hash, locate, read_state
-from dualgan.ops import rank
+from dualgan.runtime.distributed import rank
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from dualgan.metrics.functional import check_values
-from dualgan.randomness import mix_seed
-from dualgan.sampling import evaluating, labels_for
+from dualgan.networks.sampling import evaluating, labels_for
+from dualgan.runtime.seeding import mix_seed
 
 ImageDistance = Callable[[Tensor, Tensor], Tensor]
 """Squared perceptual distances [N] of float images [N, 3, H, W] and [N, 3, H, W] in [-1, 1]."""

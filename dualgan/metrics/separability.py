@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from dualgan.metrics.functional import check_values
-from dualgan.sampling import evaluating, labels_for, latents
+from dualgan.networks.sampling import evaluating, labels_for, latents
 
 
 def separability(latent_points: Tensor, logits: Tensor) -> Tensor:

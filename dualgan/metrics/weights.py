@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from filelock import FileLock
 
-from dualgan.tensor_files import read_tensors
+from dualgan.files.torch_files import read_tensors
 
 _FIDELITY = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0"
 _DINOV2 = "https://dl.fbaipublicfiles.com/dinov2"

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
-from dualgan.networks import columns, winograd
+from dualgan.networks.cpu import columns, winograd
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dualgan.figures import DPI, MAX_ROWS, frame, show
 from dualgan.networks import Generator
-from dualgan.ops import to_uint8
-from dualgan.pictures import to_pil
-from dualgan.sampling import evaluating, labels_for, latents
+from dualgan.networks.sampling import evaluating, labels_for, latents
+from dualgan.pictures.figures import DPI, MAX_ROWS, frame, show
+from dualgan.pictures.grids import to_pil
+from dualgan.pictures.pixels import to_uint8
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,10 +13,10 @@ from tqdm import tqdm
 
 from dualgan.data.base import ImageDataModule
 from dualgan.data.batches import RealImages, image_loader
-from dualgan.figures import DPI, MAX_ROWS, show
 from dualgan.metrics import FeatureExtractor
 from dualgan.networks import Generator
-from dualgan.sampling import generate
+from dualgan.networks.sampling import generate
+from dualgan.pictures.figures import DPI, MAX_ROWS, show
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

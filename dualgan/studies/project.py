@@ -17,12 +17,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from dualgan.figures import DPI, MAX_ROWS, show
 from dualgan.metrics import PerceptualDistance
 from dualgan.networks import Generator
-from dualgan.ops import to_float, to_uint8
-from dualgan.randomness import mix_seed
-from dualgan.sampling import evaluating, labels_for, latents
+from dualgan.networks.sampling import evaluating, labels_for, latents
+from dualgan.pictures.figures import DPI, MAX_ROWS, show
+from dualgan.pictures.pixels import to_float, to_uint8
+from dualgan.runtime.seeding import mix_seed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from dualgan.networks import Generator
-from dualgan.pictures import grid
-from dualgan.sampling import generate
+from dualgan.networks.sampling import generate
+from dualgan.pictures.grids import grid
 
 MAX_IMAGES = 10_000
 BATCH = 32

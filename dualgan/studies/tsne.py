@@ -12,11 +12,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dualgan.data.base import ImageDataModule
-from dualgan.figures import DPI
 from dualgan.metrics import discriminator_features, reference_indices
 from dualgan.metrics.functional import frechet_distance
 from dualgan.networks import Discriminator, Generator
-from dualgan.sampling import generate
+from dualgan.networks.sampling import generate
+from dualgan.pictures.figures import DPI
 from dualgan.studies.neighbors import check_data, training_images
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 
 from dualgan import load_generator
-from dualgan.attention_figure import draw_attention
 from dualgan.callbacks import AttentionMaps
-from dualgan.figures import render
 from dualgan.networks.attention import DFN, SAN
+from dualgan.pictures.figures import render
+from dualgan.studies.attention import draw_attention
 from tests.conftest import TINY, RunCLI
 from tests.tiny import generator, tiny_gan, train
 

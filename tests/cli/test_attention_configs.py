@@ -8,11 +8,11 @@ import pytest
 import torch
 import yaml
 
-from dualgan.cli import resolve_configs
+from dualgan.cli.lightning import parse_fit
 from dualgan.commands.complexity import build
-from dualgan.lightning_cli import parse_fit
 from dualgan.networks import StyleGAN2Discriminator, StyleGAN2Generator
-from dualgan.run_dir import default_run_dir
+from dualgan.runs.folder import default_run_dir
+from dualgan.terminal.configs import resolve_configs
 from tests.conftest import NETWORKS, QUIET, RunCLI, words
 
 ROOT = Path(__file__).parents[2]

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from dualgan.cli import main, resolve_configs
-from dualgan.lightning_cli import parse_fit
+from dualgan.cli.lightning import parse_fit
+from dualgan.cli.main import main
+from dualgan.terminal.configs import resolve_configs
 from tests.conftest import NETWORKS, QUIET, RunCLI, words
 
 FOLDER = Path(__file__).parents[2] / "configs"

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from dualgan.cli import COMMANDS, TRAINER_VERBS
+from dualgan.cli.lightning import DualGANCLI, Parser
+from dualgan.cli.main import COMMANDS, TRAINER_VERBS
 from dualgan.data import ImageDataModule
-from dualgan.lightning_cli import DualGANCLI, Parser
 from dualgan.version import __version__
 from tests.conftest import RunCLI
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dualgan.checkpoints import load_generator, read_checkpoint
+from dualgan.weights.checkpoints import load_generator, read_checkpoint
 from tests.conftest import QUIET, TINY, process_environment
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")

@@ -11,8 +11,8 @@ import pytest
 import torch
 import yaml
 
-from dualgan.checkpoints import read_checkpoint
-from dualgan.cli import main
+from dualgan.cli.main import main
+from dualgan.weights.checkpoints import read_checkpoint
 from tests.cli.test_runs import assert_same_state, rows
 from tests.conftest import QUIET, TINY, RunCLI, words
 

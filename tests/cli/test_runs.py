@@ -13,7 +13,7 @@ import torch
 import yaml
 from PIL import Image
 
-from dualgan.checkpoints import read_checkpoint
+from dualgan.weights.checkpoints import read_checkpoint
 from tests.conftest import TINY, RunCLI, words
 
 FinishedRun = Callable[[], Path]

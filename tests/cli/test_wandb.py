@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import wandb
 
-from dualgan.cli import main
+from dualgan.cli.main import main
+from dualgan.comparison.dashboard import MEDIA, QUALITY, SCALARS, build_workspace
 from dualgan.comparison.runs import read_run
-from dualgan.comparison.wandb_file import history, key_of, read_records
-from dualgan.dashboard import MEDIA, QUALITY, SCALARS, build_workspace
-from dualgan.metric_names import HIGHER, LOWER, SECTION
+from dualgan.metrics.names import HIGHER, LOWER, SECTION
+from dualgan.runs.wandb_file import history, key_of, read_records
 from tests.conftest import TINY, words
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from dualgan.checkpoints import header
 from dualgan.networks import StyleGAN2Discriminator, StyleGAN2Generator
+from dualgan.weights.checkpoints import header
 
 WIDTH: dict[str, Any] = {"channel_base": 64, "mapping_layers": 2}
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dualgan.attention_figure import draw_attention
-from dualgan.checkpoints import load_generator
 from dualgan.commands.attention import parse_positions
-from dualgan.figures import render
 from dualgan.networks.attention import DFN, SAN
+from dualgan.pictures.figures import render
+from dualgan.studies.attention import draw_attention
+from dualgan.weights.checkpoints import load_generator
 from tests.conftest import RunCLI
 
 Checkpoint = Callable[..., Path]

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from dualgan.commands import measuring
+from dualgan.commands.shared import measuring
 from dualgan.metrics import FeatureExtractor
 from tests.conftest import RunCLI, process_environment
 

@@ -10,11 +10,11 @@ import torch
 import yaml
 
 from dualgan import load_generator
-from dualgan.checkpoints import load_discriminator, read_checkpoint, read_networks
 from dualgan.networks.attention import SAN
 from dualgan.version import __version__
+from dualgan.weights.checkpoints import load_discriminator, read_checkpoint, read_networks
 from tests.conftest import RunCLI, words
-from tests.exchange.official_files import official_content, players, write_official
+from tests.weights.official.official_files import official_content, players, write_official
 
 PLAYERS = ("generator.", "generator_ema.", "discriminator.")
 DATA = words("--data SyntheticCLEVR --data.num_images 16 --data.batch_size 8 --data.num_val 8")

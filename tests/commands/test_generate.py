@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dualgan.commands.options import parse_seeds
+from dualgan.terminal.options import parse_seeds
 from tests.conftest import RunCLI
 
 

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from dualgan.commands import inspect
-from dualgan.contact_sheet import TILE
 from dualgan.data import ImageFolder
 from dualgan.data.duplicates import hamming, near_groups
+from dualgan.pictures.contact_sheet import TILE
 from tests.conftest import RunCLI
 from tests.data.image_sets import flat, save
 

@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file
 
-from dualgan.checkpoints import load_discriminator, load_generator
 from dualgan.commands import project
-from dualgan.commands.data import data_of_config, find_data
-from dualgan.commands.options import run_names
+from dualgan.commands.shared.real_images import data_of_config, find_data
 from dualgan.data import ImageFolder, SyntheticCLEVR
 from dualgan.networks import StyleGAN2Generator
+from dualgan.terminal.options import run_names
+from dualgan.weights.checkpoints import load_discriminator, load_generator
 from tests.conftest import RunCLI
 
 Run = Callable[[], Path]

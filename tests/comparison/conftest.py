@@ -11,8 +11,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from dualgan.cli import resolve_configs
-from dualgan.lightning_cli import parse_fit
+from dualgan.cli.lightning import parse_fit
+from dualgan.terminal.configs import resolve_configs
 
 MakeRun = Callable[..., Path]
 

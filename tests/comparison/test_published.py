@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from dualgan.cli import shipped_configs
 from dualgan.comparison.published import deviations, published_row, published_rows
 from dualgan.comparison.runs import Run
+from dualgan.terminal.configs import shipped_configs
 from tests.comparison.conftest import parsed
 
 SETS_128 = ("celeba_128", "animal_face_128", "bedroom_128", "church_128")

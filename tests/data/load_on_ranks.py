@@ -11,7 +11,7 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from dualgan.data import AnimalFace, Batch
-from dualgan.ops import rank
+from dualgan.runtime.distributed import rank
 
 
 class Witness(LightningModule):

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from dualgan.metrics import discriminator_features, fddf, reference_indices
 from dualgan.metrics.functional import frechet_distance
-from dualgan.ops import to_float
+from dualgan.pictures.pixels import to_float
 from tests.tiny import attending_discriminator, discriminator
 
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from dualgan import load_generator
-from dualgan.checkpoints import load_discriminator, read_checkpoint
 from dualgan.metrics.weights import read_state
+from dualgan.weights.checkpoints import load_discriminator, read_checkpoint
 from tests.conftest import TINY, RunCLI
 from tests.safety.conftest import Evil
 
@@ -91,7 +91,7 @@ def test_lightnings_own_reading_runs_nothing_either(
     content = torch.load(finished_run() / "checkpoints" / "last.ckpt", weights_only=True)
     content["loops"] = Evil(marker)
     Path("hostile.ckpt").write_bytes(torch_zip(content))
-    monkeypatch.setattr("dualgan.run_dir.read_checkpoint", lambda path: None)
+    monkeypatch.setattr("dualgan.runs.folder.read_checkpoint", lambda path: None)
     with pytest.raises(pickle.UnpicklingError, match=r"posix\.system|os\.system"):
         run_cli("fit", *TINY, "--run_dir", "run", "--ckpt_path", "hostile.ckpt")
 

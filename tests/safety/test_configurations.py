@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dualgan import yaml_text
 from dualgan.comparison.runs import read_run
-from dualgan.parsing import ALLOW
-from dualgan.yaml_text import load_yaml
+from dualgan.files import yaml_text
+from dualgan.files.yaml_text import load_yaml
+from dualgan.terminal.messages import ALLOW
 from tests.conftest import DATA, NETWORKS, TINY, RunCLI
 
 EVIL = "hostile_module.Evil"
@@ -74,7 +74,7 @@ def test_nothing_else_in_a_configuration_runs(text: str, run_cli: RunCLI, marker
 
 
 def test_data_section_of_a_run_names_no_code(run_cli: RunCLI, marker: Path, module: Path, tmp_path: Path) -> None:
-    from dualgan.commands.data import data_of_config
+    from dualgan.commands.shared.real_images import data_of_config
 
     (tmp_path / "config.yaml").write_text(f"data: {{class_path: {EVIL}}}")
     with pytest.raises(ValueError, match=r"config\.yaml: data .* is not imported: expected one of AnimalFace"):

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from dualgan.networks import StyleGAN2Generator
-from dualgan.sampling import generate, labels_for, latents
+from dualgan.networks.sampling import generate, labels_for, latents
 from dualgan.studies.interpolate import JUMP, draw_interpolation, interpolate, save_animation, slerp, step_scores
 
 Make = Callable[..., StyleGAN2Generator]

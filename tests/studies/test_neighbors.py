@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 from dualgan.data import ImageFolder, SyntheticCLEVR
-from dualgan.figures import render
 from dualgan.networks import StyleGAN2Generator
-from dualgan.sampling import generate
+from dualgan.networks.sampling import generate
+from dualgan.pictures.figures import render
 from dualgan.studies.neighbors import Space, draw_neighbors, find_neighbors
 from tests.studies.conftest import Corners
 

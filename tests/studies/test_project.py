@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from dualgan.figures import render
 from dualgan.metrics import FeatureDistance
 from dualgan.networks import StyleGAN2Generator
-from dualgan.ops import to_uint8
-from dualgan.sampling import generate
+from dualgan.networks.sampling import generate
+from dualgan.pictures.figures import render
+from dualgan.pictures.pixels import to_uint8
 from dualgan.studies.project import (
     draw_projections,
     learning_rate,

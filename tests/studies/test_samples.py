@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dualgan.networks import StyleGAN2Generator
-from dualgan.sampling import generate
+from dualgan.networks.sampling import generate
 from dualgan.studies.samples import sample_sheet, truncation_sheet
 
 Make = Callable[..., StyleGAN2Generator]

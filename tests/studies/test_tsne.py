@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from dualgan.data import SyntheticCLEVR
-from dualgan.figures import render
 from dualgan.metrics.functional import frechet_distance
 from dualgan.networks import StyleGAN2Generator
-from dualgan.ops import to_float
-from dualgan.sampling import generate
+from dualgan.networks.sampling import generate
+from dualgan.pictures.figures import render
+from dualgan.pictures.pixels import to_float
 from dualgan.studies.tsne import BATCH, draw_features, study_features, tsne
 from tests.tiny import attending_discriminator, discriminator
 

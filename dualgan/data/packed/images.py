@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dualgan.data.cache import file_sha256, read_json
 from dualgan.data.labels import MAX_CLASSES
 from dualgan.data.packed.location import LocalFolder, Location, is_url, locate
 from dualgan.data.packed.manifest import FORMAT, MANIFEST, Manifest, PackedFile, Shard, parse
+from dualgan.files.atomic import file_sha256, read_json
 
 _HEADER = 2**12  # bytes: more than that of any .npy file
 _OPEN_AT_ONCE = 128  # files; processes are often allowed 1,024

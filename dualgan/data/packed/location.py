@@ -12,8 +12,8 @@ from typing import Any, BinaryIO, Protocol
 
 from filelock import FileLock
 
-from dualgan.data.cache import cache_root, digest, file_sha256, replacing
 from dualgan.data.packed.manifest import MANIFEST, PackedFile
+from dualgan.files.atomic import cache_root, digest, file_sha256, replacing
 
 _ATTEMPTS = 3
 _DOWNLOADS = 8

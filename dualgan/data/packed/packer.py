@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dualgan.data.cache import digest, file_sha256, read_json, replacing, write_json
 from dualgan.data.decoding import Crop, ResizeFilter, to_square
 from dualgan.data.image_files import Checked, Entry, Files, check_image, reason
 from dualgan.data.packed.manifest import Shard
+from dualgan.files.atomic import digest, file_sha256, read_json, replacing, write_json
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from dualgan.data.arguments import check_least, check_resolution, usable_cpus
-from dualgan.data.cache import content_fingerprint, digest, read_json, sync, write_json
 from dualgan.data.decoding import Crop, ResizeFilter, decode
 from dualgan.data.image_files import Checked, Entry, Files, open_files
 from dualgan.data.packed.images import is_packed, open_packed
@@ -27,6 +26,7 @@ from dualgan.data.packed.location import is_url
 from dualgan.data.packed.manifest import MANIFEST, Manifest, PackedFile
 from dualgan.data.packed.packer import Packer, Part, Settings, pack_in_process, start_process, write_array
 from dualgan.data.packed.problems import Problems
+from dualgan.files.atomic import content_fingerprint, digest, read_json, sync, write_json
 
 _LEAST_SHARDS = 32  # also small sets keep many processes busy to the end
 _HEADER = 128  # bytes of a .npy header

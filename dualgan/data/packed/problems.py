@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from dualgan.data.cache import replacing
 from dualgan.data.decoding import crop_box
 from dualgan.data.image_files import Checked
 from dualgan.data.packed.packer import Settings
+from dualgan.files.atomic import replacing
 
 _NAMED = 5  # files that an error names of each kind; the report file names all
 

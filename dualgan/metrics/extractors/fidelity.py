@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dualgan.metrics.extractors.base import FeatureExtractor
 from dualgan.metrics.weights import WEIGHTS, file_hash, locate, read_state, wrong_file
-from dualgan.ops import rank
+from dualgan.runtime.distributed import rank
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from dualgan.metrics.extractors.base import FeatureExtractor
 from dualgan.metrics.extractors.efficientnet import EfficientNetLite0
 from dualgan.metrics.extractors.fidelity import CLIP, VGG16, DINOv2, InceptionV3
 from dualgan.metrics.weights import WEIGHTS
-from dualgan.ops import rank
+from dualgan.runtime.distributed import rank
 
 logger = logging.getLogger(__name__)
 

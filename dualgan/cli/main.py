@@ -1,0 +1,109 @@
+"""The command line: `dualgan VERB`, where a verb trains, samples, looks into something or prepares data."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from keyword import iskeyword
+from typing import NoReturn
+
+from dualgan.terminal.configs import resolve_configs
+from dualgan.version import __version__
+
+TRAINER_VERBS = {
+    "fit": "train a GAN",
+    "validate": "score a checkpoint: Frechet and kernel distance, losses",
+    "test": "the same on the data's test images",
+    "predict": "write N generated images to a folder or zip, on any number of devices",
+}
+COMMANDS = {
+    "generate": "write images of chosen seeds from a checkpoint; needs neither data nor configuration",
+    "attention": "draw where the generator's attention looks from some positions of its images",
+    "compare": "put runs side by side: a table, and a page with curves, samples, settings and published figures",
+    "dashboard": "make a W&B workspace that shows a project's runs side by side",
+    "samples": "write one sheet of uncurated samples, also row by row under several truncations",
+    "neighbors": "find the training images nearest to generated ones",
+    "interpolate": "walk between latents and flag the steps where the image jumps",
+    "project": "find the latents that reconstruct real images, with several checkpoints side by side",
+    "tsne": "embed discriminator features of real and generated images, with their Frechet distance",
+    "export": "write the networks of a checkpoint as safetensors, ONNX or torch.export",
+    "import": "turn an official StyleGAN2 .pkl file into ours, without running anything in it",
+    "inspect": "say what is in a folder or zip of images, find duplicates, draw a contact sheet",
+    "weights": "list the weight files that metrics use and where they are, and fetch missing ones",
+    "prepare": "check images of any kind and pack them into a folder that loads fast, also over a network",
+}
+CONFIG_COMMANDS = {
+    "evaluate": "measure FID, KID, precision, recall and more of a checkpoint, or of images of any model",
+    "complexity": "count parameters and multiply-adds of a configuration's networks",
+}
+VERBS = TRAINER_VERBS | COMMANDS | CONFIG_COMMANDS
+
+OVERVIEW = f"""\
+dualgan {__version__}: GANs with dual contrastive loss and attention
+
+usage: dualgan VERB [options]      dualgan VERB --help explains each
+
+""" + "\n".join(f"  {verb:<11} {text}" for verb, text in VERBS.items())
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run one verb in this process.
+
+    Args:
+        args: Words of the command line; None takes those of the process.
+
+    Returns:
+        The exit code: 0, 1 where the training failed, 2 for a mistake in the input, and 128 plus its number for a
+        signal that stopped the program: 130 after Ctrl-C, 143 after SIGTERM, 138 after SIGUSR1.
+    """
+    words = list(sys.argv[1:] if args is None else args)
+    if words[:1] == ["--version"]:
+        print(f"dualgan {__version__}")
+        return 0
+    if not words or words[0] in ("-h", "--help"):
+        print(OVERVIEW)
+        return 0
+    if words[0] not in VERBS:
+        return _complain(f"unknown verb {words[0]!r}: expected one of {', '.join(VERBS)}")
+    try:
+        return _run(words)
+    except ValueError as error:
+        return _complain(str(error))
+    except OSError as error:
+        place = error.filename2 or error.filename
+        if place is None:  # no file of the user's
+            raise
+        return _complain(f"{os.fsdecode(place)} cannot be read or written ({error.strerror}): check the path")
+    except KeyboardInterrupt as stop:
+        print("\nStopped.", file=sys.stderr)
+        return int(getattr(stop, "exit_code", 130))
+    except SystemExit as stop:  # argument parsing has printed its message, or --help its text
+        return stop.code if isinstance(stop.code, int) else 1
+
+
+def _complain(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 2
+
+
+def _run(words: list[str]) -> int:
+    from dualgan.runtime.process import flush_denormals, keep_freed_memory
+
+    flush_denormals()
+    keep_freed_memory()
+    if words[0] in COMMANDS:
+        module = f"{words[0]}_" if iskeyword(words[0]) else words[0]
+        run: Callable[[list[str]], None] = import_module(f"dualgan.commands.{module}").main
+        run(words[1:])
+        return 0
+    from dualgan.cli.lightning import parse_fit, run_trainer
+
+    if words[0] in CONFIG_COMMANDS:
+        import_module(f"dualgan.commands.{words[0]}").main(words[1:], lambda given: parse_fit(resolve_configs(given)))
+        return 0
+    return run_trainer(resolve_configs(words))
+
+
+def entry_point() -> NoReturn:
+    """What the console script runs."""
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""Settings of a run that depend on the machine or on other settings, and those of Lightning that cannot work here."""
+
+import os
+import secrets
+
+import torch
+from jsonargparse import Namespace
+
+from dualgan.terminal.console import is_rank_zero
+
+
+def native_bf16() -> bool:
+    """Whether this machine's GPU, or without one its CPU, computes in bfloat16 rather than emulating it."""
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
+
+
+def chosen_seed(seed: bool | int) -> int:
+    """The seed of the run; `true` draws one.
+
+    Raises:
+        ValueError: No seed at all was asked for, or several processes would each draw their own.
+    """
+    if seed is False:
+        raise ValueError("seed_everything false has no meaning here: give a number, or true to draw one")
+    if seed is not True:
+        return seed
+    if is_rank_zero():
+        return secrets.randbelow(2**32)
+    if "PL_GLOBAL_SEED" not in os.environ:
+        raise ValueError("seed_everything true would differ between the machines of this run: give a number")
+    return int(os.environ["PL_GLOBAL_SEED"])  # the first process has drawn it and started this one
+
+
+def check_trainer(trainer: Namespace) -> None:
+    """Refuse settings of Lightning that work with a single optimizer only, and numbers that it fails at later.
+
+    Raises:
+        ValueError: One of them is set.
+    """
+    if trainer.accumulate_grad_batches != 1:
+        raise ValueError(
+            f"trainer.accumulate_grad_batches {trainer.accumulate_grad_batches} does not work with two alternating "
+            f"players: choose the data's batch_size, and --model.micro_batch for what fits into memory at once"
+        )
+    if trainer.log_every_n_steps is not None and trainer.log_every_n_steps < 1:
+        raise ValueError(
+            f"trainer.log_every_n_steps {trainer.log_every_n_steps} is out of range: expected 1 or more. Divergence is "
+            f"looked for at log steps, so there must be some"
+        )
+    if trainer.gradient_clip_val is not None:
+        raise ValueError(
+            f"trainer.gradient_clip_val {trainer.gradient_clip_val:g} does not work with two alternating players: "
+            f"leave it out; --model.r1_gamma is what keeps D's gradients small"
+        )

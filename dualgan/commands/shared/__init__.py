@@ -1,0 +1,1 @@
+"""What several verbs need: real images, devices, files of studies."""

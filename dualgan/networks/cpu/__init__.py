@@ -1,0 +1,1 @@
+"""Convolutions of a CPU as matrix products."""

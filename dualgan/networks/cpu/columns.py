@@ -1,0 +1,37 @@
+"""Weight gradients of 3x3 convolutions on CPUs as matrix products, twice as fast as oneDNN's for wide layers.
+
+The gradient of a weight is the product of the output's gradient with the input's windows written out as rows:
+
+    dw[d, (i, j, c)] = sum_p dy[p, d] x[s p + (i, j), c],   p a pixel of dy, s the stride
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dualgan.networks.cpu.matrix_products import matrix_products_allowed
+
+# N batch, C channels in, D channels out, P pixels of the smaller map
+
+MIN_CHANNELS = 64
+MAX_ENTRIES = 2**22  # of the windows written out at a time: 16 MB stay in most machines' last cache
+
+
+def pays(x: Tensor, weight: Tensor, groups: int) -> bool:
+    """Whether the gradient of a weight is faster like this."""
+    return groups == 1 and matrix_products_allowed(x, weight, MIN_CHANNELS)
+
+
+def weight_adjoint(large: Tensor, small: Tensor, stride: int, padding: int) -> Tensor:
+    """Gradient [D, C, 3, 3] of the weight that takes `large` [N, C, H, W] to `small` [N, D, h, w]."""
+    _, d, h, w = small.shape
+    c = large.shape[1]
+    padded = F.pad(large.permute(0, 2, 3, 1), (0, 0, padding, padding, padding, padding))
+    windows = padded.unfold(1, 3, stride).unfold(2, 3, stride).permute(0, 1, 2, 4, 5, 3)  # [N, h, w, 3, 3, C]
+    pixels = small.permute(0, 2, 3, 1)
+    dw = torch.empty(d, c, 3, 3, memory_format=torch.channels_last).zero_()
+    rows = dw.permute(0, 2, 3, 1).view(d, 9 * c)
+    images = max(MAX_ENTRIES // (h * w * 9 * c), 1)
+    for some, theirs in zip(torch.split(windows, images), torch.split(pixels, images), strict=True):
+        rows.addmm_(theirs.reshape(-1, d).t(), some.reshape(-1, 9 * c))
+    return dw

@@ -1,0 +1,142 @@
+"""Images from seeds: the same seed gives the same latent and class on every device, in any batch, on any rank."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dualgan.pictures.pixels import to_uint8
+
+_LABEL_STREAM = 0x9E3779B9  # any constant: a class must not be drawn from the bits that also make z
+
+
+def latents(seeds: Sequence[int], z_dim: int) -> Tensor:
+    """Draw standard normal latents, float32 [N, z_dim] on the CPU; row k depends on seeds[k] alone.
+
+    torch's CPU generator reads the low 32 bits: seeds that agree modulo 2**32 give the same latent.
+    """
+    if not seeds:
+        return torch.empty(0, z_dim)
+    return torch.stack([torch.randn(z_dim, generator=_generator(seed)) for seed in seeds])
+
+
+def labels_for(seeds: Sequence[int], num_classes: int) -> Tensor | None:
+    """Draw uniform class indices, int64 [N] on the CPU, each from its seed alone; None if there are no classes."""
+    if num_classes == 0:
+        return None
+    draws = [torch.randint(num_classes, (), generator=_generator(seed ^ _LABEL_STREAM)) for seed in seeds]
+    return torch.stack(draws) if draws else torch.empty(0, dtype=torch.int64)
+
+
+def generate(
+    generator: nn.Module,
+    seeds: Sequence[int],
+    *,
+    labels: Tensor | None = None,
+    truncation_psi: float = 1.0,
+    noise_mode: str = "const",
+    batch_size: int = 64,
+    device: torch.device | str | None = None,
+    require_finite: bool = False,
+) -> Iterator[Tensor]:
+    """Generate one image per seed, in batches of uint8 [n, H, W, C] on `device`.
+
+    The generator runs in eval mode and inference mode; every submodule's training flag is restored once the iterator
+    is exhausted or closed. It must already live on `device`.
+
+    Args:
+        generator: has `z_dim`, `num_classes` and `forward(z, labels, truncation_psi=, noise_mode=)` -> [N, C, H, W]
+            in [-1, 1].
+        seeds: one per image, any integers (see `latents`).
+        labels: class indices int64 [N]; None draws them from the seeds if the generator has classes.
+        truncation_psi: 1 leaves latents alone, 0 gives the mean image.
+        noise_mode: "const", "none", or "random", with which images depend on torch's global generator too; a generator
+            built without noise warns of the latter two, which change nothing.
+        batch_size: images per batch, at least 1.
+        device: where to run; None is where the generator's parameters are.
+        require_finite: refuse images with NaN or infinity, which would turn into black or white pixels.
+
+    Raises:
+        ValueError: labels whose number or range does not fit, a batch size below 1, or (while iterating, with
+            `require_finite`) images that are not finite.
+    """
+    num_classes = int(generator.num_classes)  # type: ignore[arg-type]
+    if batch_size < 1:
+        raise ValueError(f"batch_size {batch_size} is not a number of images: it must be 1 or more.")
+    if labels is None:
+        labels = labels_for(seeds, num_classes)
+    else:
+        _check_labels(labels, len(seeds), num_classes)
+    if noise_mode != "const" and not getattr(generator, "has_noise", True):
+        warnings.warn(f"noise_mode {noise_mode!r} has no effect: this generator was built without noise", stacklevel=2)
+    if device is None:
+        device = next((p.device for p in generator.parameters()), torch.device("cpu"))
+    settings = {"truncation_psi": truncation_psi, "noise_mode": noise_mode}
+    return _batches(generator, seeds, labels, settings, batch_size, torch.device(device), require_finite)
+
+
+def _batches(
+    generator: nn.Module,
+    seeds: Sequence[int],
+    labels: Tensor | None,
+    settings: dict[str, Any],
+    batch_size: int,
+    device: torch.device,
+    require_finite: bool,
+) -> Iterator[Tensor]:
+    z_dim = int(generator.z_dim)  # type: ignore[arg-type]
+    with evaluating(generator):
+        for start in range(0, len(seeds), batch_size):
+            stop = start + batch_size
+            z = latents(seeds[start:stop], z_dim).to(device)
+            classes = None if labels is None else labels[start:stop].to(device)
+            # entered per batch: around the yield it would leak into the caller's code
+            with torch.inference_mode():
+                images = generator(z, classes, **settings)
+                if require_finite:
+                    _check_finite(images, seeds[start:stop])
+                images = to_uint8(images)
+            yield images
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Eval mode inside of the block; every submodule's training flag is restored after it."""
+    was_training = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in was_training.items():
+            module.training = training
+
+
+def _generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed % 2**32)
+
+
+def _check_finite(images: Tensor, seeds: Sequence[int]) -> None:
+    bad = ~torch.isfinite(images).flatten(1).all(dim=1)
+    if bad.any():
+        raise ValueError(
+            f"{int(bad.sum())} of {len(seeds)} generated images hold NaN or infinity, for instance that of seed "
+            f"{seeds[int(bad.nonzero()[0])]}: the generator has diverged. Take an earlier checkpoint."
+        )
+
+
+def _check_labels(labels: Tensor, num_seeds: int, num_classes: int) -> None:
+    if num_classes == 0:
+        raise ValueError("labels were given to a generator without classes (num_classes 0). Leave labels out.")
+    if labels.shape != (num_seeds,):
+        raise ValueError(
+            f"labels have shape {tuple(labels.shape)} for {num_seeds} seeds: expected one class index per seed, "
+            f"({num_seeds},). Pass indices, not one-hot rows."
+        )
+    if num_seeds and (int(labels.min()) < 0 or int(labels.max()) >= num_classes):
+        raise ValueError(
+            f"labels range from {int(labels.min())} to {int(labels.max())}: the generator has classes 0 to "
+            f"{num_classes - 1}."
+        )

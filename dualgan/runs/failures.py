@@ -1,0 +1,126 @@
+"""What stops a training from outside, said in one paragraph: what happened, what to do, where to go on."""
+
+import errno
+import os
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from filelock import FileLock, Timeout
+
+from dualgan.training.divergence import DivergenceError
+
+LOCK = ".lock"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class StoppedError(RuntimeError):
+    """Something from outside has stopped a run; the message is for its user."""
+
+
+@contextmanager
+def explained(run_dir: Path) -> Iterator[None]:
+    """Turn what comes from outside into one message; mistakes in the program stay what they are.
+
+    Raises:
+        StoppedError: In place of errors of the disk, the memory, the loader's processes and the data.
+    """
+    try:
+        yield
+    except Exception as error:
+        message = explanation(error, run_dir)
+        if message is None:
+            raise
+        raise StoppedError(f"{message} {how_to_go_on(run_dir)}") from error
+
+
+def explanation(error: Exception, run_dir: Path) -> str | None:
+    """What an error means for the user; None where it is no error from outside."""
+    text = _text(error)
+    if isinstance(error, DivergenceError):
+        return f"{text}."
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or re.search(
+        "can't allocate memory|out of memory", text
+    ):
+        return (
+            f"out of memory ({text.split('. ')[0]}): give --model.micro_batch half of the images per device, which "
+            f"trains with the same batch in less memory, or a smaller --data.batch_size or --quality.batch_size."
+        )
+    if worker := re.search(
+        r"DataLoader worker \(pid\S* ([\d, ]+)\) (is killed by signal: [^.]+|exited unexpectedly)", text
+    ):
+        return (
+            f"the process {worker[1]} that loads data {worker[2].replace('is killed', 'was killed')}: often the "
+            f"machine or the job has run out of memory or of shared memory. Try a smaller --data.num_workers."
+        )
+    if isinstance(error, OSError):
+        return _disk(error, run_dir)
+    if "PytorchStreamWriter failed" in text or "unexpected pos" in text:  # torch.save on a full disk
+        return _disk(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), run_dir)
+    return None
+
+
+def _text(error: Exception) -> str:
+    """The last paragraph of an error: one from a loader's process has the traceback of that process before it."""
+    text = str(error).strip()
+    if "Original Traceback" in text:
+        text = re.sub(r"^[\w.]+(Error|Exception|Timeout): ", "", text.split("\n")[-1])
+    return " ".join(text.split()) or type(error).__name__
+
+
+def _disk(error: OSError, run_dir: Path) -> str | None:
+    if error.filename is None and error.errno not in _FULL:
+        return None
+    place = Path(os.fsdecode(error.filename)) if error.filename is not None else run_dir
+    if error.errno in _FULL:
+        return (
+            f"the disk is full: {place} cannot be written ({error.strerror}, {_free(place)} MB free). Make room there."
+        )
+    return f"{place} cannot be read or written ({error.strerror}): it may have been moved, removed or locked meanwhile."
+
+
+def _free(place: Path) -> int:
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    return shutil.disk_usage(place).free // 2**20
+
+
+def how_to_go_on(run_dir: Path) -> str:
+    """Where the last state of a run is."""
+    last = run_dir / "checkpoints" / "last.ckpt"
+    if not last.is_file():
+        return f"No checkpoint has been saved in {run_dir} yet."
+    return f"Go on from the last checkpoint with: {fit_again(run_dir)}"
+
+
+def fit_again(run_dir: Path) -> str:
+    """The command that goes on from a run's last checkpoint."""
+    return f"dualgan fit --config {shlex.quote(str(run_dir / 'config.yaml'))} --ckpt_path last"
+
+
+@contextmanager
+def alone_in(run_dir: Path) -> Iterator[None]:
+    """Keep other trainings out of a run's folder; the system lifts the lock when the process ends, however it ends.
+
+    Raises:
+        ValueError: Another process trains there.
+    """
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"{run_dir} cannot be made ({error.strerror}): choose another --run_dir") from error
+    lock = FileLock(run_dir / LOCK)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise ValueError(
+            f"another process is training in {run_dir} right now: wait for its end, or choose another --run_dir"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()

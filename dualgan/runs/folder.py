@@ -1,0 +1,75 @@
+"""The folder of a run: its name, what it holds already, and the checkpoint to go on from."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Trainer
+
+from dualgan.terminal.console import is_rank_zero
+from dualgan.weights.checkpoints import read_checkpoint
+
+
+def run_folder(trainer: Trainer) -> Path:
+    """The run's folder."""
+    return Path(trainer.default_root_dir)
+
+
+def default_run_dir(configs: list[Any] | None) -> Path:
+    """The folder of a run's own config.yaml; for other configurations runs/NAME, or runs/NAME+NAME for several."""
+    if not configs:
+        return Path("runs") / "default"
+    paths = [Path(str(config)) for config in configs]
+    if is_of_run(paths[-1]):
+        return paths[-1].parent
+    return Path("runs") / "+".join(path.parent.name if is_of_run(path) else path.stem for path in paths)
+
+
+def is_of_run(config: Path) -> bool:
+    """Whether this is the configuration that a run has written down."""
+    return config.name == "config.yaml" and holds_run(config.parent)
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether a training has left something to keep in a folder."""
+    return (folder / "metrics.csv").exists() or any(folder.glob("checkpoints/*.ckpt"))
+
+
+def resolve_checkpoint(name: str | None, run_dir: Path) -> str | None:
+    """Turn "last", "best" and "auto" (last where there is one) into the run's files.
+
+    Raises:
+        ValueError: There is no such file, or it is damaged.
+    """
+    if name == "auto":
+        name = "last" if (run_dir / "checkpoints" / "last.ckpt").exists() else None
+    if name is None:
+        return None
+    path = run_dir / "checkpoints" / f"{name}.ckpt" if name in ("last", "best") else Path(name)
+    if not path.exists():
+        raise ValueError(
+            f"no checkpoint at {path}: pass --ckpt_path FILE, or --run_dir with --ckpt_path last or best, of a run "
+            f"that has saved one"
+        )
+    read_checkpoint(path)  # a damaged file is found before anything is built
+    return os.fspath(path)
+
+
+def refuse_to_overwrite(run_dir: Path, ckpt_path: str | None) -> None:
+    """Never train over another run's files.
+
+    Raises:
+        ValueError: The folder holds a run and nothing is being resumed, or something that is not in it.
+    """
+    if not is_rank_zero() or not holds_run(run_dir):
+        return
+    if ckpt_path is not None and Path(ckpt_path).resolve().parent != (run_dir / "checkpoints").resolve():
+        raise ValueError(
+            f"{run_dir} already holds a run, and {ckpt_path} is not one of its checkpoints: choose another --run_dir "
+            f"to go on from that file, or put the file into {run_dir / 'checkpoints'} if it is this run's"
+        )
+    if ckpt_path is None:
+        raise ValueError(
+            f"{run_dir} already holds a run: choose another --run_dir, continue it with --ckpt_path last (or auto) if "
+            f"it has saved a checkpoint, or delete the folder"
+        )

@@ -1,0 +1,63 @@
+"""Scores on disk: the history of a run, and the file of one evaluation."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from dualgan.evaluation.run import Evaluation
+from dualgan.files.atomic import append, write_json, write_whole
+
+HISTORY = "metrics.jsonl"
+
+
+def append_to_history(run_dir: Path, verb: str, kimg: float | None, scores: Evaluation) -> None:
+    """Add a line to the run's metrics.jsonl: its values by name, and where they come from.
+
+    Args:
+        run_dir: folder of the run; made if it is not there.
+        verb: that made the numbers, "fit", "validate", "evaluate", ...
+        kimg: thousands of images that the generator was trained on.
+        scores: what was measured.
+    """
+    path = run_dir / HISTORY
+    record = {"kimg": kimg, "verb": verb, **scores.values, "provenance": scores.provenance}
+    run_dir.mkdir(parents=True, exist_ok=True)
+    begin = "" if _ends_whole(path) else "\n"
+    append(path, f"{begin}{json.dumps(record)}\n".encode())
+
+
+def forget_after(run_dir: Path, kimg: float) -> None:
+    """Remove the training's own lines later than a checkpoint: a resumed run writes them again.
+
+    What other verbs have measured stays. So does everything that is no line of ours, but not a part of a last line.
+
+    Args:
+        run_dir: folder of the run.
+        kimg: time of the checkpoint; the one at 0 is older than the line of 0.
+    """
+    path = run_dir / HISTORY
+    if not path.is_file():
+        return
+    found = path.read_bytes()
+    *lines, _ = found.split(b"\n")
+    kept = b"".join(line + b"\n" for line in lines if not _is_later(line, kimg))
+    if kept != found:
+        write_whole(path, kept)
+
+
+def _is_later(line: bytes, kimg: float) -> bool:
+    try:
+        record = json.loads(line)
+        return record["verb"] == "fit" and (kimg == 0 or record["kimg"] > kimg)
+    except (ValueError, TypeError, KeyError):
+        return False
+
+
+def _ends_whole(path: Path) -> bool:
+    """Whether the last line ends: a kill may have cut it off."""
+    return not path.is_file() or path.read_bytes()[-1:] in (b"", b"\n")
+
+
+def write_scores(path: Path, scores: Evaluation, **more: Any) -> None:
+    """Write the values and where they come from as JSON; the file appears whole."""
+    write_json(path, {**scores.values, **more, "provenance": scores.provenance})

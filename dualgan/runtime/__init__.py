@@ -1,0 +1,1 @@
+"""The process and its ranks, and the seeds of everything random."""

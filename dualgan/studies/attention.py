@@ -1,0 +1,250 @@
+"""Figures of attention maps: samples with dots, and where the generator looks from each dot (main paper, Fig. 5)."""
+
+# N samples, P positions, H W C image, S footprint
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dualgan.networks import Generator
+from dualgan.networks.attention import SelfAttention
+from dualgan.networks.attention.base import Position
+from dualgan.networks.sampling import evaluating, generate, labels_for, latents
+from dualgan.pictures.figures import DPI, MAX_ROWS, as_rgb, frame
+
+if TYPE_CHECKING:  # matplotlib takes half a second to import: only who draws waits for it
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Fraction = tuple[float, float]  # row and column as parts of the image's height and width, in [0, 1)
+
+DEFAULT_POSITIONS: tuple[Fraction, ...] = ((0.5, 0.5), (0.25, 0.25), (0.75, 0.7))
+COLOURS = ("#e6194b", "#0077ff", "#1a9a3a", "#f07800", "#9130d0", "#00a0a8", "#d030b0", "#8a5a20")
+PANEL = 2.0  # inches
+
+
+@dataclass(frozen=True)
+class AttentionMaps:
+    """Samples and their maps.
+
+    Attributes:
+        images: uint8 [N, H, W, C].
+        maps: Not negative, [N, P, S, S] for a footprint and otherwise [N, P, h, w] over the whole image.
+        pixels: The positions (row, column) as pixels of the feature map at `resolution`.
+        resolution: Rows and columns of the feature map that attention works on.
+        footprint: S, or None where the maps cover the whole image.
+        attention: Name of the attention.
+    """
+
+    images: np.ndarray
+    maps: np.ndarray
+    pixels: list[Position]
+    resolution: int
+    footprint: int | None
+    attention: str
+
+    @property
+    def scale(self) -> float:
+        """Pixels of the image per pixel of the feature map."""
+        return float(self.images.shape[1] / self.resolution)
+
+    def dot(self, p: int) -> tuple[float, float]:
+        """Row and column of the image where position `p` is, in the middle of its pixel of the feature map.
+
+        Whole numbers are the middles of the image's pixels.
+        """
+        row, column = self.pixels[p]
+        return (row + 0.5) * self.scale - 0.5, (column + 0.5) * self.scale - 0.5
+
+    def first(self, p: int) -> Position:
+        """Row and column of the feature map where the footprint of position `p` starts (Eq. 4); may be negative."""
+        assert self.footprint is not None
+        row, column = self.pixels[p]
+        return row - self.footprint // 2, column - self.footprint // 2
+
+
+def mapped_attention(generator: Generator) -> SelfAttention:
+    """The generator's attention.
+
+    Raises:
+        ValueError: It has none, or one without maps.
+    """
+    found = next((module for module in generator.modules() if isinstance(module, SelfAttention)), None)
+    if found is None:
+        raise ValueError(
+            "this generator has no attention, so there is no map to draw: train one that has, for instance with "
+            "--model.generator.attention SAN --model.generator.attention_resolution 16"
+        )
+    if not found.has_map:
+        raise ValueError(
+            f"{type(found).__name__} has no attention map, its filter is the same at all positions: draw a generator "
+            f"that was trained with --model.generator.attention SAN, SAGAN or VT"
+        )
+    return found
+
+
+def check_positions(positions: Sequence[Fraction]) -> None:
+    """Refuse positions that cannot be drawn.
+
+    Raises:
+        ValueError: There is none, more than there are colours, or one that lies outside of the image.
+    """
+    if not 1 <= len(positions) <= len(COLOURS):
+        raise ValueError(f"{len(positions)} positions: a figure shows 1 to {len(COLOURS)}, one colour each")
+    for row, column in positions:
+        if not (0 <= row < 1 and 0 <= column < 1):
+            raise ValueError(
+                f"position {row:g},{column:g} lies outside of the image: expected row,column as parts of its height "
+                f"and width, from 0 to below 1, such as 0.25,0.5"
+            )
+
+
+def compute_maps(
+    generator: Generator,
+    seeds: Sequence[int],
+    positions: Sequence[Fraction] = DEFAULT_POSITIONS,
+    *,
+    labels: Tensor | None = None,
+    truncation_psi: float = 1.0,
+) -> AttentionMaps:
+    """Samples of the seeds with constant noise, and where the attention looks from the positions.
+
+    Args:
+        generator: Has attention with maps (SAN, SAGAN or VT).
+        seeds: One per sample, at least one.
+        positions: Pairs (row, column) as parts of the image's height and width, in [0, 1).
+        labels: Class indices int64 [N]; None draws them from the seeds where the generator has classes.
+        truncation_psi: 1 for none.
+
+    Raises:
+        ValueError: The generator has no maps, there is no seed, or a position or label does not fit.
+    """
+    attention = mapped_attention(generator)
+    check_positions(positions)
+    if not seeds:
+        raise ValueError("no seeds: give at least one")
+    size = generator.attention_resolution
+    assert size is not None
+    pixels = [(int(row * size), int(column * size)) for row, column in positions]
+    if labels is None:
+        labels = labels_for(seeds, generator.num_classes)
+    images = torch.cat(list(generate(generator, seeds, labels=labels, truncation_psi=truncation_psi)))
+    with evaluating(generator), torch.inference_mode():
+        z = latents(seeds, generator.z_dim).to(images.device)
+        classes = None if labels is None else labels.to(images.device)
+        ws = generator.mapping(z, classes, truncation_psi=truncation_psi)
+        maps = generator.attention_maps(ws, pixels).float()
+    return AttentionMaps(
+        images.cpu().numpy(), maps.cpu().numpy(), pixels, size, attention.footprint, type(attention).__name__
+    )
+
+
+def draw_attention(
+    generator: Generator,
+    seeds: Sequence[int],
+    positions: Sequence[Fraction] = DEFAULT_POSITIONS,
+    *,
+    labels: Tensor | None = None,
+    truncation_psi: float = 1.0,
+) -> "Figure":
+    """One row per seed: the sample with a dot per position, then the map of each dot.
+
+    A footprint's map stands alone, and a box on the sample shows its extent; dashed lines are the feature map's
+    border, beyond which it is reflected. Other maps lie over the sample. Every map is drawn from its smallest value
+    (dark) to its largest (bright), which are written below it.
+
+    Args:
+        generator: Has attention with maps (SAN, SAGAN or VT).
+        seeds: One per row, 1 to 32.
+        positions: Pairs (row, column) as parts of the image's height and width, in [0, 1).
+        labels: Class indices int64 [N]; None draws them from the seeds where the generator has classes.
+        truncation_psi: 1 for none.
+
+    Raises:
+        ValueError: The generator has no maps, or seeds, positions or labels do not fit.
+    """
+    if len(seeds) > MAX_ROWS:
+        raise ValueError(f"{len(seeds)} seeds in one figure: it has room for {MAX_ROWS}, draw several")
+    return draw(compute_maps(generator, seeds, positions, labels=labels, truncation_psi=truncation_psi), seeds)
+
+
+def draw(maps: AttentionMaps, seeds: Sequence[int]) -> "Figure":
+    """Figure of samples and maps that are computed already; see `draw_attention`."""
+    from matplotlib.figure import Figure
+
+    rows, columns = len(maps.images), 1 + len(maps.pixels)
+    dpi = max(DPI, math.ceil(maps.images.shape[1] / PANEL))  # no pixel of a large image is lost
+    figure = Figure(figsize=(columns * (PANEL + 0.2), rows * (PANEL + 0.5) + 0.3), dpi=dpi, layout="constrained")
+    area = "" if maps.footprint is None else f", footprint {maps.footprint} x {maps.footprint}"
+    figure.suptitle(f"{maps.attention} at {maps.resolution} x {maps.resolution}{area}", fontsize=10)
+    panels = figure.subplots(rows, columns, squeeze=False)
+    for n, seed in enumerate(seeds):
+        _draw_sample(panels[n, 0], maps, n, f"seed {seed}")
+        for p in range(len(maps.pixels)):
+            _draw_map(panels[n, 1 + p], maps, n, p)
+    return figure
+
+
+def _draw_sample(axes: "Axes", maps: AttentionMaps, n: int, title: str) -> None:
+    axes.set_title(title, fontsize=9)
+    axes.imshow(as_rgb(maps.images[n]))
+    axes.autoscale(False)  # boxes reach beyond the image
+    for p in range(len(maps.pixels)):
+        if maps.footprint is not None:
+            _draw_box(axes, maps, p)
+        _draw_dot(axes, maps.dot(p), p)
+    frame(axes, "#808080", 0.5)
+
+
+def _draw_map(axes: "Axes", maps: AttentionMaps, n: int, p: int) -> None:
+    values, (row, column) = maps.maps[n, p], maps.pixels[p]
+    axes.set_title(f"row {row}, column {column}", fontsize=9, color=COLOURS[p])
+    if maps.footprint is None:
+        _draw_over_sample(axes, maps, n, p)
+    else:
+        axes.imshow(values, cmap="magma")
+        _draw_border(axes, maps, p)
+        _draw_dot(axes, (maps.footprint // 2, maps.footprint // 2), p)
+    axes.set_xlabel(f"{values.min():.3g} to {values.max():.3g}", fontsize=8)
+    frame(axes, COLOURS[p], 2)
+
+
+def _draw_over_sample(axes: "Axes", maps: AttentionMaps, n: int, p: int) -> None:
+    height, width = maps.images.shape[1:3]
+    gray = as_rgb(maps.images[n]).mean(axis=2)
+    axes.imshow(gray, cmap="gray", vmin=0, vmax=255)
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    axes.imshow(maps.maps[n, p], cmap="magma", alpha=0.6, interpolation="bilinear", extent=extent)
+    _draw_dot(axes, maps.dot(p), p)
+
+
+def _draw_box(axes: "Axes", maps: AttentionMaps, p: int) -> None:
+    """Extent of a footprint on the image; what lies beyond the border is cut off."""
+    from matplotlib.patches import Rectangle
+
+    assert maps.footprint is not None
+    row, column = maps.first(p)
+    size = maps.footprint * maps.scale
+    corner = (column * maps.scale - 0.5, row * maps.scale - 0.5)
+    for colour, width in (("white", 3.5), (COLOURS[p], 1.5)):  # the white rim shows on an image of the same colour
+        axes.add_patch(Rectangle(corner, size, size, fill=False, edgecolor=colour, linewidth=width))
+
+
+def _draw_border(axes: "Axes", maps: AttentionMaps, p: int) -> None:
+    """Where the feature map ends inside of a footprint."""
+    assert maps.footprint is not None
+    row, column = maps.first(p)
+    for first, draw_line in ((row, axes.axhline), (column, axes.axvline)):
+        for edge in (-first, maps.resolution - first):
+            if 0 < edge < maps.footprint:
+                draw_line(edge - 0.5, color="white", linestyle="--", linewidth=1)
+
+
+def _draw_dot(axes: "Axes", place: tuple[float, float], p: int) -> None:
+    row, column = place
+    axes.plot(column, row, "o", markersize=6, color=COLOURS[p], markeredgecolor="white", markeredgewidth=1)

@@ -1,0 +1,82 @@
+"""Options that several commands share: seeds, class and device."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dualgan.terminal.messages import ParagraphParser
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Read "0-63" or "1,5,10-12".
+
+    Raises:
+        ValueError: Anything else.
+    """
+    seeds: list[int] = []
+    for item in text.split(","):
+        first, dash, last = item.strip().partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()):
+            raise ValueError(f"seeds {text!r}: expected numbers and ranges such as 0-63 or 1,5,10-12")
+        seeds += range(int(first), int(last if dash else first) + 1)
+    if not seeds:
+        raise ValueError(f"seeds {text!r} is an empty range: the first seed must not be above the last")
+    return seeds
+
+
+def chosen_labels(label: int | None, num_classes: int, count: int) -> Tensor | None:
+    """The same class for every image, or None where none was chosen.
+
+    Raises:
+        ValueError: The generator has no such class.
+    """
+    if label is None:
+        return None
+    if num_classes == 0:
+        raise ValueError(f"label {label} was given, but this generator has no classes: leave it out")
+    if not 0 <= label < num_classes:
+        raise ValueError(f"label {label} is out of range: this generator has the classes 0 to {num_classes - 1}")
+    return torch.full((count,), label)
+
+
+def find_device(name: str) -> torch.device:
+    """The device of a name; "auto" is a GPU where there is one.
+
+    Raises:
+        ValueError: There is no such device.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
+        raise ValueError(f"device {name!r} is not available here: expected auto, cpu, cuda, cuda:1, ...") from error
+
+
+def command_parser(verb: str, run: Callable[..., None], skip: set[str | int]) -> ParagraphParser:
+    """Parser whose options are `run`'s parameters, explained by its docstring, but for those to `skip`."""
+    parser = ParagraphParser(prog=f"dualgan {verb}", allow_abbrev=False)
+    parser.add_function_arguments(run, as_positional=False, skip=skip, as_group=False)
+    parser.description = (inspect.getdoc(run) or "").split("\n")[0]
+    return parser
+
+
+def run_names(checkpoints: Sequence[str]) -> list[str]:
+    """A short name for every checkpoint: its run's, with the file's own where two would be the same.
+
+    Raises:
+        ValueError: The same file was given twice.
+    """
+    paths = [Path(checkpoint).resolve() for checkpoint in checkpoints]
+    twice = [given for k, given in enumerate(checkpoints) if paths[k] in paths[:k]]
+    if twice:
+        raise ValueError(f"checkpoint {twice[0]} was given twice: give each once")
+    runs = [path.parent.parent.name if path.parent.name == "checkpoints" else path.stem for path in paths]
+    full = [f"{run}/{path.stem}" for run, path in zip(runs, paths, strict=True)]
+    for names in (runs, full):
+        if len(set(names)) == len(names):
+            return names
+    return [str(path) for path in paths]

@@ -1,0 +1,1 @@
+"""The parts of the training step that `dualgan.gan` puts together."""

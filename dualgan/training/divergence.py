@@ -1,0 +1,5 @@
+"""When a training has gone wrong."""
+
+
+class DivergenceError(RuntimeError):
+    """Training met non-finite gradients too many times in a row."""

@@ -1,0 +1,245 @@
+"""What a checkpoint of ours holds beside Lightning's own entries, and how to read its networks back."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from dualgan.files.torch_files import read_tensors
+from dualgan.networks import Discriminator, Generator, Network
+from dualgan.version import __version__
+from dualgan.weights.building import rebuild, shape_differences, shapes_of
+from dualgan.weights.official.networks import import_official
+from dualgan.weights.safetensors_file import read_safetensors
+
+FORMAT_VERSION = 2
+"""1: networks, optimizers, callbacks. 2: also "run", what the training ran with; callbacks know when the best was."""
+
+_NETWORKS_ONLY = (".safetensors", ".pkl")  # files without optimizers and clock
+
+
+def header(generator: Generator, discriminator: Discriminator) -> dict[str, Any]:
+    """Plain data that rebuilds both networks without a configuration."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "version": __version__,
+        "generator": generator.describe(),
+        "discriminator": discriminator.describe(),
+    }
+
+
+def check_header(checkpoint: Any, source: str = "the checkpoint") -> dict[str, Any]:
+    """The header of a checkpoint of ours.
+
+    Raises:
+        ValueError: It has none, or one of a format that this version does not read.
+    """
+    found = checkpoint.get("dualgan") if isinstance(checkpoint, dict) else None
+    if not isinstance(found, dict) or not isinstance(found.get("format_version"), int):
+        raise ValueError(
+            f"{source} was not written by dualgan{_looks_like(checkpoint)}: expected a .ckpt file from a run's "
+            f"checkpoints folder"
+        )
+    version = found["format_version"]
+    if version > FORMAT_VERSION:
+        raise ValueError(
+            f"{source} has format version {version} (written by dualgan {found.get('version')}), "
+            f"this is dualgan {__version__} with format version {FORMAT_VERSION}: update dualgan"
+        )
+    if version < FORMAT_VERSION and version not in MIGRATIONS:
+        raise ValueError(
+            f"{source} has format version {version} (written by dualgan {found.get('version')}), which dualgan "
+            f"{__version__} no longer reads: it reads {min(MIGRATIONS)} to {FORMAT_VERSION}. Use the dualgan that "
+            f"wrote it, or one in between to resume and save it anew"
+        )
+    return found
+
+
+def _check_state(state: Any, path: Path) -> None:
+    """Refuse what is no dictionary of tensors by their names."""
+    if not isinstance(state, dict) or not all(type(k) is str and isinstance(v, Tensor) for k, v in state.items()):
+        raise ValueError(
+            f"{path} is damaged: its state_dict is no collection of tensors by their names. Use another one of the "
+            f"run's checkpoints folder"
+        )
+
+
+def _looks_like(content: Any) -> str:
+    """What a foreign file seems to be."""
+    if not isinstance(content, dict):
+        return f" (it holds a {type(content).__name__})"
+    if "pytorch-lightning_version" in content:
+        return f" (it is a checkpoint of another program with PyTorch Lightning {content['pytorch-lightning_version']})"
+    if content and all(isinstance(value, Tensor) for value in content.values()):
+        return " (it holds tensors and nothing that says which networks they belong to, as a bare state_dict does)"
+    return ""
+
+
+def migrate(checkpoint: dict[str, Any]) -> None:
+    """Bring a checkpoint of ours, whose header has been checked, to the current format, in place."""
+    found = checkpoint["dualgan"]
+    while found["format_version"] < FORMAT_VERSION:
+        MIGRATIONS[found["format_version"]](checkpoint)
+        found["format_version"] += 1
+
+
+def _from_1(checkpoint: dict[str, Any]) -> None:
+    checkpoint["run"] = {}  # nothing was written down
+
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], None]] = {1: _from_1}
+"""How a checkpoint of each older format becomes one of the next."""
+
+
+def check_shapes(checkpoint: dict[str, Any], expected: dict[str, Tensor]) -> None:
+    """Refuse a checkpoint whose tensors do not fit the networks of the configuration.
+
+    Raises:
+        ValueError: Names or shapes differ; the message names the first ones.
+    """
+    built = checkpoint["dualgan"]
+    state: dict[str, Tensor] = checkpoint["state_dict"]
+    problems = shape_differences(shapes_of(state), shapes_of(expected), "the configuration")
+    if problems:
+        raise ValueError(
+            f"the checkpoint does not fit the configured networks ({len(problems)} differences, for instance: "
+            f"{'; '.join(problems[:3])}). It was made with {_in_short(built['generator'])} and "
+            f"{_in_short(built['discriminator'])}: use the config.yaml of its run"
+        )
+
+
+def _in_short(description: dict[str, Any]) -> str:
+    return f"{description['class_name']} at resolution {description['init_args'].get('resolution')}"
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a checkpoint without running any code in it, in the current format.
+
+    Raises:
+        ValueError: No such file, not a checkpoint of ours, of an unknown format, or unreadable.
+    """
+    path = Path(path)
+    if not path.is_file():
+        found = f"{path} is a folder" if path.is_dir() else f"no checkpoint at {path}"
+        raise ValueError(f"{found}: expected a .ckpt file, for instance RUN/checkpoints/last.ckpt")
+    if path.suffix in _NETWORKS_ONLY:
+        raise ValueError(
+            f"{path} holds networks and no state of a training: expected a .ckpt file of a run. To train from these "
+            f"networks on, start a new run with --init_from {path}"
+        )
+    if not path.stat().st_size:
+        raise ValueError(f"{path} is empty: expected a .ckpt file. Use another one of the run's checkpoints folder")
+    try:
+        checkpoint = read_tensors(path)
+    except Exception as error:
+        reason = str(error).strip().split("\n")[0][:200]
+        raise ValueError(
+            f"cannot read {path} as a checkpoint ({reason}): it may be cut off or no .ckpt file"
+        ) from error
+    check_header(checkpoint, str(path))
+    _check_state(checkpoint.get("state_dict"), path)
+    migrate(checkpoint)
+    result: dict[str, Any] = checkpoint
+    return result
+
+
+def images_seen_in(path: Path) -> int | None:
+    """Time of a checkpoint of ours, from a small part of the file; None where there is none that can be read."""
+    try:
+        checkpoint = read_tensors(path, mmap=True)
+        check_header(checkpoint)
+        return int(checkpoint["state_dict"]["images_seen"])
+    except Exception:  # torch and zip files have no common kind of error
+        return None
+
+
+def read_networks(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read the networks of a run's .ckpt, an exported .safetensors or an official .pkl, without running any code.
+
+    Returns:
+        What a checkpoint holds, as far as the file has it: "dualgan" (see `header`) and "state_dict"; and "source",
+        the file.
+
+    Raises:
+        ValueError: No such file, not one of these kinds, or unreadable.
+    """
+    path = Path(path)
+    if path.suffix not in _NETWORKS_ONLY:
+        return read_checkpoint(path) | {"source": str(path)}
+    if not path.is_file():
+        raise ValueError(f"no file at {path}: expected a .ckpt, .safetensors or .pkl file with networks")
+    if path.suffix == ".safetensors":
+        content = read_safetensors(path)
+        check_header(content, str(path))
+        migrate(content)
+        return content | {"source": str(path)}
+    imported = import_official(path)
+    about = {"format_version": FORMAT_VERSION, "version": __version__, "left_out": imported.left_out}
+    return {"dualgan": about | imported.descriptions, "state_dict": imported.state, "source": str(path)}
+
+
+def load_generator(path: str | os.PathLike[str]) -> Generator:
+    """The averaged (EMA) generator of a file, in eval mode on the CPU.
+
+    Args:
+        path: A .ckpt file of a run, a .safetensors file of `dualgan export` or `dualgan import`, or an official .pkl
+            file of StyleGAN2-ADA or of a StyleGAN2 of the StyleGAN3 repository. Nothing in it is executed.
+
+    Raises:
+        ValueError: No such file, not one of these kinds, or unreadable.
+    """
+    return generator_of(read_networks(path))
+
+
+def generator_of(checkpoint: dict[str, Any], ema: bool = True) -> Generator:
+    """The averaged or (without `ema`) the trained generator of a checkpoint that was read, in eval mode.
+
+    Raises:
+        ValueError: The checkpoint does not hold it.
+    """
+    name = "generator_ema" if ema else "generator"
+    generator = _network_of(checkpoint, "generator", name)
+    assert isinstance(generator, Generator)
+    return generator
+
+
+def load_discriminator(path: str | os.PathLike[str]) -> Discriminator:
+    """The discriminator of a file, in eval mode on the CPU.
+
+    Args:
+        path: As for `load_generator`.
+
+    Raises:
+        ValueError: No such file, not one of these kinds, unreadable, or without a discriminator.
+    """
+    return discriminator_of(read_networks(path))
+
+
+def discriminator_of(checkpoint: dict[str, Any]) -> Discriminator:
+    """The discriminator of a checkpoint that was read, in eval mode.
+
+    Raises:
+        ValueError: The checkpoint does not hold it.
+    """
+    discriminator = _network_of(checkpoint, "discriminator", "discriminator")
+    assert isinstance(discriminator, Discriminator)
+    return discriminator
+
+
+def _network_of(checkpoint: dict[str, Any], described: str, name: str) -> Network:
+    state, source = state_of(checkpoint, name), checkpoint.get("source", "the checkpoint")
+    if not state:
+        reason = checkpoint["dualgan"].get("left_out", {}).get(name)
+        raise ValueError(
+            f"{source} holds no {name}{f', because {reason}' if reason else ''}: expected a .ckpt file of a training, "
+            f"or an export with --what all"
+        )
+    return rebuild(checkpoint["dualgan"].get(described), state, source)
+
+
+def state_of(checkpoint: dict[str, Any], name: str) -> dict[str, Tensor]:
+    """The tensors of "generator", "generator_ema" or "discriminator"; none where the file does not hold it."""
+    prefix = f"{name}."
+    return {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}

@@ -1,0 +1,1 @@
+"""Official StyleGAN2 pickles, read without running anything in them."""

@@ -1,0 +1,319 @@
+"""Evaluation: numbers do not depend on ranks, batches or the cache, and each carries where it comes from."""
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import Tensor, nn
+
+from dualgan.evaluation import SEEDS_PER_RUN, Evaluation, evaluate, evaluate_images, extract, real_features
+from dualgan.evaluation.features import Progress, together
+from dualgan.metrics import FeatureExtractor, functional
+from dualgan.metrics.moments import Moments
+from dualgan.networks.sampling import generate
+from dualgan.pictures.pixels import to_uint8
+from dualgan.version import __version__
+
+ALL = ("frechet", "kernel", "precision", "recall", "density", "coverage")
+
+
+class TinyExtractor(FeatureExtractor):
+    """Coarse pixels as features; counts what it sees."""
+
+    name = "tiny"
+    dim = 12
+    weight_hash = "0123456789abcdef"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = 0
+
+    def features(self, images: Tensor) -> Tensor:
+        self.seen += len(images)
+        return nn.functional.adaptive_avg_pool2d(images.float() / 255, 2).flatten(1)
+
+
+class TinyGenerator(nn.Module):
+    """A linear map of z with the project's interface."""
+
+    z_dim, num_classes = 12, 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(12, 48, generator=torch.Generator().manual_seed(0)) * 0.2)
+
+    def forward(self, z: Tensor, labels: Tensor | None, truncation_psi: float, noise_mode: str) -> Tensor:
+        return (z * truncation_psi @ self.weight).view(-1, 3, 4, 4)
+
+
+@dataclass
+class Batch:
+    images: Tensor
+
+
+class Photos:
+    """A reference set of random images."""
+
+    resize_filter = "box"
+
+    def __init__(self, size: int = 90, fingerprint: str = "photos-1", as_tuple: bool = False) -> None:
+        noise = torch.randn(size, 3, 4, 4, generator=torch.Generator().manual_seed(size)) * 0.4 + 0.1
+        self.images, self.fingerprint, self.dataset_size, self.as_tuple = to_uint8(noise), fingerprint, size, as_tuple
+
+    def reference_dataloader(
+        self, num: int | None, *, batches: Sequence[range]
+    ) -> Iterator[Batch | tuple[Tensor, None]]:
+        for batch in batches:
+            images = self.images[:num][batch.start : batch.stop]
+            yield (images, None) if self.as_tuple else Batch(images)
+
+
+def run(cache: Path, extractor: FeatureExtractor | None = None, metrics: tuple[str, ...] = ALL) -> Evaluation:
+    extractor = extractor or TinyExtractor()
+    return evaluate(
+        TinyGenerator(), Photos(), extractor, num_fake=70, batch_size=16, seed=3, metrics=metrics, cache_dir=cache
+    )
+
+
+def test_values_are_the_formulas_on_the_named_seeds(tmp_path: Path) -> None:
+    extractor = TinyExtractor()
+    seeds = range(3 * SEEDS_PER_RUN, 3 * SEEDS_PER_RUN + 70)
+    fake = extract(generate(TinyGenerator(), seeds), extractor, "cpu")
+    real = extract([Photos().images], extractor, "cpu")
+    values = run(tmp_path).values
+    assert list(values) == [extractor.metric_name(kind) for kind in ALL]
+    assert values["fd_tiny"] == pytest.approx(float(functional.frechet_distance(real, fake)), rel=1e-9)
+    assert values["kd_tiny"] == pytest.approx(float(functional.kernel_distance(real, fake, 70, seed=3)), rel=1e-9)
+    pairs = (*functional.precision_recall(real, fake), *functional.density_coverage(real, fake))
+    assert [values[f"{kind}_tiny"] for kind in ALL[2:]] == [float(value) for value in pairs]
+
+
+def test_only_wanted_metrics_are_made(tmp_path: Path) -> None:
+    assert list(run(tmp_path, metrics=("coverage", "frechet")).values) == ["coverage_tiny", "fd_tiny"]
+
+
+def test_provenance_says_where_the_numbers_come_from(tmp_path: Path) -> None:
+    result = evaluate(
+        TinyGenerator(), Photos(), TinyExtractor(), num_fake=40, num_real=50, truncation_psi=0.7, ema=True, seed=1,
+        cache_dir=tmp_path,
+    )  # fmt: skip
+    assert result.provenance == {
+        "real_fingerprint": "photos-1", "real_size": 90, "num_real": 50, "num_fake": 40, "resize_filter": "box",
+        "extractor": "tiny", "extractor_size": None, "weight_hash": "0123456789abcdef", "ema": True,
+        "extractor_identity": "tiny 0123456789abcdef",
+        "truncation_psi": 0.7, "noise_mode": "const", "seed": 1, "kernel_subset_size": 40, "kernel_num_subsets": 100,
+        "crop": None, "dualgan_version": __version__, "torch_version": str(torch.__version__),
+    }  # fmt: skip
+    assert json.loads(json.dumps(result.provenance)) == result.provenance
+
+
+def test_settings_reach_the_numbers(tmp_path: Path) -> None:
+    def score(**settings: float) -> float:
+        extractor = TinyExtractor()
+        result = evaluate(TinyGenerator(), Photos(), extractor, num_fake=40, cache_dir=tmp_path, **settings)  # type: ignore[arg-type]
+        return result.values["fd_tiny"]
+
+    assert score() == score(batch_size=7)
+    assert len({score(), score(seed=1), score(truncation_psi=0.5), score(num_real=60)}) == 4
+
+
+def test_real_features_are_extracted_once(tmp_path: Path) -> None:
+    first, again, other = TinyExtractor(), TinyExtractor(), TinyExtractor()
+    features = real_features(Photos(), first, None, tmp_path)
+    assert first.seen == 90
+    assert torch.equal(real_features(Photos(as_tuple=True), again, 90, tmp_path), features)
+    assert again.seen == 0
+    other.weight_hash = "another"
+    real_features(Photos(), other, None, tmp_path)
+    assert other.seen == 90
+
+
+def test_other_numbers_and_other_images_do_not_share_a_cache(tmp_path: Path) -> None:
+    extractor = TinyExtractor()
+    assert len(real_features(Photos(), extractor, 30, tmp_path)) == 30
+    assert len(real_features(Photos(), extractor, 60, tmp_path)) == 60
+    real_features(Photos(fingerprint="photos-2"), extractor, 30, tmp_path)
+    assert extractor.seen == 30 + 60 + 30
+    assert len(list((tmp_path / "features").iterdir())) == 3  # and no temporary files
+
+
+@pytest.mark.parametrize("damage", ["half", "garbage", "shape"])
+def test_a_damaged_cache_is_replaced_with_a_note(tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str) -> None:
+    features = real_features(Photos(), TinyExtractor(), 30, tmp_path)
+    (file,) = (tmp_path / "features").glob("*/*")
+    if damage == "half":
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    elif damage == "garbage":
+        file.write_bytes(b"\xff" * 100)
+    else:
+        real_features(Photos(), TinyExtractor(), 29, tmp_path)
+        (other,) = (path for path in (tmp_path / "features").glob("*/*") if path != file)
+        other.replace(file)
+    for seen in (30, 0):
+        extractor = TinyExtractor()
+        assert torch.equal(real_features(Photos(), extractor, 30, tmp_path), features)
+        assert extractor.seen == seen
+    assert len(caplog.records) == 1
+    assert "computing them again" in caplog.text
+
+
+def test_a_cache_that_cannot_be_written_does_not_stop_a_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").touch()
+    assert len(real_features(Photos(), TinyExtractor(), 30, tmp_path / "file")) == 30
+    assert "could not be kept" in caplog.text
+
+
+def test_the_cache_folder_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DUALGAN_CACHE", str(tmp_path / "there"))
+    real_features(Photos(), TinyExtractor(), 5)
+    assert len(list((tmp_path / "there" / "features").glob("*/*.safetensors"))) == 1
+    monkeypatch.delenv("DUALGAN_CACHE")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    real_features(Photos(), TinyExtractor(), 5)
+    assert len(list((tmp_path / "home" / ".cache" / "dualgan" / "features").glob("*/*.safetensors"))) == 1
+
+
+def test_few_images_are_warned_about_with_numbers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    evaluate(TinyGenerator(), Photos(), TinyExtractor(), num_fake=12, cache_dir=tmp_path)
+    assert not caplog.records
+    evaluate(TinyGenerator(), Photos(), TinyExtractor(), num_fake=11, cache_dir=tmp_path)
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert "11 generated images are fewer than the 12 dimensions of tiny" in caplog.text
+
+
+def test_progress_counts_images(tmp_path: Path) -> None:
+    counts: list[int] = []
+    real_features(Photos(), TinyExtractor(), 50, tmp_path, batch_size=20, progress=counts.append)
+    assert counts == [20, 20, 10]
+    counts.clear()
+    real_features(Photos(), TinyExtractor(), 50, tmp_path, progress=counts.append)
+    assert counts == [50]  # read at once
+    assert extract([], TinyExtractor(), "cpu").shape == (0, 12)
+
+
+def test_a_killed_evaluation_goes_on_with_the_next_chunk(tmp_path: Path) -> None:
+    class Killed(BaseException):
+        pass
+
+    done = 0
+
+    def kill_at(count: int) -> None:
+        nonlocal done
+        done += count
+        if done > 128:
+            raise Killed
+
+    def score(extractor: TinyExtractor, progress: Progress | None = None, **work: Path) -> dict[str, float]:
+        settings = {"num_fake": 200, "cache_dir": tmp_path / "cache", "progress": progress, "metrics": ALL, **work}
+        return evaluate(TinyGenerator(), Photos(), extractor, **settings).values  # type: ignore[arg-type]
+
+    with pytest.raises(Killed):
+        score(TinyExtractor(), kill_at, work_dir=tmp_path / "work")
+    again = TinyExtractor()
+    values = score(again, work_dir=tmp_path / "work")
+    assert again.seen == 90 + 200 - 128
+    assert values == score(TinyExtractor())
+
+
+def test_images_of_a_set_score_like_those_of_the_generator_that_made_them(tmp_path: Path) -> None:
+    made = Photos(fingerprint="made")
+    seeds = range(3 * SEEDS_PER_RUN, 3 * SEEDS_PER_RUN + 70)
+    made.images, made.dataset_size = torch.cat(list(generate(TinyGenerator(), seeds))), 70
+    settings = {"batch_size": 16, "seed": 3, "metrics": ALL, "cache_dir": tmp_path}
+    result = evaluate_images(made, Photos(), TinyExtractor(), **settings)  # type: ignore[arg-type]
+    assert result.values == run(tmp_path).values
+    assert result.provenance["fake_fingerprint"] == "made"
+
+
+def test_features_need_not_fit_into_memory_for_the_frechet_distance() -> None:
+    rows = torch.randn(3000, 6, generator=torch.Generator().manual_seed(0)) * torch.arange(1, 7) + 100
+    moments, first, second = Moments(), Moments(), Moments()
+    for part in torch.split(rows, 7):
+        moments.update(part)
+        assert sum(map(len, moments._waiting)) + len(moments._factor) < 9 * 6 + 7
+    first.update(rows[:10])
+    second.update(rows[10:])
+    first.merge([second])
+    for found in (moments, first):
+        assert found.count == 3000
+        assert torch.allclose(found.mean, rows.double().mean(0), rtol=1e-13)
+        assert torch.allclose(found.root.T @ found.root, rows.double().T.cov(), rtol=1e-10, atol=1e-10)
+
+
+def test_images_and_features_that_are_not_finite_are_named(tmp_path: Path) -> None:
+    generator, extractor = TinyGenerator(), TinyExtractor()
+    generator.weight.data[0, 0] = torch.nan
+    with pytest.raises(ValueError, match=r"10 of 10 generated images hold NaN or infinity.*seed 0.*diverged"):
+        evaluate(generator, Photos(), extractor, num_fake=10, cache_dir=tmp_path)
+    broken = TinyExtractor()
+    broken.features = lambda images: torch.full((len(images), 12), torch.inf)  # type: ignore[method-assign]
+    with pytest.raises(ValueError, match="real features hold NaN or infinity in 64 of 64 rows"):
+        real_features(Photos(), broken, None, tmp_path)
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize(("kind", "least"), [("precision", 4), ("coverage", 6)])
+def test_too_few_images_are_refused_before_any_is_made(kind: str, least: int, tmp_path: Path) -> None:
+    extractor = TinyExtractor()
+    with pytest.raises(ValueError, match=f"3 generated images are too few for {kind}_tiny: it needs {least} or more"):
+        evaluate(TinyGenerator(), Photos(), extractor, num_fake=3, metrics=(kind,), cache_dir=tmp_path)
+    assert extractor.seen == 0
+
+
+def test_numbers_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    generator, extractor = TinyGenerator(), TinyExtractor()
+    with pytest.raises(ValueError, match="num_real 91 does not fit a set of 90 images"):
+        evaluate(generator, Photos(), extractor, num_fake=10, num_real=91, cache_dir=tmp_path)
+    with pytest.raises(ValueError, match="num_fake 1 is out of range"):
+        evaluate(generator, Photos(), extractor, num_fake=1, cache_dir=tmp_path)
+    with pytest.raises(ValueError, match="seed 4096 is out of range"):
+        evaluate(generator, Photos(), extractor, num_fake=10, seed=4096, cache_dir=tmp_path)
+    with pytest.raises(ValueError, match="metric 'fid' does not exist"):
+        evaluate(generator, Photos(), extractor, num_fake=10, metrics=("fid",), cache_dir=tmp_path)
+    short = Photos()
+    short.dataset_size = 100
+    with pytest.raises(ValueError, match="yielded 90 images instead of 100"):
+        real_features(short, extractor, None, tmp_path)
+
+
+def _fail() -> None:
+    raise ValueError("broken image")
+
+
+def _rank(rank: int, folder: str) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    extractor = TinyExtractor()
+    result = run(Path(folder) / "cache", extractor)
+    torch.save([result.values, result.provenance, extractor.seen], f"{folder}/{rank}.pt")
+    with pytest.raises(ValueError, match="broken image"):
+        together(lambda: _fail() if rank else None)
+    dist.destroy_process_group()
+
+
+def test_two_ranks_equal_one_process(tmp_path: Path) -> None:
+    mp.spawn(_rank, args=(str(tmp_path),), nprocs=2)  # type: ignore[no-untyped-call, attr-defined]
+    single = run(tmp_path / "single")
+    seen = []
+    for rank in range(2):
+        values, provenance, images = torch.load(tmp_path / f"{rank}.pt")
+        assert values == pytest.approx(single.values, rel=1e-12)
+        assert provenance == single.provenance
+        seen.append(images)
+    assert seen == [64 + 64, 26 + 6]  # chunks are of 64 images; each rank has one of the real and one of the fake ones
+
+
+def test_inception_score_without_classes_is_refused_before_any_image(tmp_path: Path) -> None:
+    def never(images: int) -> None:
+        raise AssertionError("an image was measured")
+
+    with pytest.raises(ValueError, match="has no classes, and so no inception score"):
+        evaluate(
+            TinyGenerator(), Photos(), TinyExtractor(), num_fake=40, metrics=["inception_score"],
+            cache_dir=tmp_path, progress=never,
+        )  # fmt: skip

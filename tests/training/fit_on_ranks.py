@@ -1,0 +1,237 @@
+"""Train tiny GANs with every loss and penalty on, on as many ranks as WORLD_SIZE says; rank 0 saves the results.
+
+The draws of the latents are those of the global batch, of which each rank and each of its micro-batches takes its
+strided share; the path length's noise and the gradient penalty's points do not depend on the rank. A run on R ranks
+must then do exactly what one process does with the whole batch.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+from torch.optim import SGD
+from torch.utils.data import DataLoader, IterableDataset
+
+from dualgan.callbacks import Quality, RankConsistency, RunCheckpoint, SampleGrid
+from dualgan.callbacks.ranks import RankMismatchError
+from dualgan.data import Batch, SyntheticCLEVR
+from dualgan.gan import GAN
+from dualgan.losses import DualContrastive, GradientPenalty, Hinge, PathLength, Saturating, Wasserstein
+from dualgan.losses.dual_contrastive import dual_contrast
+from dualgan.networks.attention import SAN
+from dualgan.runtime.distributed import rank, world_size
+from dualgan.runtime.seeding import mix_seed
+from tests.tiny import Noise, attending_discriminator, attending_generator, discriminator, generator
+
+CACHE = Path(sys.argv[1]) / "cache"
+RANKS = int(os.environ["WORLD_SIZE"])
+
+
+def global_draws(*shape: int, purpose: str) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(mix_seed(purpose)))
+
+
+class SharedNoise(PathLength):
+    def path_lengths(self, images: Tensor, ws: Tensor, noise: Tensor | None = None) -> Tensor:
+        one = global_draws(1, *images.shape[1:], purpose="noise")
+        return super().path_lengths(images, ws, one.expand_as(images))
+
+
+class SharedPositions(GradientPenalty):
+    def positions(self, real: Tensor) -> Tensor:
+        return real.mean(dim=(1, 2, 3), keepdim=True).sigmoid()  # another for each image, the same on any rank
+
+
+class SharedDraws(GAN):
+    batch: int  # of one rank
+
+    def draw_ws(self, count: int, labels: Tensor | None, purpose: str, part: int) -> Tensor:
+        own = self.batch // 2 if purpose == "path_length" else self.batch
+        z = global_draws(own * world_size(), self.generator.z_dim, purpose=f"{purpose} {self.clock}")
+        ws: Tensor = self.generator.mapping(z[rank() :: world_size()][part :: self._parts(own)], labels)
+        return ws
+
+    # Adam turns rounding errors of tiny gradients into whole steps; the learning rate tells a sum from a mean.
+    def configure_optimizers(self) -> list[SGD]:  # type: ignore[override]
+        return [SGD(player.parameters(), lr=0.01, fused=True) for player in (self.generator, self.discriminator)]
+
+    def on_train_start(self) -> None:
+        pass  # no Adam settings to restore
+
+
+class MeanOfLocal(DualContrastive):
+    """What two ranks with scope "local" train with, in one process."""
+
+    def _contrast(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        return (
+            dual_contrast(real_logits[::2], fake_logits[::2]) + dual_contrast(real_logits[1::2], fake_logits[1::2])
+        ) / 2
+
+
+class Share(IterableDataset[Batch]):
+    """This rank's share of batches of noise, with labels and references where they are taken."""
+
+    def __init__(self, whole: Noise) -> None:
+        self.whole = whole
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self.whole:
+            images, *others = (None if part is None else part[rank() :: world_size()] for part in batch)
+            assert images is not None
+            yield Batch(images, *others)
+
+
+def local() -> DualContrastive:
+    return DualContrastive(scope="local") if RANKS > 1 else MeanOfLocal()
+
+
+plain: dict[str, Any] = {"generator": generator, "discriminator": discriminator}
+attention: dict[str, Any] = {"generator": attending_generator, "discriminator": attending_discriminator}
+self_attention = partial(discriminator, attention=partial(SAN, footprint=3), attention_resolution=8)
+swapped: dict[str, Callable[[], Any]] = {"loss": DualContrastive}
+GANS: dict[str, dict[str, Any]] = {
+    "warm-up, swapped": plain | swapped | {"warmup_kimg": 0.008},
+    "minimax": plain | {"loss": partial(DualContrastive, "minimax")},
+    "local": plain | {"loss": local},
+    "non-saturating": plain,
+    "saturating": plain | {"loss": Saturating},
+    "hinge": plain | {"loss": Hinge},
+    "wasserstein": plain | {"loss": partial(Wasserstein, drift=0.01)},
+    "attention, references": attention | swapped,
+    "attention, references, micro-batches": attention | swapped | {"micro_batch": 4},
+    "self-attention in D": plain | swapped | {"discriminator": self_attention},
+    "classes, micro-batches": plain | swapped | {"num_classes": 3, "micro_batch": 4},
+}  # fmt: skip
+FROM_FILES = ("warm-up, swapped", "attention, references")  # through the data module and its sampler
+
+
+def build(batch: int, loss: Callable[[], Any] | None = None, **settings: Any) -> SharedDraws:
+    gan = SharedDraws(
+        8, loss=loss and loss(), r1_gamma=1.0, r2_gamma=0.5, gradient_penalty=1.0, d_reg_interval=1,
+        g_reg_interval=1, **{"total_kimg": 2 * 0.001 * batch, "warmup_kimg": 0.0, **settings},
+    )  # fmt: skip
+    gan.batch = batch // RANKS
+    gan.path_length = SharedNoise(2.0)
+    gan.penalties[-1] = SharedPositions(1.0)
+    for name, parameter in gan.generator.named_parameters():
+        if name.endswith("noise_strength"):
+            parameter.requires_grad_(False)  # its gradient is the noise's, which each rank draws for itself
+    return gan
+
+
+def trainer_for(folder: Path, *callbacks: Callback) -> Trainer:
+    saves = any(isinstance(callback, RunCheckpoint) for callback in callbacks)
+    return Trainer(
+        max_epochs=-1, accelerator="cpu", devices=RANKS, logger=False, callbacks=[*callbacks], log_every_n_steps=1,
+        strategy="ddp", enable_checkpointing=saves, enable_progress_bar=False,
+        enable_model_summary=False, use_distributed_sampler=False, limit_val_batches=0, default_root_dir=folder,
+    )  # fmt: skip
+
+
+def clevr(folder: Path, batch: int) -> SyntheticCLEVR:
+    cache = os.fspath(CACHE)
+    return SyntheticCLEVR(num_images=16, resolution=8, batch_size=batch, num_renderers=1, cache_dir=cache)
+
+
+def fit(name: str, folder: Path) -> dict[str, Any]:
+    batch = 16 if "micro_batch" in GANS[name] else 8
+    gan = build(batch, **GANS[name])
+    trainer = trainer_for(folder)
+    if name in FROM_FILES:
+        trainer.fit(gan, datamodule=clevr(folder, batch))
+    else:
+        trainer.fit(gan, DataLoader(Share(Noise(gan, batch)), batch_size=None))
+    everyone = trainer.strategy.all_gather(torch.cat([p.flatten() for p in gan.parameters()]))
+    state = {name: value for name, value in gan.state_dict().items() if "noise" not in name}
+    same = bool((everyone == everyone[0]).all()) if everyone.dim() > 1 else True
+    logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    return {"state": state, "ranks_agree": same, "clock": gan.clock, "logged": logged}
+
+
+def score(folder: Path) -> dict[str, float]:
+    """Scores and a sample grid of the untrained generator, from the callbacks."""
+    gan = build(8, **plain, total_kimg=0.008)
+    quality = Quality(num_fake=12, every_kimg=1, metrics=["frechet", "kernel", "precision", "density"])
+    trainer_for(folder, quality, SampleGrid(rows=2, columns=3)).fit(gan, datamodule=clevr(folder, 8))
+    return quality.history[0][1]
+
+
+class Drift(Callback):
+    """Changes a state of rank 1 alone, after the third step."""
+
+    def __init__(self, change: Callable[[Trainer, GAN], None]) -> None:
+        self.change = change
+
+    @torch.no_grad()
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        assert isinstance(pl_module, GAN)
+        if rank() == 1 and pl_module.clock == 24:
+            self.change(trainer, pl_module)
+
+
+def one_bit(trainer: Trainer, gan: GAN) -> None:
+    gan.discriminator.get_parameter("b4.out.weight").view(torch.int32)[0, 0] ^= 1
+
+
+def averages(trainer: Trainer, gan: GAN) -> None:
+    gan.generator_ema.get_parameter("mapping.fc0.bias").add_(1)
+    gan.generator.get_buffer("mapping.w_avg").add_(1)
+    gan.path_length_mean.add_(1)
+
+
+def moment(trainer: Trainer, gan: GAN) -> None:
+    trainer.optimizers[0].state[gan.generator.get_parameter("mapping.fc0.weight")]["exp_avg_sq"][0] += 1
+
+
+def clock(trainer: Trainer, gan: GAN) -> None:
+    gan.clock += 1
+
+
+DRIFTS = {"one_bit": one_bit, "averages": averages, "moment": moment, "clock": clock}
+
+
+def drift(name: str, folder: Path) -> dict[str, Any]:
+    """What a run whose ranks drift ends with: by itself, or (one_bit) because of the next checkpoint."""
+    every = 1.0 if name == "one_bit" else 0.016
+    callbacks = (Drift(DRIFTS[name]), RankConsistency(every), RunCheckpoint(every_kimg=0.016))
+    return outcome(trainer_for(folder, *callbacks), GAN(8, **plain, total_kimg=0.08), folder)
+
+
+def different_data(folder: Path) -> dict[str, Any]:
+    """What a run ends with whose ranks have other images and another seed."""
+    gan = GAN(8, **plain, total_kimg=0.08, seed=rank())
+    data = clevr(folder, 8)
+    data.subset = 16 - rank()
+    consistency = RankConsistency()
+    consistency.config = {"model": {"r1_gamma": 1.0 + rank()}, "data": {"root": f"/scratch/{rank()}"}}
+    return outcome(trainer_for(folder, consistency), gan, folder, data)
+
+
+def outcome(trainer: Trainer, gan: GAN, folder: Path, data: SyntheticCLEVR | None = None) -> dict[str, Any]:
+    try:
+        trainer.fit(gan, datamodule=data or clevr(folder, 8))
+    except RankMismatchError as error:
+        return {"message": str(error), "clock": gan.clock, "exit_code": error.exit_code}
+    return {"message": "nothing was noticed"}
+
+
+def main(folder: str, path: str) -> None:
+    torch.set_num_threads(1)
+    runs = Path(folder)
+    results: dict[str, Any] = {name: fit(name, runs) for name in GANS}
+    results["scores"] = score(runs)
+    if RANKS > 1:
+        results["drifts"] = {name: drift(name, runs / name) for name in DRIFTS}
+        results["different data"] = different_data(runs / "different")
+    if rank() == 0:
+        torch.save(results, path)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,130 @@
+"""Checkpoint headers, and reading a generator back."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dualgan import load_generator
+from dualgan.networks import StyleGAN2Discriminator, StyleGAN2Generator
+from dualgan.weights.checkpoints import (
+    FORMAT_VERSION,
+    MIGRATIONS,
+    check_shapes,
+    header,
+    images_seen_in,
+    read_checkpoint,
+)
+
+WIDTH: dict[str, Any] = {"channel_base": 64, "mapping_layers": 2}
+
+
+def content(w_dim: int = 8, num_classes: int = 0) -> dict[str, Any]:
+    torch.manual_seed(0)
+    G = StyleGAN2Generator(8, 3, num_classes, z_dim=8, w_dim=w_dim, **WIDTH)
+    D = StyleGAN2Discriminator(8, 3, num_classes, **WIDTH)
+    return {
+        "dualgan": header(G, D),
+        "state_dict": {f"generator_ema.{name}": value for name, value in G.state_dict().items()},
+    }
+
+
+@pytest.mark.parametrize("num_classes", [0, 3])
+def test_generator_comes_back_ready_to_use(num_classes: int, tmp_path: Path) -> None:
+    made = content(num_classes=num_classes)
+    torch.save(made, tmp_path / "a.ckpt")
+    G = load_generator(tmp_path / "a.ckpt")
+    assert not G.training
+    assert not any(p.requires_grad for p in G.parameters())
+    assert G.num_classes == num_classes
+    for name, value in G.state_dict().items():
+        assert torch.equal(value, made["state_dict"][f"generator_ema.{name}"])
+
+
+class Trap:
+    """Would run code when unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.write_text, (Path("trapped"), "x"))
+
+
+def test_code_in_a_file_never_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({**content(), "extra": Trap()}, "a.ckpt")
+    with pytest.raises(ValueError, match=r"cannot read a\.ckpt"):
+        load_generator("a.ckpt")
+    assert not Path("trapped").exists()
+
+
+@pytest.mark.parametrize("state", [None, [1], {"generator_ema.x": 3}, {5: torch.zeros(1)}], ids=str)
+def test_a_damaged_state_dict_is_named(state: Any, tmp_path: Path) -> None:
+    torch.save(content() | {"state_dict": state}, tmp_path / "a.ckpt")
+    with pytest.raises(ValueError, match=r"a\.ckpt is damaged: its state_dict is no collection of tensors"):
+        load_generator(tmp_path / "a.ckpt")
+
+
+LIGHTNING = {"state_dict": {}, "pytorch-lightning_version": "2.1.0"}
+
+
+@pytest.mark.parametrize(
+    ("made", "reason"),
+    [
+        ({"state_dict": {}}, "not written by dualgan: expected"),
+        ([1, 2], r"not written by dualgan \(it holds a list\)"),
+        (LIGHTNING, "checkpoint of another program with PyTorch Lightning 2.1.0"),
+        ({"weight": torch.zeros(2)}, "bare state_dict"),
+        ({"dualgan": {"format_version": FORMAT_VERSION + 1, "version": "9.0"}}, "update dualgan"),
+        ({"dualgan": {"format_version": 0, "version": "0.0.1"}}, f"it reads 1 to {FORMAT_VERSION}"),
+        ({"dualgan": {"version": "0.1"}}, "not written by dualgan"),
+    ],
+)
+def test_other_files_are_refused(made: Any, reason: str, tmp_path: Path) -> None:
+    torch.save(made, tmp_path / "a.ckpt")
+    with pytest.raises(ValueError, match=reason) as error:
+        read_checkpoint(tmp_path / "a.ckpt")
+    assert "a.ckpt" in str(error.value)
+
+
+def test_files_that_are_no_checkpoint_are_refused(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.ckpt"
+    torch.save(content(), whole)
+    (tmp_path / "empty.ckpt").touch()
+    (tmp_path / "cut.ckpt").write_bytes(whole.read_bytes()[:-1000])
+    (tmp_path / "text.ckpt").write_text("hello")
+    reasons = {"empty.ckpt": "is empty", "cut.ckpt": "may be cut off", "text.ckpt": "cannot read", ".": "is a folder"}
+    for name, reason in reasons.items():
+        with pytest.raises(ValueError, match=reason):
+            read_checkpoint(tmp_path / name)
+
+
+def test_every_older_format_has_a_way_to_the_current_one() -> None:
+    assert sorted(MIGRATIONS) == list(range(min(MIGRATIONS), FORMAT_VERSION))
+
+
+def test_format_1_is_brought_to_the_current_one(format_1: Path) -> None:
+    assert torch.load(format_1, weights_only=True)["dualgan"]["format_version"] == 1
+    found = read_checkpoint(format_1)
+    assert found["dualgan"]["format_version"] == FORMAT_VERSION
+    assert found["run"] == {}
+    assert load_generator(format_1).resolution == 8
+    assert images_seen_in(format_1) == 16
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no checkpoint"):
+        read_checkpoint(tmp_path / "a.ckpt")
+
+
+def test_unknown_network_class_is_refused(tmp_path: Path) -> None:
+    made = content()
+    made["dualgan"]["generator"]["class_name"] = "Popen"
+    torch.save(made, tmp_path / "a.ckpt")
+    with pytest.raises(ValueError, match="unknown network 'Popen'"):
+        load_generator(tmp_path / "a.ckpt")
+
+
+def test_other_shapes_are_named() -> None:
+    made, expected = content(w_dim=8), content(w_dim=16)["state_dict"]
+    with pytest.raises(ValueError, match=r"does not fit .*\(8, 8\) in the file and \(16, 8\)"):
+        check_shapes(made, expected)
