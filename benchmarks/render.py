@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from dualgan.data.arguments import usable_cpus
-from dualgan.data.render_worker import render_to_file
+from dualgan.data.render.worker import render_to_file
 
 
 def images_per_second(resolution: int, count: int, workers: int) -> float:

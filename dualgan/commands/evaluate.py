@@ -12,7 +12,7 @@ from dualgan.commands.shared.evaluated_images import Parse, RealImagesOptions, f
 from dualgan.commands.shared.measuring import DataSection, Job, measure, open_images
 from dualgan.commands.shared.processes import on_devices
 from dualgan.data.batches import ReferenceImages
-from dualgan.data.decoding import Crop, ResizeFilter
+from dualgan.data.files.decoding import Crop, ResizeFilter
 from dualgan.evaluation import Evaluation
 from dualgan.evaluation.paths import PATHS
 from dualgan.files.atomic import file_sha256

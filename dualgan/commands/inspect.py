@@ -11,12 +11,12 @@ import numpy as np
 from PIL import Image
 
 from dualgan.data.arguments import RESOLUTIONS, check_least
-from dualgan.data.decoding import Crop, ResizeFilter, decode, to_square
 from dualgan.data.duplicates import HASH_BITS, hamming
-from dualgan.data.image_files import Checked, Files
-from dualgan.data.image_folder import ImageFolder
+from dualgan.data.files.decoding import Crop, ResizeFilter, decode, to_square
+from dualgan.data.files.image_files import Checked, Files
+from dualgan.data.files.lmdb_files import LMDBFiles
 from dualgan.data.inspection import Duplicates, Examined, Inspection, PackedFiles, find_files, inspect_files
-from dualgan.data.lmdb_files import LMDBFiles
+from dualgan.data.sets.image_folder import ImageFolder
 from dualgan.files.atomic import cache_root
 from dualgan.pictures.contact_sheet import Pair, contact_sheet, pair_sheet
 from dualgan.pictures.grids import to_pil

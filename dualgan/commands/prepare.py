@@ -3,7 +3,7 @@
 import time
 from typing import Literal
 
-from dualgan.data.decoding import ResizeFilter
+from dualgan.data.files.decoding import ResizeFilter
 from dualgan.data.packed import Manifest, verify
 from dualgan.data.packed.preparing import prepare
 from dualgan.terminal.options import command_parser

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 
 from PIL import Image
 
-from dualgan.data.decoding import decode
+from dualgan.data.files.decoding import decode
 
 _NAME = re.compile(r"kimg_(\d+(?:\.\d+)?)\.png")
 _JPEG_QUALITY = 85

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dualgan.data.base import ImageDataModule
     from dualgan.data.batches import Batch
-    from dualgan.data.cifar10 import CIFAR10
-    from dualgan.data.few_shot import FewShot
-    from dualgan.data.file_images import FileImages
-    from dualgan.data.image_folder import ImageFolder
-    from dualgan.data.image_sets import CLEVR, FFHQ, AnimalFace, CelebA
-    from dualgan.data.lsun import LSUN
-    from dualgan.data.official_layout import SourceCard
-    from dualgan.data.synthetic_clevr import SyntheticCLEVR
+    from dualgan.data.sets.cifar10 import CIFAR10
+    from dualgan.data.sets.few_shot import FewShot
+    from dualgan.data.sets.file_images import FileImages
+    from dualgan.data.sets.image_folder import ImageFolder
+    from dualgan.data.sets.image_sets import CLEVR, FFHQ, AnimalFace, CelebA
+    from dualgan.data.sets.lsun import LSUN
+    from dualgan.data.sets.official_layout import SourceCard
+    from dualgan.data.sets.synthetic_clevr import SyntheticCLEVR
 
 __all__ = [
     "CIFAR10",
@@ -34,8 +34,8 @@ __all__ = [
 ]
 
 _MODULES = (
-    "batches", "base", "official_layout", "file_images", "image_folder", "image_sets", "lsun", "cifar10", "few_shot",
-    "synthetic_clevr",
+    "batches", "base", "sets.official_layout", "sets.file_images", "sets.image_folder", "sets.image_sets", "sets.lsun",
+    "sets.cifar10", "sets.few_shot", "sets.synthetic_clevr",
 )  # fmt: skip
 
 

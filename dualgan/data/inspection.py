@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dualgan.data.decoding import header
 from dualgan.data.duplicates import equal_groups, near_groups
-from dualgan.data.image_files import (
+from dualgan.data.files.decoding import header
+from dualgan.data.files.image_files import (
     Checked,
     Entry,
     Files,
@@ -25,7 +25,7 @@ from dualgan.data.image_files import (
     report_path,
     store_report,
 )
-from dualgan.data.lmdb_files import LMDBFiles
+from dualgan.data.files.lmdb_files import LMDBFiles
 from dualgan.data.packed import PackedImages, is_packed, open_packed
 
 

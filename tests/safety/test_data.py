@@ -19,7 +19,7 @@ from PIL import Image
 
 from dualgan.comparison.pictures import read_samples
 from dualgan.comparison.runs import read_run
-from dualgan.data import image_files
+from dualgan.data.files import image_files
 from dualgan.data.packed import open_packed
 from dualgan.data.packed.preparing import prepare
 from tests.conftest import TINY, RunCLI

@@ -11,8 +11,8 @@ from jsonargparse import Namespace
 from dualgan.commands.shared.measuring import DataSection
 from dualgan.commands.shared.real_images import packed_as
 from dualgan.data import ImageDataModule
-from dualgan.data.image_files import check_files, open_files
-from dualgan.data.lmdb_files import LMDBFiles
+from dualgan.data.files.image_files import check_files, open_files
+from dualgan.data.files.lmdb_files import LMDBFiles
 from dualgan.files.atomic import cache_root
 
 Parse = Callable[[list[str]], Namespace]

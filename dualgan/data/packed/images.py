@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dualgan.data.labels import MAX_CLASSES
+from dualgan.data.files.labels import MAX_CLASSES
 from dualgan.data.packed.location import LocalFolder, Location, is_url, locate
 from dualgan.data.packed.manifest import FORMAT, MANIFEST, Manifest, PackedFile, Shard, parse
 from dualgan.files.atomic import file_sha256, read_json

@@ -19,8 +19,8 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from dualgan.data.arguments import check_least, check_resolution, usable_cpus
-from dualgan.data.decoding import Crop, ResizeFilter, decode
-from dualgan.data.image_files import Checked, Entry, Files, open_files
+from dualgan.data.files.decoding import Crop, ResizeFilter, decode
+from dualgan.data.files.image_files import Checked, Entry, Files, open_files
 from dualgan.data.packed.images import is_packed, open_packed
 from dualgan.data.packed.location import is_url
 from dualgan.data.packed.manifest import MANIFEST, Manifest, PackedFile

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dualgan.data.render import render
-from dualgan.data.scene import CAMERA, COLORS, LIGHTS, SHAPES, Material, Object, Scene, Shape, sample_scene
+from dualgan.data.render.scene import CAMERA, COLORS, LIGHTS, SHAPES, Material, Object, Scene, Shape, sample_scene
+from dualgan.data.render.tracing import render
 
 
 def picture(*objects: Object, resolution: int = 64) -> NDArray[np.int64]:
@@ -34,7 +34,7 @@ def test_images_do_not_depend_on_their_batch() -> None:
 
 def test_tall_pictures_are_made_in_strips_without_seams(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = render([sample_scene(0, 3)], 32).astype(int)
-    monkeypatch.setattr("dualgan.data.render._RAYS_AT_ONCE", 64 * 10)
+    monkeypatch.setattr("dualgan.data.render.tracing._RAYS_AT_ONCE", 64 * 10)
     assert np.abs(render([sample_scene(0, 3)], 32) - whole).max() <= 1
 
 
@@ -80,5 +80,5 @@ def test_metal_mirrors_its_neighbour_and_rubber_does_not() -> None:
 
 
 def test_renderer_needs_neither_torch_nor_lightning() -> None:
-    code = "import sys, dualgan.data.render_worker; print(any('lightning' in name for name in sys.modules))"
+    code = "import sys, dualgan.data.render.worker; print(any('lightning' in name for name in sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"

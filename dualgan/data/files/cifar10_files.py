@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dualgan.data.raw_files import RawFiles, RawImages
+from dualgan.data.files.raw_files import RawFiles, RawImages
 
 Split = Literal["train", "test"]
 

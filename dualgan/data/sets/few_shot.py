@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualgan.data.arguments import check_choice
-from dualgan.data.file_images import FileImages
-from dualgan.data.image_files import Files, open_files
-from dualgan.data.official_layout import SourceCard
-from dualgan.data.raw_files import RawFiles, RawImages
+from dualgan.data.files.image_files import Files, open_files
+from dualgan.data.files.raw_files import RawFiles, RawImages
+from dualgan.data.sets.file_images import FileImages
+from dualgan.data.sets.official_layout import SourceCard
 
 FewShotName = Literal["obama", "grumpy_cat", "panda", "animal_face_cat", "animal_face_dog", "lfw100"]
 

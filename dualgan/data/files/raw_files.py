@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dualgan.data.image_files import Entry
+from dualgan.data.files.image_files import Entry
 
 
 @dataclass(frozen=True)

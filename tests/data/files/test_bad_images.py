@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from dualgan.data.image_files import Entry, FolderFiles, in_parallel
+from dualgan.data.files.image_files import Entry, FolderFiles, in_parallel
 from tests.data.image_sets import COLORFUL, flat, images, make, png, save
 
 EIGHT = COLORFUL[:8, :8]

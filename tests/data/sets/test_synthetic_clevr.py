@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dualgan.data import SyntheticCLEVR
-from dualgan.data.render import render
+from dualgan.data.render.tracing import render
 
 
 def make(cache: Path, num_images: int = 24, num_renderers: int | None = 1, **changes: Any) -> SyntheticCLEVR:
@@ -26,7 +26,7 @@ def pixels(data: SyntheticCLEVR) -> torch.Tensor:
 @pytest.fixture
 def renders(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many images each call rendered."""
-    from dualgan.data import synthetic_clevr
+    from dualgan.data.sets import synthetic_clevr
 
     calls: list[int] = []
     original = synthetic_clevr.SyntheticCLEVR._render

@@ -1,6 +1,6 @@
 """Render scenes into a file, in this process or in several.
 
-Workers are fresh interpreters (`python -m dualgan.data.render_worker`) and not forks or multiprocessing children: they
+Workers are fresh interpreters (`python -m dualgan.data.render.worker`) and not forks or multiprocessing children: they
 cannot inherit a lock of torch's threads, and scripts without `if __name__ == "__main__"` are safe.
 """
 
@@ -10,8 +10,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from dualgan.data.render import render
-from dualgan.data.scene import sample_scene
+from dualgan.data.render.scene import sample_scene
+from dualgan.data.render.tracing import render
 
 _PIXELS_PER_BLOCK = 1 << 17
 
@@ -35,7 +35,7 @@ def render_to_file(path: Path, offset: int, seed: int, count: int, resolution: i
     processes = []
     try:
         for number in range(workers):
-            command = [sys.executable, "-m", "dualgan.data.render_worker", *job, str(number), str(workers)]
+            command = [sys.executable, "-m", "dualgan.data.render.worker", *job, str(number), str(workers)]
             processes.append(subprocess.Popen(command, stdout=writer, env=environment))
         os.close(writer)
         with os.fdopen(reader) as reports:

@@ -16,9 +16,9 @@ from PIL import Image
 from torch import Tensor
 
 from dualgan.data import LSUN, Batch, ImageFolder
-from dualgan.data.decoding import to_square
-from dualgan.data.image_files import open_files
-from dualgan.data.lmdb_files import LMDBFiles
+from dualgan.data.files.decoding import to_square
+from dualgan.data.files.image_files import open_files
+from dualgan.data.files.lmdb_files import LMDBFiles
 from dualgan.data.packed.preparing import prepare
 
 

@@ -12,7 +12,7 @@ import lmdb
 import numpy as np
 from numpy.typing import NDArray
 
-from dualgan.data.image_files import Entry
+from dualgan.data.files.image_files import Entry
 from dualgan.files.atomic import cache_root, digest, replacing
 
 T = TypeVar("T")

@@ -17,8 +17,8 @@ from typing import Any, NoReturn, Protocol, TypeVar
 from PIL import Image
 from tqdm import tqdm
 
-from dualgan.data.decoding import EXTENSIONS, decode
-from dualgan.data.labels import labels_of_manifest
+from dualgan.data.files.decoding import EXTENSIONS, decode
+from dualgan.data.files.labels import labels_of_manifest
 from dualgan.files.atomic import digest, read_json, write_json
 
 MAX_BYTES = 2**29  # of one file: more than the largest image that is decoded takes at 8 bits without compression
@@ -214,8 +214,8 @@ def open_files(root: Path, hint: str) -> Files:
         ValueError: When there is nothing at `root` (the error ends with `hint`), or a file that is no zip.
     """
     # These modules import this one.
-    from dualgan.data.cifar10_files import CIFAR10Files, find_cifar10
-    from dualgan.data.lmdb_files import LMDBFiles, is_lmdb
+    from dualgan.data.files.cifar10_files import CIFAR10Files, find_cifar10
+    from dualgan.data.files.lmdb_files import LMDBFiles, is_lmdb
 
     if cifar10 := find_cifar10(root):
         return CIFAR10Files(cifar10, "train")

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dualgan.data.arguments import check_choice
-from dualgan.data.file_images import FileImages
-from dualgan.data.image_files import Files, open_files
-from dualgan.data.lmdb_files import DATA_FILE, is_lmdb
-from dualgan.data.official_layout import SourceCard
+from dualgan.data.files.image_files import Files, open_files
+from dualgan.data.files.lmdb_files import DATA_FILE, is_lmdb
+from dualgan.data.sets.file_images import FileImages
+from dualgan.data.sets.official_layout import SourceCard
 
 # Images of the training sets, and size of the download
 _SIZES = {

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dualgan.data.scene import LIGHTS, SHAPES, TAN_HALF_VIEW, Scene, camera_axes
+from dualgan.data.render.scene import LIGHTS, SHAPES, TAN_HALF_VIEW, Scene, camera_axes
 
 RENDERER_VERSION = 1  # part of the cache key: raise it with every change that moves a pixel
 

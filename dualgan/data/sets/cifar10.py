@@ -3,10 +3,10 @@
 from typing import Any
 
 from dualgan.data.arguments import check_choice
-from dualgan.data.cifar10_files import ARCHIVES, FOLDERS, CIFAR10Files, Split, find_cifar10
-from dualgan.data.file_images import FileImages
-from dualgan.data.image_files import Files, open_files
-from dualgan.data.official_layout import SourceCard
+from dualgan.data.files.cifar10_files import ARCHIVES, FOLDERS, CIFAR10Files, Split, find_cifar10
+from dualgan.data.files.image_files import Files, open_files
+from dualgan.data.sets.file_images import FileImages
+from dualgan.data.sets.official_layout import SourceCard
 
 
 class CIFAR10(FileImages):

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 from dualgan.data.arguments import check_choice
-from dualgan.data.decoding import Crop, ResizeFilter
-from dualgan.data.file_images import FileImages
-from dualgan.data.image_files import Files, open_files
-from dualgan.data.labels import labels_of_folders
-from dualgan.data.official_layout import SourceCard, part_of
+from dualgan.data.files.decoding import Crop, ResizeFilter
+from dualgan.data.files.image_files import Files, open_files
+from dualgan.data.files.labels import labels_of_folders
+from dualgan.data.sets.file_images import FileImages
+from dualgan.data.sets.official_layout import SourceCard, part_of
 
 FFHQFolder = Literal["images1024x1024", "thumbnails128x128"]
 CLEVRSplit = Literal["train", "val", "test"]

@@ -10,9 +10,9 @@ from tqdm import tqdm
 from dualgan.data.arguments import check_least, usable_cpus
 from dualgan.data.base import ImageDataModule
 from dualgan.data.batches import ImageSource
-from dualgan.data.render import RENDERER_VERSION
-from dualgan.data.render_worker import render_to_file
-from dualgan.data.scene import Scene, sample_scene
+from dualgan.data.render.scene import Scene, sample_scene
+from dualgan.data.render.tracing import RENDERER_VERSION
+from dualgan.data.render.worker import render_to_file
 from dualgan.files.atomic import cache_root, digest, file_sha256, read_json, replacing, write_json
 
 

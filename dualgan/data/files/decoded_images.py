@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dualgan.data.decoding import Crop, ResizeFilter, decode, to_square
-from dualgan.data.image_files import Files
+from dualgan.data.files.decoding import Crop, ResizeFilter, decode, to_square
+from dualgan.data.files.image_files import Files
 
 
 class BadImageError(ValueError):

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from dualgan.data.arguments import check_choice
 from dualgan.data.base import ImageDataModule, default_workers
 from dualgan.data.batches import ImageSource
-from dualgan.data.decoded_images import DecodedImages
-from dualgan.data.decoding import Crop, ResizeFilter, crop_box
-from dualgan.data.image_files import Checked, Files, check_files, open_files
-from dualgan.data.lmdb_files import LMDBFiles
-from dualgan.data.official_layout import SourceCard
+from dualgan.data.files.decoded_images import DecodedImages
+from dualgan.data.files.decoding import Crop, ResizeFilter, crop_box
+from dualgan.data.files.image_files import Checked, Files, check_files, open_files
+from dualgan.data.files.lmdb_files import LMDBFiles
+from dualgan.data.sets.official_layout import SourceCard
 from dualgan.files.atomic import cache_root, content_fingerprint
 
 _NAMED = 10  # bad images that an error names

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dualgan.data.image_files import Entry, Files
+from dualgan.data.files.image_files import Entry, Files
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from dualgan.data.scene import COLORS, MATERIALS, SHAPES, sample_scene
+from dualgan.data.render.scene import COLORS, MATERIALS, SHAPES, sample_scene
 
 
 def test_scene_is_a_function_of_seed_and_index() -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dualgan.data.file_images import FileImages
+from dualgan.data.sets.file_images import FileImages
 
 
 class ImageFolder(FileImages):

@@ -1,0 +1,1 @@
+"""Where images lie: folders, zips, LMDBs and arrays, opened, checked and decoded."""

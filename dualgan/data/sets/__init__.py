@@ -1,0 +1,1 @@
+"""The sets of images that a configuration may name."""
