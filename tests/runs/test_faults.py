@@ -108,7 +108,7 @@ def test_two_runs_in_one_folder(run_cli: RunCLI, in_empty_folder: Path) -> None:
 WITHOUT_WANDB = """
 import os, signal, sys
 from pathlib import Path
-from dualgan.cli import main
+from dualgan.cli.main import main
 from dualgan.gan import GAN
 
 def children(process):

@@ -63,7 +63,7 @@ class FeatureExtractor(nn.Module):
         if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
             raise ValueError(
                 f"images have dtype {images.dtype} and shape {tuple(images.shape)}: expected uint8 [N, H, W, C] with "
-                "1 or 3 channels. Convert generated images with dualgan.ops.to_uint8."
+                "1 or 3 channels. Convert generated images with dualgan.pictures.pixels.to_uint8."
             )
         return self.features(images.expand(-1, -1, -1, 3).permute(0, 3, 1, 2))
 
