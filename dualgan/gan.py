@@ -1,48 +1,48 @@
 """GAN: the two-player training step. No formula, no network and no metric lives here."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
 
 import torch
-from pytorch_lightning.core.optimizer import LightningOptimizer
-from pytorch_lightning.strategies.parallel import ParallelStrategy
 from pytorch_lightning.utilities import rank_zero_warn
-from torch import Tensor
-from torch.optim import Adam
+from torch import Tensor, nn
 
+from dualgan.augment import Augmentation, NoAugmentation
+from dualgan.auxiliary import AuxiliaryTask, StepView
+from dualgan.auxiliary.base import Tasks
 from dualgan.data.batches import Batch
-from dualgan.losses import R1, R2, AdversarialLoss, DiscriminatorPenalty, GradientPenalty, NonSaturating, PathLength
-from dualgan.networks import Discriminator, Generator, StyleGAN2Discriminator, StyleGAN2Generator
-from dualgan.runtime.distributed import average_over_ranks_, mean_over_ranks, world_size
+from dualgan.losses import R1, R2, AdversarialLoss, GradientPenalty, NonSaturating
+from dualgan.losses.heads import per_head
+from dualgan.networks import Discriminator, Generator, Latents, StyleGAN2Discriminator, StyleGAN2Generator
+from dualgan.runtime.distributed import world_size
 from dualgan.runtime.process import flush_denormals
 from dualgan.runtime.seeding import reseed
+from dualgan.training.averaging import MovingAverage
 from dualgan.training.cautions import cautions
-from dualgan.training.compilation import Passes, check_compiler, compiled_passes
-from dualgan.training.divergence import DivergenceError
-from dualgan.training.microbatch import backward_in_parts, number_of_parts, strided
-from dualgan.training.players import Players
-from dualgan.training.schedule import (
+from dualgan.training.checks import (
     check_batch,
+    check_mapping,
     check_precision,
+    check_repeatable,
     check_settings,
     checked_warmup,
-    cooldown_factor,
-    default_warmup_kimg,
-    ema_decay,
-    is_due,
-    lazy_adam,
 )
+from dualgan.training.compilation import check_compiler, passes
+from dualgan.training.critic import Critic
+from dualgan.training.microbatch import Means, backward_in_parts
+from dualgan.training.optimizers import AdamOptions
+from dualgan.training.regularization import PathRegularization, Penalties
+from dualgan.training.schedule import Scheduled, default_warmup_kimg
+from dualgan.training.two_players import TwoPlayers
 
-PLAYERS = ("generator", "discriminator")
+G, D = 0, 1
 
 
-class GAN(Players):
+class GAN(TwoPlayers):
     """Trains a generator against a discriminator; the defaults are the paper's StyleGAN2 config E protocol.
 
-    Order in a step: G, G's path length, D, D's penalties, EMA. `images_seen` counts real images over all devices
-    and is the only clock.
+    Order in a step: G, G's path length, D, D's penalties, EMA. `images_seen` counts the real images that D saw in its
+    main steps, over all devices, and is the only clock.
 
     Args:
         resolution: Width and height of the images in pixels; taken from the data on the command line.
@@ -51,23 +51,31 @@ class GAN(Players):
         generator: Class of the generator with its settings.
         discriminator: Class of the discriminator with its settings.
         loss: Adversarial loss; NonSaturating by default.
+        augmentation: What D sees in place of the images; null is the images as they are.
+        auxiliary: Losses beside the adversarial one, each a class with its settings; null is none.
         total_kimg: Length of the training in thousands of real images shown.
-        learning_rate: Adam's learning rate for both players.
-        betas: Adam's decay rates for both players.
+        learning_rate: Adam's learning rate for both players; a number or a schedule, such as class Cosine.
+        betas: Adam's decay rates for both players; the second one may be a schedule.
         eps: Adam's epsilon for both players.
-        r1_gamma: Strength of the R1 penalty on real images; 0 turns it off.
-        r2_gamma: Strength of the R2 penalty on generated images; 0 turns it off.
-        gradient_penalty: Strength of the WGAN-GP penalty, 10 in its paper; 0 turns it off.
-        d_reg_interval: Minibatches between D's penalties, which are scaled up accordingly.
-        path_length_weight: Strength of G's path length penalty; 0 turns it off.
-        g_reg_interval: Minibatches between G's path length penalties, which are scaled up accordingly.
+        generator_adam: What is different for G.
+        discriminator_adam: What is different for D.
+        d_steps: Steps of D, each on its own minibatch, per step of G.
+        r1_gamma: Strength of the R1 penalty on real images; 0 turns it off. A number or a schedule.
+        r2_gamma: Strength of the R2 penalty on generated images; 0 turns it off. A number or a schedule.
+        gradient_penalty: Strength of the WGAN-GP penalty, 10 in its paper; 0 turns it off. A number or a schedule.
+        d_reg_interval: Minibatches between steps for D's penalties alone, which are scaled up accordingly; 1 is such a
+            step after every minibatch. null adds them to the loss of D's main step, with Adam's settings as they are.
+        path_length_weight: Strength of G's path length penalty; 0 turns it off. A number or a schedule.
+        g_reg_interval: The same for G's path length penalty, in steps of G.
         style_mixing: Probability that a sample's later layers get the w of another z.
-        ema_kimg: Half-life of the generator's moving average in thousands of images.
+        ema_kimg: Half-life of the generator's moving average in thousands of images; a number or a schedule.
         ema_rampup: Bound the half-life by this fraction of the images seen so far; null for none.
+        ema_decay: Decay of the moving average per step of G, in place of a half-life; null for none.
+        ema_start_kimg: Until then the averaged generator is the trained one.
         warmup_kimg: Start with the non-saturating loss for this long; null is about 20 epochs, at most 6 % of the
             training, for losses that need it and 0 for the others.
         cooldown_kimg: Let both learning rates fall linearly to 0 over this long at the end of the training; 0 keeps
-            them constant, as the paper does.
+            them as they are, as the paper does.
         micro_batch: Images per device and backward pass; null is the whole batch of the device.
         compile: Run the networks under torch.compile in both adversarial steps, not in the penalties, which need
             second derivatives. Costs minutes at the start; the same training but for rounding.
@@ -79,11 +87,6 @@ class GAN(Players):
         ValueError: A setting is out of range or has no effect.
     """
 
-    path_length_mean: Tensor
-    non_finite: Tensor
-    non_finite_run: Tensor
-    longest_non_finite_run: Tensor
-
     def __init__(
         self,
         resolution: int,
@@ -92,19 +95,26 @@ class GAN(Players):
         generator: Callable[[int, int, int], Generator] = StyleGAN2Generator,
         discriminator: Callable[[int, int, int], Discriminator] = StyleGAN2Discriminator,
         loss: AdversarialLoss | None = None,
+        augmentation: Augmentation | None = None,
+        auxiliary: list[Callable[[Discriminator], AuxiliaryTask]] | None = None,
         total_kimg: float = 25_000,
-        learning_rate: float = 0.002,
-        betas: tuple[float, float] = (0.0, 0.99),
+        learning_rate: Scheduled = 0.002,
+        betas: tuple[float, Scheduled] = (0.0, 0.99),
         eps: float = 1e-8,
-        r1_gamma: float = 100.0,
-        r2_gamma: float = 0.0,
-        gradient_penalty: float = 0.0,
-        d_reg_interval: int = 16,
-        path_length_weight: float = 2.0,
-        g_reg_interval: int = 4,
+        generator_adam: AdamOptions = AdamOptions(),  # noqa: B008  frozen
+        discriminator_adam: AdamOptions = AdamOptions(),  # noqa: B008
+        d_steps: int = 1,
+        r1_gamma: Scheduled = 100.0,
+        r2_gamma: Scheduled = 0.0,
+        gradient_penalty: Scheduled = 0.0,
+        d_reg_interval: int | None = 16,
+        path_length_weight: Scheduled = 2.0,
+        g_reg_interval: int | None = 4,
         style_mixing: float = 0.9,
-        ema_kimg: float = 10.0,
+        ema_kimg: Scheduled = 10.0,
         ema_rampup: float | None = None,
+        ema_decay: float | None = None,
+        ema_start_kimg: float = 0.0,
         warmup_kimg: float | None = None,
         cooldown_kimg: float = 0.0,
         micro_batch: int | None = None,
@@ -112,44 +122,42 @@ class GAN(Players):
         max_non_finite: int = 10,
         seed: int = 0,
     ) -> None:
+        shared = AdamOptions(learning_rate, betas, eps)
+        adams = generator_adam.or_else(shared), discriminator_adam.or_else(shared)
         check_settings(
             positive={
-                "total_kimg": total_kimg, "learning_rate": learning_rate, "ema_kimg": ema_kimg,
-                "micro_batch": micro_batch, "max_non_finite": max_non_finite, "d_reg_interval": d_reg_interval,
+                "total_kimg": total_kimg, **shared.numbers(), **generator_adam.numbers("generator_adam."),
+                **discriminator_adam.numbers("discriminator_adam."), "ema_kimg": ema_kimg, "micro_batch": micro_batch,
+                "max_non_finite": max_non_finite, "d_steps": d_steps, "d_reg_interval": d_reg_interval,
                 "g_reg_interval": g_reg_interval, "ema_rampup": ema_rampup,
             },
             not_negative={
                 "r1_gamma": r1_gamma, "r2_gamma": r2_gamma, "gradient_penalty": gradient_penalty,
                 "path_length_weight": path_length_weight, "warmup_kimg": warmup_kimg,
-                "cooldown_kimg": cooldown_kimg,
+                "cooldown_kimg": cooldown_kimg, "ema_start_kimg": ema_start_kimg,
             },
-            probabilities={"style_mixing": style_mixing},
+            probabilities={"style_mixing": style_mixing, "ema_decay": ema_decay},
         )  # fmt: skip
         # Two runs with one seed start from the same weights, whatever was drawn before.
         reseed(seed, "weights")
         shape = (resolution, num_channels, num_classes)
-        super().__init__(generator(*shape), discriminator(*shape), loss or NonSaturating(), style_mixing, seed)
-        self.automatic_optimization = False
+        average = MovingAverage(ema_kimg, ema_rampup, ema_decay, ema_start_kimg)
+        super().__init__(
+            generator(*shape), discriminator(*shape), loss or NonSaturating(), style_mixing, seed, total_kimg, adams,
+            average, cooldown_kimg, max_non_finite, micro_batch,
+        )  # fmt: skip
+        check_mapping(self.generator, path_length_weight=path_length_weight, style_mixing=style_mixing)
+        check_repeatable(micro_batch, self.generator, self.discriminator)
+        self.tasks = Tasks(make(self.discriminator) for make in auxiliary or ())
         self.warmup_loss = NonSaturating()
-        self.total_images = round(total_kimg * 1000)
         self.warmup_kimg = checked_warmup(warmup_kimg, total_kimg, self.loss)
-        self.learning_rate, self.betas, self.eps = learning_rate, betas, eps
-        self.d_reg_interval, self.g_reg_interval = d_reg_interval, g_reg_interval
-        self.ema_kimg, self.ema_rampup = ema_kimg, ema_rampup
-        self.cooldown_kimg = cooldown_kimg
-        self.micro_batch, self.max_non_finite = micro_batch, max_non_finite
-        self.compiled = compile
-
-        penalties: list[DiscriminatorPenalty] = [R1(r1_gamma), R2(r2_gamma), GradientPenalty(gradient_penalty)]
-        self.penalties = [penalty for penalty in penalties if penalty.weight]
-        self.path_length = PathLength(path_length_weight) if path_length_weight else None
-
-        self.register_buffer("path_length_mean", torch.zeros(()))
-        self.register_buffer("non_finite", torch.zeros((), dtype=torch.int64))
-        self.register_buffer("non_finite_run", torch.zeros((), dtype=torch.int64))
-        # since the last log step
-        self.register_buffer("longest_non_finite_run", torch.zeros((), dtype=torch.int64), persistent=False)
-        self.latest: dict[str, Tensor] = {}
+        self.d_steps, self.compiled = d_steps, compile
+        penalties = (R1(), r1_gamma), (R2(), r2_gamma), (GradientPenalty(), gradient_penalty)
+        self.penalties = Penalties(penalties, d_reg_interval)
+        self.path_length = PathRegularization(path_length_weight, g_reg_interval)
+        self.augmentation = augmentation or NoAugmentation()
+        self.passes = passes(compile)
+        self.critic = Critic(self.discriminator, self.augmentation, self.passes, self.reseed)
 
     # ---- before training -----------------------------------------------------------------------------------------
 
@@ -158,6 +166,7 @@ class GAN(Players):
         flush_denormals()
         check_precision(self.trainer.precision)
         data = getattr(self.trainer, "datamodule", None)
+        size = data.dataset_size if data is not None else self.total_images
         if stage == "fit":
             if self.compiled:
                 check_compiler(self.device.type)
@@ -166,179 +175,17 @@ class GAN(Players):
             if data is not None:
                 group = self.discriminator.minibatch_std_group
                 check_batch(data.batch_size, self.trainer.world_size, self.micro_batch, group)
+                self.tasks.prepare(size, data.batch_size)
         if self.warmup_kimg is None:
-            size = data.dataset_size if data is not None else self.total_images
             self.warmup_kimg = default_warmup_kimg(size, self.total_images)
 
-    def configure_optimizers(self) -> list[Adam]:
-        """Adam for each player, corrected for the extra steps of its lazy regularization."""
-        return [
-            Adam(self.generator.parameters(), fused=True, **self._adam_settings(0)),
-            Adam(self.discriminator.parameters(), fused=True, **self._adam_settings(1)),
-        ]
+    def trained_modules(self) -> tuple[nn.Module, nn.Module]:
+        """What G's and D's optimizer train."""
+        return self.generator, nn.ModuleList([self.discriminator, self.tasks])
 
-    def _adam_settings(self, player: int) -> dict[str, Any]:
-        intervals = [self.g_reg_interval if self.path_length else None, self.d_reg_interval if self.penalties else None]
-        learning_rate = self.learning_rate * cooldown_factor(self.clock, self.total_images, self.cooldown_kimg)
-        return lazy_adam(learning_rate, self.betas, intervals[player]) | {"eps": self.eps}
-
-    def _update_optimizers(self) -> None:
-        for player, optimizer in enumerate(self.trainer.optimizers):
-            for group in optimizer.param_groups:
-                group.update(self._adam_settings(player))
-
-    def on_fit_start(self) -> None:
-        """Take the clock from the restored buffer."""
-        self.clock = int(self.images_seen)
-
-    def on_train_start(self) -> None:
-        """Take the optimizer settings from this run's configuration: restored ones bring the old run's back."""
-        self._update_optimizers()
-        if self.clock >= self.total_images:
-            self.trainer.should_stop = True  # a finished run was resumed
-
-    # ---- the training step ---------------------------------------------------------------------------------------
-
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """One minibatch of real images, float [N, C, R, R] in [-1, 1] per device, for both players."""
-        real, labels, reference = batch
-        minibatch = self.clock // (len(real) * world_size())
-        self.step_is_finite = torch.ones((), dtype=torch.bool, device=self.device)
-        if self.cooldown_kimg:
-            self._update_optimizers()
-        self.generator_step(real, labels, reference)
-        if self.path_length and is_due(minibatch, self.g_reg_interval):
-            self.path_length_step(self.path_length, len(real), labels)
-        self.discriminator_step(real, labels, reference)
-        if self.penalties and is_due(minibatch, self.d_reg_interval):
-            self.penalty_step(real, labels, reference)
-        self.update_ema(len(real) * world_size())
-        self.advance(len(real) * world_size())
-
-    def generator_step(self, real: Tensor, labels: Tensor | None, reference: Tensor | None = None) -> None:
-        """G's adversarial step."""
-        loss = self.active_loss
-        parts = self._parts(len(real))
-
-        def logits(k: int) -> tuple[Tensor, ...]:
-            own_real, own_labels, own_reference = strided(k, parts, real, labels, reference)
-            ws = self.draw_ws(len(own_real), own_labels, "generator", k)
-            fake = self.passes.synthesize(self.generator, ws)
-            fake_logits = self.passes.score(self.discriminator, fake, own_labels, own_reference)
-            if not loss.generator_needs_real:
-                return (fake_logits,)
-            with torch.no_grad():
-                return fake_logits, self.passes.score(self.discriminator, own_real, own_labels, own_reference)
-
-        with self._player(0):
-            value, _ = backward_in_parts(loss.generator, self._calls(logits, parts), self.manual_backward)
-            self._step(0, value)
-        self.latest["loss/generator"] = value
-
-    def discriminator_step(self, real: Tensor, labels: Tensor | None, reference: Tensor | None = None) -> None:
-        """D's adversarial step."""
-        parts = self._parts(len(real))
-        fakes, w_means = zip(
-            *(self.draw_fakes(len(real) // parts, strided(k, parts, labels)[0], "fakes", k) for k in range(parts)),
-            strict=True,
-        )
-        self.generator.mapping.track(mean_over_ranks(torch.stack(w_means).mean(dim=0)))  # type: ignore[operator]
-
-        def logits(k: int) -> tuple[Tensor, ...]:
-            own_real, *others = strided(k, parts, real, labels, reference)
-            return self.passes.score_pair(self.discriminator, own_real, fakes[k], *others)
-
-        with self._player(1):
-            loss = self.active_loss.discriminator
-            value, (real_logits, fake_logits) = backward_in_parts(
-                loss, self._calls(logits, parts), self.manual_backward
-            )
-            self._step(1, value)
-        self.latest |= {"loss/discriminator": value, "logits/real": real_logits.mean()}
-        self.latest |= {"logits/fake": fake_logits.mean()}
-        self.latest |= {f"contrast/{k}": v for k, v in self.loss.diagnostics(real_logits, fake_logits).items()}
-
-    def path_length_step(self, penalty: PathLength, count: int, labels: Tensor | None) -> None:
-        """G's lazy regularization, in float32 and on a smaller batch."""
-        count = max(count // penalty.batch_shrink, 1)
-        parts = self._parts(count)
-        means, values = [], []
-        with self._player(0), self._float32():
-            for k in range(parts):
-                own_labels = strided(k, parts, labels if labels is None else labels[:count])[0]
-                ws = self.draw_ws(count // parts, own_labels, "path_length", k)
-                lengths = penalty.path_lengths(self.generator.synthesis(ws), ws)
-                value = penalty.penalty(lengths, self.path_length_mean)
-                self.manual_backward(value * (self.g_reg_interval / parts))
-                means.append(lengths.detach().mean())
-                values.append(value.detach())
-            mean_length = mean_over_ranks(torch.stack(means).mean())
-            self._step(0, mean_length, lightning=False)
-        finite_mean = torch.where(mean_length.isfinite(), mean_length, self.path_length_mean)
-        self.path_length_mean.lerp_(finite_mean, penalty.decay)
-        self.latest["loss/path_length"] = torch.stack(values).mean()
-        self.latest["path_length/mean"] = self.path_length_mean.clone()
-
-    def penalty_step(self, real: Tensor, labels: Tensor | None, reference: Tensor | None = None) -> None:
-        """D's lazy regularization, in float32."""
-        parts = self._parts(len(real))
-        totals = torch.zeros(len(self.penalties), device=self.device)
-        with self._player(1), self._float32():
-            for k in range(parts):
-                own_real, own_labels, own_reference = strided(k, parts, real, labels, reference)
-                fake = None
-                if any(penalty.needs_fake for penalty in self.penalties):
-                    fake, _ = self.draw_fakes(len(own_real), own_labels, "penalty", k)
-                values = torch.stack([
-                    p(lambda images: self.discriminator(images, own_labels, own_reference), own_real, fake)  # noqa: B023
-                    for p in self.penalties
-                ])  # fmt: skip
-                self.manual_backward(values.sum() * (self.d_reg_interval / parts))
-                totals = totals + values.detach() / parts
-            self._step(1, totals.sum(), lightning=False)
-        self.latest |= {f"loss/{p.name}": total for p, total in zip(self.penalties, totals, strict=True)}
-
-    @torch.no_grad()
-    def update_ema(self, batch: int) -> None:
-        """Move the averaged generator towards the trained one; buffers are copied."""
-        decay = ema_decay(batch, self.clock, self.ema_kimg, self.ema_rampup)
-        averaged: list[Tensor] = list(self.generator_ema.parameters())
-        current: list[Tensor] = list(self.generator.parameters())
-        torch._foreach_lerp_(averaged, current, 1 - decay)
-        torch._foreach_copy_(list(self.generator_ema.buffers()), list(self.generator.buffers()))
-
-    def advance(self, batch: int) -> None:
-        """Move the clock, count non-finite steps, log at the trainer's interval and stop where it is time."""
-        self.clock += batch
-        self.images_seen.fill_(self.clock)
-        self.non_finite_run.add_(1).mul_(~self.step_is_finite)
-        self.longest_non_finite_run.copy_(torch.maximum(self.longest_non_finite_run, self.non_finite_run))
-        self.non_finite.add_(~self.step_is_finite)
-        if is_due(self.trainer.global_step, self.trainer.log_every_n_steps):  # type: ignore[attr-defined]
-            values = {**self.latest_over_ranks(), "train/non_finite": self.non_finite.float()}
-            self.log_dict({"kimg": self.clock / 1000, **values})
-            if (longest := int(self.longest_non_finite_run)) >= self.max_non_finite:
-                raise DivergenceError(
-                    f"{longest} minibatches in a row had a non-finite loss or gradient (max_non_finite "
-                    f"{self.max_non_finite}) up to {self.clock / 1000:.1f} kimg. No such step changed the weights of "
-                    f"its player. Resume from the last checkpoint with a lower learning rate or a larger r1_gamma"
-                )
-            self.longest_non_finite_run.zero_()
-        if self.clock >= self.total_images:
-            self.trainer.should_stop = True
-
-    def latest_over_ranks(self) -> dict[str, Tensor]:
-        """The latest values to log, averaged over all ranks; all of them must call it."""
-        if not self.latest:
-            return {}
-        return dict(zip(self.latest, mean_over_ranks(torch.stack(list(self.latest.values()))).unbind(), strict=True))
-
-    # ---- small parts of a step -----------------------------------------------------------------------------------
-
-    @property
-    def passes(self) -> Passes:
-        """The networks' forward passes in the adversarial steps."""
-        return compiled_passes() if self.compiled else Passes()
+    def lazy_intervals(self) -> tuple[int | None, int | None]:
+        """Steps of G and of D between their extra steps for lazy penalties; None without."""
+        return self.path_length.lazy_interval, self.penalties.lazy_interval
 
     @property
     def active_loss(self) -> AdversarialLoss:
@@ -346,50 +193,111 @@ class GAN(Players):
         assert self.warmup_kimg is not None
         return self.warmup_loss if self.clock < self.warmup_kimg * 1000 else self.loss
 
-    def _parts(self, count: int) -> int:
-        """Backward passes for `count` images on this device."""
-        return number_of_parts(count, self.micro_batch)
+    # ---- the training step ---------------------------------------------------------------------------------------
 
-    @staticmethod
-    def _calls(logits: Callable[[int], tuple[Tensor, ...]], parts: int) -> list[Callable[[], tuple[Tensor, ...]]]:
-        return [partial(logits, k) for k in range(parts)]
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """One minibatch of real images, float [N, C, R, R] in [-1, 1] per device, for both players."""
+        images = len(batch.images) * world_size()
+        minibatch = self.clock // images
+        generators_turn = minibatch % self.d_steps == 0
+        self.step_is_finite = torch.ones((), dtype=torch.bool, device=self.device)
+        self.update_optimizers()
+        if generators_turn:
+            self.generator_step(batch)
+            if self.path_length.due(minibatch // self.d_steps):
+                self.path_length_step(batch)
+        self.discriminator_step(batch)
+        if self.penalties.due(minibatch):
+            self.penalty_step(batch)
+        self.synchronise_buffers()
+        if generators_turn:
+            self.update_ema(images * self.d_steps)
+        self.advance(images)
 
-    @contextmanager
-    def _player(self, player: int) -> Iterator[None]:
-        """Let gradients reach the parameters of one player (0 is G, 1 is D) only.
+    def generator_step(self, batch: Batch) -> None:
+        """G's main step."""
+        loss, parts, extra = self.active_loss, self.split(batch), Means()
+        views: dict[int, StepView] = {}
 
-        DistributedDataParallel would average both players' gradients after every backward pass: `_step` does it.
-        """
-        optimizer = cast(list[LightningOptimizer], self.optimizers())[player]
-        strategy = self.trainer.strategy
-        self.toggle_optimizer(optimizer)
-        with strategy.block_backward_sync() if isinstance(strategy, ParallelStrategy) else nullcontext():
-            yield
-        self.untoggle_optimizer(optimizer)
+        def logits(k: int) -> tuple[Tensor, ...]:
+            real, labels, reference = parts[k]
+            latents = self.draw(len(real), "generator", k)
+            fake = self.passes.synthesize(self.generator, self.generator.styles(latents, labels))
+            views.clear()
+            views[k] = self._view(parts[k], fake, latents, k)
+            fake_logits = self.critic.score(fake, labels, reference, "generator, fake", k)
+            if not loss.generator_needs_real:
+                return fake_logits
+            with torch.no_grad():
+                return *fake_logits, *self.critic.score(real, labels, reference, "generator, real", k)
 
-    def _float32(self) -> torch.autocast:
-        return torch.autocast(self.device.type, enabled=False)
+        with self.player(G):
+            value, _ = backward_in_parts(
+                per_head(loss.generator, kinds=2 if loss.generator_needs_real else 1),
+                [partial(logits, k) for k in range(len(parts))],
+                self.manual_backward,
+                also=lambda k: extra.add(self.tasks.generator(views[k]), len(parts)),
+            )
+            self.latest["loss/generator"] = value
+            if self.path_length.in_main_step:
+                value = value + self.path_length.backward(self, batch)
+            self.step(G, value)
+        self.latest |= extra
 
-    def _step(self, player: int, value: Tensor, lightning: bool = True) -> None:
-        """Average one player's gradients over the ranks, apply and clear them.
+    def discriminator_step(self, batch: Batch) -> None:
+        """D's main step."""
+        parts, extra = self.split(batch), Means()
+        fakes = [self.draw_fakes(len(part.images), part.labels, "fakes", k) for k, part in enumerate(parts)]
+        self.generator.observe([fake.styles for fake in fakes])
 
-        Not where they or the loss `value` are not finite on some rank.
+        def logits(k: int) -> tuple[Tensor, ...]:
+            real, labels, reference = parts[k]
+            real_logits, fake_logits = self.critic.pair(real, fakes[k].images, labels, reference, "discriminator", k)
+            return *real_logits, *fake_logits
 
-        Lightning counts the calls of its own optimizers' steps as `global_step`: only G's main step goes through it,
-        so that one minibatch is one step. Adam skips the update by itself, without waiting for the device.
-        """
-        optimizer = cast(list[LightningOptimizer], self.optimizers())[player]
-        raw = cast(Adam, optimizer.optimizer)
-        gradients = [p.grad for group in raw.param_groups for p in group["params"] if p.grad is not None]
-        average_over_ranks_(gradients)
-        norm = torch.nn.utils.get_total_norm(gradients)
-        finite = norm.isfinite() & mean_over_ranks(value).isfinite()
-        raw.found_inf = (~finite).float()  # type: ignore[attr-defined]
-        if player == 0 and lightning:
-            optimizer.step()
-        else:
-            raw.step()
-        raw.zero_grad()
-        self.step_is_finite &= finite
-        if lightning:
-            self.latest[f"gradient_norm/{PLAYERS[player]}"] = norm.detach()
+        def auxiliary(k: int) -> Tensor | None:
+            view = self._view(parts[k], fakes[k].images, fakes[k].latents, k)
+            return extra.add(self.tasks.discriminator(view), len(parts))
+
+        with self.player(D):
+            value, heads = backward_in_parts(
+                per_head(self.active_loss.discriminator, kinds=2),
+                [partial(logits, k) for k in range(len(parts))],
+                self.manual_backward,
+                also=auxiliary,
+            )
+            self.latest["loss/discriminator"] = value
+            if self.penalties.in_main_step:
+                value = value + self.penalties.backward(self, batch, fakes)
+            self.step(D, value)
+        self.tasks.commit(self.step_is_finite, self.clock)
+        real_logits, fake_logits = heads[0], heads[len(heads) // 2]
+        self.latest |= {"logits/real": real_logits.mean(), "logits/fake": fake_logits.mean(), **extra}
+        self.latest |= {f"contrast/{k}": v for k, v in self.loss.diagnostics(real_logits, fake_logits).items()}
+        self.latest |= self.augmentation.observe(real_logits, fake_logits, self.clock)
+
+    def path_length_step(self, batch: Batch) -> None:
+        """G's lazy regularization."""
+        with self.player(G):
+            self.step(G, self.path_length.backward(self, batch), main=False)
+
+    def penalty_step(self, batch: Batch) -> None:
+        """D's lazy regularization."""
+        with self.player(D):
+            self.step(D, self.penalties.backward(self, batch), main=False)
+
+    def _view(self, part: Batch, fake: Tensor, latents: Latents, k: int) -> StepView:
+        """What auxiliary tasks see of micro-batch k."""
+        real, labels, reference = part
+
+        @torch.no_grad()
+        def images(latents: Latents, purpose: str) -> Tensor:
+            self.reseed(f"auxiliary, {purpose}", k)
+            shown: Tensor = self.generator.synthesis(self.generator.styles(latents, labels))
+            return shown
+
+        return StepView(
+            real, fake, labels, reference, latents, k, self.clock, images,
+            augment=lambda shown, purpose: self.critic.augment(shown, f"auxiliary, {purpose}", k),
+            trunk=lambda shown, purpose: self.critic.trunk(shown, labels, reference, f"auxiliary, {purpose}", k),
+        )  # fmt: skip

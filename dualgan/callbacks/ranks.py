@@ -13,8 +13,9 @@ from torch import Tensor
 import dualgan
 from dualgan.callbacks.clock import check_interval, crossed
 from dualgan.files.atomic import digest
-from dualgan.gan import GAN, PLAYERS
+from dualgan.gan import GAN
 from dualgan.runtime.distributed import gather, rank, world_size
+from dualgan.training.two_players import PLAYERS
 from dualgan.version import __version__
 
 MAY_DIFFER = ("root", "cache_dir")  # settings: where each node keeps its copy of the data, whose content is compared

@@ -43,8 +43,8 @@ from dualgan.runs.wandb_logger import WandbOptions, wandb_logger
 from dualgan.runtime.process import pages_shared_with_forks
 from dualgan.terminal.console import is_rank_zero, quiet_libraries, say
 from dualgan.terminal.messages import ParagraphParser, explain, name_the_file
+from dualgan.training.checks import check_precision
 from dualgan.training.initial_weights import start_from
-from dualgan.training.schedule import check_precision
 
 C = TypeVar("C", bound=Callback)
 

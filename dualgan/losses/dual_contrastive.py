@@ -94,8 +94,8 @@ class DualContrastive(AdversarialLoss):
         """The logits to contrast: those of all ranks, gathered at once, or this rank's own."""
         if self.scope == "local":
             return real_logits, fake_logits
-        both = gather_with_own_gradient(torch.cat([real_logits, fake_logits])[None])  # [R, N + M]
-        return both[:, : len(real_logits)].flatten(), both[:, len(real_logits) :].flatten()
+        both = gather_with_own_gradient(torch.cat([real_logits, fake_logits])[None])  # [R, N + M, ...]
+        return both[:, : len(real_logits)].flatten(0, 1), both[:, len(real_logits) :].flatten(0, 1)
 
     def _contrast(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         loss = dual_contrast(*self._scoped(real_logits, fake_logits))

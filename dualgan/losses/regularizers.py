@@ -69,7 +69,7 @@ class R2(DiscriminatorPenalty):
 
     needs_fake = True
 
-    def __init__(self, gamma: float) -> None:
+    def __init__(self, gamma: float = 100.0) -> None:
         super().__init__(gamma, "r2")
 
     # Eq. 10: gamma / 2 E[||grad D(G(z))||^2]

@@ -1,7 +1,7 @@
 """What every generator and discriminator answers, whatever its architecture."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +13,15 @@ NoiseMode = str  # "random" | "const" | "none"
 
 
 class Network(Described, nn.Module):
-    """A network that remembers the arguments it was built with, so that a checkpoint can rebuild it."""
+    """A network that remembers the arguments it was built with, so that a checkpoint can rebuild it.
 
+    Attributes:
+        repeatable: The same input and weights give the same output at every call, and a call leaves nothing behind.
+            False with batch normalisation or spectral normalisation, whose calls move buffers: passes are not repeated
+            then, and the buffers are averaged over the ranks after each step.
+    """
+
+    repeatable: bool = True
     registry: ClassVar[dict[str, type["Network"]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -29,12 +36,31 @@ class Network(Described, nn.Module):
             self.init_args["attention"] = describe_attention(attention)
 
 
-class Generator(Network):
-    """Maps latents to images in two stages, mapping and synthesis.
+class Latents(NamedTuple):
+    """What a batch of images is made from, but for its labels; a changed z keeps the rest of what was drawn.
 
     Attributes:
+        z: Standard normal [N, z_dim].
+        other: A second z per sample, for style mixing; None without.
+        mixed: Layers that take the style of the second z, bool [N, num_ws, 1]; None without.
+    """
+
+    z: Tensor
+    other: Tensor | None = None
+    mixed: Tensor | None = None
+
+
+class Generator(Network):
+    """Maps latents to images in two stages: latents and labels to styles, styles to images.
+
+    What the styles are is the architecture's own affair. Without a mapping network they are the latents.
+
+    Attributes:
+        has_mapping: Styles are ws [N, num_ws, w_dim] of a mapping network `mapping(z, labels)` that keeps a mean of w:
+            truncation, path length, style mixing and paths in w need one.
         has_noise: Its layers add noise, so that `noise_mode` has an effect.
         attention_resolution: Resolution of the feature map that attention looks at, None without attention.
+        synthesis: Styles [N, ...] -> images [N, C, R, R] around [-1, 1]; takes `noise_mode` as an option.
     """
 
     z_dim: int
@@ -43,10 +69,33 @@ class Generator(Network):
     num_classes: int
     num_channels: int
     resolution: int
+    has_mapping: bool = False
     has_noise: bool = True
     attention_resolution: int | None = None
     mapping: nn.Module
     synthesis: nn.Module
+
+    def draw(self, count: int, mixing: float = 0.0, device: torch.device | None = None) -> Latents:
+        """Fresh latents of `count` images from torch's generator, their style mixed with probability `mixing`."""
+        return Latents(torch.randn(count, self.z_dim, device=device))
+
+    def styles(self, latents: Latents, labels: Tensor | None = None, truncation_psi: float = 1.0) -> Tensor:
+        """Latents and class indices [N] -> what `synthesis` takes, [N, ...]; draws nothing.
+
+        Raises:
+            ValueError: Truncation was asked of a generator that has none, or the labels do not fit.
+        """
+        if truncation_psi != 1:
+            raise ValueError(
+                f"truncation_psi {truncation_psi:g} has no meaning for {type(self).__name__}, which has no mapping "
+                f"network: leave it out, or give 1"
+            )
+        check_labels(labels, self.num_classes, len(latents.z))
+        return latents.z
+
+    @torch.no_grad()
+    def observe(self, parts: Sequence[Tensor]) -> None:
+        """See the styles of a training batch, split in any way over `parts` and ranks, such as to follow their mean."""
 
     def forward(
         self,
@@ -56,8 +105,7 @@ class Generator(Network):
         noise_mode: NoiseMode = "random",
     ) -> Tensor:
         """Latents [N, z_dim] and class indices [N] -> images [N, C, R, R] around [-1, 1]."""
-        ws = self.mapping(z, labels, truncation_psi=truncation_psi)
-        images: Tensor = self.synthesis(ws, noise_mode=noise_mode)
+        images: Tensor = self.synthesis(self.styles(Latents(z), labels, truncation_psi), noise_mode=noise_mode)
         return images
 
     def attention_maps(self, ws: Tensor, positions: Sequence[Position]) -> Tensor:
@@ -69,6 +117,11 @@ class Generator(Network):
         raise ValueError(f"{type(self).__name__} has no attention: take a StyleGAN2Generator with attention=SAN")
 
 
+Heads = tuple[Tensor, ...]
+"""Logits of every head of a discriminator, each [N, ...]: one per image [N], or one per place [N, H, W]. The image's
+own head is the first."""
+
+
 class Discriminator(Network):
     """Scores images: high logits mean real.
 
@@ -76,31 +129,51 @@ class Discriminator(Network):
         takes_reference: Every image is seen next to a reference image, a real one, that must be given with it.
         attention_resolution: Resolution of the feature map that attention looks at, None without attention.
         minibatch_std_group: Samples that each logit depends on; 1 without such statistics.
+        trunk_width: Channels of the trunk's output; None where `trunk` is not offered.
     """
 
     takes_reference: bool = False
     attention_resolution: int | None = None
     minibatch_std_group: int = 1
+    trunk_width: int | None = None
     num_classes: int
     num_channels: int
     resolution: int
+
+    def trunk(
+        self, images: Tensor, labels: Tensor | None = None, reference: Tensor | None = None, kinds: int = 1
+    ) -> Tensor:
+        """Images [N, C, R, R] in [-1, 1] -> features [N, trunk_width, h, w] of one image each.
+
+        They come before anything that mixes the samples of a batch, such as minibatch-std.
+        """
+        raise NotImplementedError
 
     def features(self, images: Tensor, labels: Tensor | None = None, reference: Tensor | None = None) -> Tensor:
         """Images [N, C, R, R] in [-1, 1] -> last hidden layer [N, d] (FDDF, t-SNE)."""
         raise NotImplementedError
 
-    def forward(self, images: Tensor, labels: Tensor | None = None, reference: Tensor | None = None) -> Tensor:
-        """Images [N, C, R, R] in [-1, 1], class indices [N], reference images as the images -> logits [N]."""
+    def forward(self, images: Tensor, labels: Tensor | None = None, reference: Tensor | None = None) -> Tensor | Heads:
+        """Images [N, C, R, R] in [-1, 1], class indices [N], reference images as the images -> logits.
+
+        Returns:
+            [N], or the logits of several heads as `Heads` describes them.
+        """
         raise NotImplementedError
 
     def pair(
         self, real: Tensor, fake: Tensor, labels: Tensor | None = None, reference: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Logits [N] of real and [N] of generated images of the same classes; minibatch statistics never mix them.
+    ) -> tuple[Tensor | Heads, Tensor | Heads]:
+        """Logits of real and of generated images of the same classes; minibatch statistics never mix them.
 
         Both are primary images to the same reference images.
         """
         return self(real, labels, reference), self(fake, labels, reference)
+
+
+def as_heads(logits: Tensor | Heads) -> Heads:
+    """What a discriminator gives, as a tuple of heads."""
+    return (logits,) if isinstance(logits, Tensor) else tuple(logits)
 
 
 def build_network(description: dict[str, Any]) -> Network:

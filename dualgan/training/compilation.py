@@ -15,24 +15,27 @@ import torch
 from torch import Tensor
 
 from dualgan.networks import Discriminator, Generator
+from dualgan.networks.base import Heads
 
 
-def synthesize(generator: Generator, ws: Tensor) -> Tensor:
-    """Ws [N, num_ws, w_dim] -> images [N, C, R, R]."""
-    images: Tensor = generator.synthesis(ws)
+def synthesize(generator: Generator, styles: Tensor) -> Tensor:
+    """Styles [N, ...] -> images [N, C, R, R]."""
+    images: Tensor = generator.synthesis(styles)
     return images
 
 
-def score(discriminator: Discriminator, images: Tensor, labels: Tensor | None, reference: Tensor | None) -> Tensor:
-    """Images [N, C, R, R], class indices [N], reference images -> logits [N]."""
-    logits: Tensor = discriminator(images, labels, reference)
+def score(
+    discriminator: Discriminator, images: Tensor, labels: Tensor | None, reference: Tensor | None
+) -> Tensor | Heads:
+    """Images [N, C, R, R], class indices [N], reference images -> logits."""
+    logits: Tensor | Heads = discriminator(images, labels, reference)
     return logits
 
 
 def score_pair(
     discriminator: Discriminator, real: Tensor, fake: Tensor, labels: Tensor | None, reference: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Real and generated images [N, C, R, R], class indices [N], reference images -> logits [N] and [N]."""
+) -> tuple[Tensor | Heads, Tensor | Heads]:
+    """Real and generated images [N, C, R, R], class indices [N], reference images -> logits of both."""
     return discriminator.pair(real, fake, labels, reference)
 
 
@@ -40,10 +43,10 @@ class Passes(NamedTuple):
     """The forward passes of the adversarial steps."""
 
     synthesize: Callable[[Generator, Tensor], Tensor] = synthesize
-    score: Callable[[Discriminator, Tensor, Tensor | None, Tensor | None], Tensor] = score
-    score_pair: Callable[[Discriminator, Tensor, Tensor, Tensor | None, Tensor | None], tuple[Tensor, Tensor]] = (
-        score_pair
-    )
+    score: Callable[[Discriminator, Tensor, Tensor | None, Tensor | None], Tensor | Heads] = score
+    score_pair: Callable[
+        [Discriminator, Tensor, Tensor, Tensor | None, Tensor | None], tuple[Tensor | Heads, Tensor | Heads]
+    ] = score_pair
 
 
 BACKEND = "inductor"
@@ -56,6 +59,11 @@ def compiled_passes() -> Passes:
     options: dict[str, Any] | None = {"fallback_random": True} if BACKEND == "inductor" else None
     calls: list[Any] = [torch.compile(call, dynamic=False, backend=BACKEND, options=options) for call in Passes()]
     return Passes(*calls)
+
+
+def passes(compiled: bool) -> Passes:
+    """The forward passes of the adversarial steps."""
+    return compiled_passes() if compiled else Passes()
 
 
 def check_compiler(device: str) -> None:

@@ -1,7 +1,7 @@
 """The two players, the generator's moving average, and everything they do outside of training."""
 
 import copy
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from pytorch_lightning import LightningModule
@@ -10,11 +10,21 @@ from torch.utils.data import DataLoader
 
 from dualgan.data.batches import Batch
 from dualgan.losses import AdversarialLoss
-from dualgan.networks import Discriminator, Generator
+from dualgan.losses.heads import per_head
+from dualgan.networks import Discriminator, Generator, Latents
+from dualgan.networks.base import as_heads
 from dualgan.networks.sampling import generate
 from dualgan.runtime.distributed import rank, world_size
 from dualgan.runtime.seeding import reseed
 from dualgan.weights.checkpoints import check_header, check_shapes, header, migrate
+
+
+class Fakes(NamedTuple):
+    """Generated images [N, C, R, R], and the latents and styles that they were made from."""
+
+    images: Tensor
+    latents: Latents
+    styles: Tensor
 
 
 class Players(LightningModule):
@@ -52,25 +62,21 @@ class Players(LightningModule):
         """Whether every batch must bring reference images: the data module asks."""
         return self.discriminator.takes_reference
 
-    def draw_ws(self, count: int, labels: Tensor | None, purpose: str, part: int) -> Tensor:
-        """Styles of fresh latents, mixed: [count, num_ws, w_dim]; the same at every call of one step."""
+    def reseed(self, purpose: str, part: int = 0) -> None:
+        """Seed everything random for one purpose of this step on this rank: the same at every call."""
         reseed(self.seed, rank(), self.clock, purpose, part)
-        generator = self.generator
-        z, other = torch.randn(2, count, generator.z_dim, device=self.device).unbind()
-        ws: Tensor = generator.mapping(z, labels)
-        if not self.style_mixing:
-            return ws
-        # StyleGAN, section 3.1: layers from a random crossover on take the w of another z
-        crossover = torch.randint(1, generator.num_ws, (count, 1, 1), device=self.device)
-        mixed = torch.rand(count, 1, 1, device=self.device) < self.style_mixing
-        layer = torch.arange(generator.num_ws, device=self.device)[None, :, None]
-        return torch.where(mixed & (layer >= crossover), generator.mapping(other, labels), ws)
+
+    def draw(self, count: int, purpose: str, part: int = 0) -> Latents:
+        """Fresh latents of `count` images; what is drawn next, such as noise, follows from the same stream."""
+        self.reseed(purpose, part)
+        return self.generator.draw(count, self.style_mixing, self.device)
 
     @torch.no_grad()
-    def draw_fakes(self, count: int, labels: Tensor | None, purpose: str, part: int) -> tuple[Tensor, Tensor]:
-        """Generated images [count, C, R, R] without gradient, and the mean of their unmixed w [w_dim]."""
-        ws = self.draw_ws(count, labels, purpose, part)
-        return self.generator.synthesis(ws), ws[:, 0].mean(dim=0)
+    def draw_fakes(self, count: int, labels: Tensor | None, purpose: str, part: int = 0) -> Fakes:
+        """Generated images without gradient."""
+        latents = self.draw(count, purpose, part)
+        styles = self.generator.styles(latents, labels)
+        return Fakes(self.generator.synthesis(styles), latents, styles)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log both players' losses on held-out real images."""
@@ -88,13 +94,13 @@ class Players(LightningModule):
         if not whole:
             return
         real, labels, reference = (None if value is None else value[:whole] for value in batch)
-        fake, _ = self.draw_fakes(whole, labels, stage, batch_idx)
-        real_logits, fake_logits = (self.discriminator(images, labels, reference) for images in (real, fake))
+        fake = self.draw_fakes(whole, labels, stage, batch_idx).images
+        real_logits, fake_logits = (as_heads(self.discriminator(images, labels, reference)) for images in (real, fake))
         values = {
-            f"{stage}/loss/discriminator": self.loss.discriminator(real_logits, fake_logits),
-            f"{stage}/loss/generator": self.loss.generator(fake_logits, real_logits),
-            f"{stage}/logits/real": real_logits.mean(),
-            f"{stage}/logits/fake": fake_logits.mean(),
+            f"{stage}/loss/discriminator": per_head(self.loss.discriminator, 2)(*real_logits, *fake_logits),
+            f"{stage}/loss/generator": per_head(self.loss.generator, 2)(*fake_logits, *real_logits),
+            f"{stage}/logits/real": real_logits[0].mean(),
+            f"{stage}/logits/fake": fake_logits[0].mean(),
         }
         self.log_dict(values, batch_size=whole, sync_dist=True)
 

@@ -14,8 +14,9 @@ from dualgan.weights.building import rebuild, shape_differences, shapes_of
 from dualgan.weights.official.networks import import_official
 from dualgan.weights.safetensors_file import read_safetensors
 
-FORMAT_VERSION = 2
-"""1: networks, optimizers, callbacks. 2: also "run", what the training ran with; callbacks know when the best was."""
+FORMAT_VERSION = 3
+"""1: networks, optimizers, callbacks. 2: also "run", what the training ran with; callbacks know when the best was.
+3: counters of non-finite steps are those of the part `divergence`."""
 
 _NETWORKS_ONLY = (".safetensors", ".pkl")  # files without optimizers and clock
 
@@ -89,7 +90,14 @@ def _from_1(checkpoint: dict[str, Any]) -> None:
     checkpoint["run"] = {}  # nothing was written down
 
 
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], None]] = {1: _from_1}
+def _from_2(checkpoint: dict[str, Any]) -> None:
+    state = checkpoint["state_dict"]
+    for old, new in (("non_finite", "divergence.total"), ("non_finite_run", "divergence.run")):
+        if old in state:  # exports have no counters
+            state[new] = state.pop(old)
+
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], None]] = {1: _from_1, 2: _from_2}
 """How a checkpoint of each older format becomes one of the next."""
 
 

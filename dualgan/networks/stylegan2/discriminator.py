@@ -177,9 +177,26 @@ class StyleGAN2Discriminator(Discriminator):
                 self.takes_reference, self.above = True, list(self.blocks)
             self.blocks.append(f"b{r}")
         embed_dim = channels[4] if num_classes > 0 else 0
+        self.trunk_width = channels[4]
         self.b4 = DiscriminatorEpilogue(channels[4], embed_dim or 1, minibatch_std_group)
         self.mapping = MappingNetwork(0, embed_dim, num_classes, None, mapping_layers) if num_classes > 0 else None
         set_clamp(self, conv_clamp)
+
+    def trunk(
+        self, images: Tensor, labels: Tensor | None = None, reference: Tensor | None = None, kinds: int = 1
+    ) -> Tensor:
+        """Images [N, C, R, R] in [-1, 1], reference images [N / kinds, C, R, R] -> [N, trunk_width, 4, 4].
+
+        The features of the last residual block, before minibatch-std. `labels` are accepted for a common interface.
+
+        Raises:
+            ValueError: The images are of another shape, or reference images are missing, superfluous or of another one.
+        """
+        check_images(images, self.num_channels, self.resolution)
+        check_reference(reference, self.takes_reference, images, kinds)
+        inputs = (images,) if reference is None else self.encode(images, reference)
+        first, *below = self.blocks[len(self.above) :]
+        return self.run(below, self.get_submodule(first)(*inputs))
 
     def features(
         self, images: Tensor, labels: Tensor | None = None, reference: Tensor | None = None, kinds: int = 1
@@ -190,14 +207,9 @@ class StyleGAN2Discriminator(Discriminator):
         stay within each of the `kinds` equal parts of the batch, which share the reference images.
 
         Raises:
-            ValueError: The images are of another shape, or reference images are missing, superfluous or of another one.
+            ValueError: As for `trunk`.
         """
-        check_images(images, self.num_channels, self.resolution)
-        check_reference(reference, self.takes_reference, images, kinds)
-        inputs = (images,) if reference is None else self.encode(images, reference)
-        first, *below = self.blocks[len(self.above) :]
-        x = self.get_submodule(first)(*inputs)
-        return self.b4.features(self.run(below, x), kinds)
+        return self.b4.features(self.trunk(images, labels, reference, kinds), kinds)
 
     def run(self, blocks: Sequence[str], x: Tensor) -> Tensor:
         """Pass some blocks."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from dualgan.networks.attention import SelfAttention
 from dualgan.networks.attention.base import Position
 from dualgan.networks.attention.placement import placed_attention
-from dualgan.networks.base import Generator, NoiseMode, check_at_least_one, check_resolution
+from dualgan.networks.base import Generator, Latents, NoiseMode, check_at_least_one, check_resolution
 from dualgan.networks.layers import (
     LEAKY_GAIN,
     Clamped,
@@ -20,6 +20,7 @@ from dualgan.networks.layers import (
     set_clamp,
 )
 from dualgan.networks.stylegan2.mapping import MappingNetwork, block_resolutions, num_features
+from dualgan.runtime.distributed import mean_over_ranks
 
 NOISE_MODES = ("random", "const", "none")
 ATTENTION_RESOLUTIONS = (8, 16, 32, 64, 128)
@@ -270,6 +271,7 @@ class StyleGAN2Generator(Generator):
             below 1, or conv_clamp is not positive.
     """
 
+    has_mapping = True
     mapping: MappingNetwork
     synthesis: SynthesisNetwork
 
@@ -306,6 +308,35 @@ class StyleGAN2Generator(Generator):
             for layer in self.modules():
                 if isinstance(layer, Noise):
                     layer.remove_noise_parameters()
+
+    # StyleGAN, section 3.1: layers from a random crossover on take the w of another z
+    def draw(self, count: int, mixing: float = 0.0, device: torch.device | None = None) -> Latents:
+        """Latents of `count` images, each mixed with another one's with probability `mixing`."""
+        z, other = torch.randn(2, count, self.z_dim, device=device).unbind()
+        if not mixing:
+            return Latents(z)
+        crossover = torch.randint(1, self.num_ws, (count, 1, 1), device=device)
+        chosen = torch.rand(count, 1, 1, device=device) < mixing
+        layer = torch.arange(self.num_ws, device=device)[None, :, None]
+        return Latents(z, other, chosen & (layer >= crossover))
+
+    def styles(self, latents: Latents, labels: Tensor | None = None, truncation_psi: float = 1.0) -> Tensor:
+        """Latents and class indices [N] -> ws [N, num_ws, w_dim], mixed, truncated towards the mean w.
+
+        Raises:
+            ValueError: The labels do not fit.
+        """
+        z, other, mixed = latents
+        ws: Tensor = self.mapping(z, labels, truncation_psi)
+        if other is None or mixed is None:
+            return ws
+        return torch.where(mixed, self.mapping(other, labels, truncation_psi), ws)
+
+    @torch.no_grad()
+    def observe(self, parts: Sequence[Tensor]) -> None:
+        """Move the mean of w towards that of a batch's ws [N, num_ws, w_dim], before mixing, over all ranks."""
+        # style mixing leaves the first layer alone
+        self.mapping.track(mean_over_ranks(torch.stack([ws[:, 0].mean(dim=0) for ws in parts]).mean(dim=0)))
 
     def attention_maps(self, ws: Tensor, positions: Sequence[Position]) -> Tensor:
         """Where the attention looks from some positions, with constant noise.

@@ -1,0 +1,36 @@
+"""What every augmentation answers; the training step never asks which one it has."""
+
+from torch import Tensor, nn
+
+
+class Augmentation(nn.Module):
+    """Changes all images that D sees in training: real, generated and reference images, in every step and penalty.
+
+    It draws from torch's global generators, which are reseeded before each call, so that a pass that is repeated for
+    a micro-batch or a penalty sees the same. Must be differentiable, twice where penalties are used. What must
+    survive a stop, such as a strength that adapts, is kept in buffers; nothing may make the host wait for the device.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images [N, C, R, R] in [-1, 1] -> what D sees of them, of the same shape."""
+        raise NotImplementedError
+
+    def real(self, real: Tensor, fake: Tensor) -> Tensor:
+        """What stands for the real images [N, C, R, R] in D's main step, before `forward`; may take generated ones."""
+        return real
+
+    def observe(self, real_logits: Tensor, fake_logits: Tensor, images_seen: int) -> dict[str, Tensor]:
+        """See the logits [N, ...] of D's main step on this rank, after it, such as to adapt a strength.
+
+        Returns:
+            Scalars to log, by name.
+        """
+        return {}
+
+
+class NoAugmentation(Augmentation):
+    """D sees the images as they are."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The images."""
+        return images

@@ -1,0 +1,119 @@
+"""What every auxiliary task answers; the training step never asks which one it has."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from dualgan.networks import Discriminator, Latents
+
+
+@dataclass(frozen=True)
+class StepView:
+    """What a task sees of a step: one micro-batch of one rank.
+
+    Attributes:
+        real: Real images [N, C, R, R] in [-1, 1].
+        fake: Generated images [N, C, R, R]; with gradient into G in G's step.
+        labels: Class indices [N] of both; None without classes.
+        reference: Reference images for D, where it takes them.
+        latents: What the generated images were made from.
+        part: Number of this micro-batch in the step.
+        images_seen: The clock before the step.
+        generate: Latents -> images [N, C, R, R] of G without gradient. Its noise is drawn from the stream of a name.
+        augment: Images -> what D sees of them. Draws are those of a stream of a name.
+        trunk: Images -> augmented, then D's features [N, trunk_width, h, w].
+    """
+
+    real: Tensor
+    fake: Tensor
+    labels: Tensor | None
+    reference: Tensor | None
+    latents: Latents
+    part: int
+    images_seen: int
+    generate: Callable[[Latents, str], Tensor]
+    augment: Callable[[Tensor, str], Tensor]
+    trunk: Callable[[Tensor, str], Tensor]
+
+
+class AuxiliaryTask(nn.Module):
+    """A loss beside the adversarial one. Built for a discriminator: a subclass takes it as its first argument.
+
+    Its parameters that require a gradient are trained by D's optimizer in D's step; its buffers and parameters are
+    in the checkpoint. Nothing may make the host wait for the device.
+
+    Attributes:
+        name: What its values are called in the logs.
+    """
+
+    name: str
+
+    def __init__(self, discriminator: Discriminator) -> None:
+        super().__init__()
+        if discriminator.trunk_width is None:
+            raise ValueError(
+                f"{type(self).__name__} works on the features of D's trunk, and {type(discriminator).__name__} offers "
+                f"none (trunk_width): choose another discriminator, or leave the task out"
+            )
+
+    def prepare(self, dataset_size: int, batch_size: int) -> None:
+        """Learn how many images are trained on, and in one batch of all devices; called once, before any step."""
+
+    def discriminator(self, view: StepView) -> Tensor | None:
+        """Loss of D's step on one micro-batch, a scalar mean over its images; None where there is none."""
+        return None
+
+    def generator(self, view: StepView) -> Tensor | None:
+        """Loss of G's step on one micro-batch, a scalar mean over its images; None where there is none."""
+        return None
+
+    def commit(self, finite: Tensor, images_seen: int) -> None:
+        """Move what moves once a step, such as averages and queues, after D's step.
+
+        Args:
+            finite: Whether the losses and gradients of the step were finite on all ranks, a bool scalar; otherwise
+                nothing of the step may be kept.
+            images_seen: The clock before the step.
+        """
+
+
+class Tasks(nn.ModuleList):
+    """All auxiliary tasks of a training, none in most.
+
+    Args:
+        tasks: Each one.
+
+    Raises:
+        ValueError: Two have the same name.
+    """
+
+    def __init__(self, tasks: Iterable[AuxiliaryTask]) -> None:
+        super().__init__(tasks)
+        names = [task.name for task in self.each()]
+        if len(set(names)) < len(names):
+            raise ValueError(f"auxiliary has two tasks of one name ({', '.join(names)}): give each its own")
+
+    def each(self) -> list[AuxiliaryTask]:
+        """The tasks."""
+        return [task for task in self if isinstance(task, AuxiliaryTask)]
+
+    def discriminator(self, view: StepView) -> dict[str, Tensor]:
+        """Losses of D's step, by the names that they are logged under."""
+        found = {f"loss/{task.name}": task.discriminator(view) for task in self.each()}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def generator(self, view: StepView) -> dict[str, Tensor]:
+        """Losses of G's step, by the names that they are logged under."""
+        found = {f"loss/{task.name}/generator": task.generator(view) for task in self.each()}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def prepare(self, dataset_size: int, batch_size: int) -> None:
+        """Tell all of them how many images are trained on, and in one batch of all devices."""
+        for task in self.each():
+            task.prepare(dataset_size, batch_size)
+
+    def commit(self, finite: Tensor, images_seen: int) -> None:
+        """Let all of them move what moves once a step."""
+        for task in self.each():
+            task.commit(finite, images_seen)

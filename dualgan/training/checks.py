@@ -1,0 +1,112 @@
+"""Settings that cannot work, refused before anything is trained."""
+
+from dualgan.losses import AdversarialLoss
+from dualgan.networks import Generator, Network
+from dualgan.training.schedule import Scheduled
+
+
+def checked_warmup(warmup_kimg: float | None, total_kimg: float, loss: AdversarialLoss) -> float | None:
+    """The warm-up before `loss`: 0 where it needs none, None where its length is left to the size of the data.
+
+    Raises:
+        ValueError: The warm-up has no effect, or nothing comes after it.
+    """
+    name = type(loss).__name__
+    if warmup_kimg and not loss.needs_warmup:
+        raise ValueError(
+            f"warmup_kimg {warmup_kimg:g} has no effect with the {name} loss, which needs no warm-up: "
+            f"leave it out or choose DualContrastive"
+        )
+    if warmup_kimg and warmup_kimg >= total_kimg:
+        raise ValueError(
+            f"warmup_kimg {warmup_kimg:g} leaves nothing of total_kimg {total_kimg:g} for the {name} loss: "
+            f"lower it, or leave it out for at most 6 % of the training"
+        )
+    return warmup_kimg if loss.needs_warmup else 0.0
+
+
+def check_settings(
+    positive: dict[str, Scheduled | None],
+    not_negative: dict[str, Scheduled | None],
+    probabilities: dict[str, float | None],
+) -> None:
+    """Refuse numbers that no training can use; None is always fine, and schedules have checked themselves.
+
+    Raises:
+        ValueError: One is out of its range; the message names it.
+    """
+    for name, value in positive.items():
+        if isinstance(value, int | float) and value <= 0:
+            raise ValueError(f"{name} {value:g} is out of range: expected a number above 0")
+    for name, value in not_negative.items():
+        if isinstance(value, int | float) and value < 0:
+            raise ValueError(f"{name} {value:g} is out of range: expected 0, which turns it off, or more")
+    for name, probability in probabilities.items():
+        if probability is not None and not 0 <= probability <= 1:
+            raise ValueError(
+                f"{name} {probability:g} is out of range: expected a probability from 0, which is off, to 1"
+            )
+
+
+def check_precision(precision: str | int | None) -> None:
+    """Allow the precisions in which the penalties are trustworthy.
+
+    Raises:
+        ValueError: Any other precision.
+    """
+    if precision not in ("32-true", "32", 32, "bf16-mixed", "bf16", None):
+        raise ValueError(
+            f"precision {precision!r} is not supported: gradient penalties overflow in half precision. "
+            f"Use --trainer.precision bf16-mixed, which has the range of float32, or 32-true"
+        )
+
+
+def check_batch(batch_size: int, world_size: int, micro_batch: int | None, group: int) -> None:
+    """Match the global batch with the devices, the micro-batch and D's minibatch-std groups of `group` samples.
+
+    Raises:
+        ValueError: They do not divide, or D would see groups that are smaller than in the whole batch.
+    """
+    unit = world_size * (micro_batch or 1)
+    if batch_size % unit:
+        per_device = f" x micro_batch {micro_batch}" if micro_batch else ""
+        raise ValueError(
+            f"batch_size {batch_size} is not divisible by {world_size} devices{per_device} = {unit}: "
+            f"choose a multiple of {unit} for the data's batch_size"
+        )
+    at_once, group = micro_batch or batch_size // world_size, min(group, batch_size)
+    if at_once % group:
+        where = f"micro_batch {micro_batch}" if micro_batch else f"batch_size {batch_size} over {world_size} devices"
+        raise ValueError(
+            f"{where} gives the discriminator {at_once} images at a time, which do not split into minibatch-std groups "
+            f"of {group}: choose a multiple of {group}, or another --model.discriminator.minibatch_std_group"
+        )
+
+
+def check_repeatable(micro_batch: int | None, *networks: Network) -> None:
+    """Refuse micro-batches for networks whose passes cannot be repeated.
+
+    Raises:
+        ValueError: One of the networks is not the same at every call.
+    """
+    for network in networks:
+        if micro_batch is not None and not network.repeatable:
+            raise ValueError(
+                f"micro_batch {micro_batch} does not work with {type(network).__name__}: its calls move buffers, as "
+                f"batch and spectral normalisation do, and micro-batches repeat passes. Leave micro_batch out, and "
+                f"lower the data's batch_size if the memory does not suffice"
+            )
+
+
+def check_mapping(generator: Generator, **settings: Scheduled) -> None:
+    """Refuse what needs a mapping network where there is none.
+
+    Raises:
+        ValueError: A setting is not 0.
+    """
+    wanted = [f"{name} {value}" for name, value in settings.items() if value]
+    if wanted and not generator.has_mapping:
+        raise ValueError(
+            f"{' and '.join(wanted)} cannot work with {type(generator).__name__}, which has no mapping network: set "
+            f"{'both' if len(wanted) == 2 else 'it'} to 0"
+        )

@@ -1,0 +1,72 @@
+"""Adam of each player: its settings over time, and a step that all ranks take alike or not at all."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Adam
+
+from dualgan.runtime.distributed import average_over_ranks_, mean_over_ranks
+from dualgan.training.schedule import Scheduled, lazy_adam, value_at
+
+
+@dataclass(frozen=True)
+class AdamOptions:
+    """Adam of one player; what is null is as for both players.
+
+    Args:
+        learning_rate: Learning rate, a number or a schedule.
+        betas: Decay rates; the second one may be a schedule.
+        eps: Epsilon.
+    """
+
+    learning_rate: Scheduled | None = None
+    betas: tuple[float, Scheduled] | None = None
+    eps: float | None = None
+
+    def or_else(self, shared: "AdamOptions") -> "AdamOptions":
+        """These options, and `shared` where they are null."""
+        return AdamOptions(
+            shared.learning_rate if self.learning_rate is None else self.learning_rate,
+            shared.betas if self.betas is None else self.betas,
+            shared.eps if self.eps is None else self.eps,
+        )
+
+    def at(self, images_seen: int, lazy_interval: int | None, factor: float) -> dict[str, Any]:
+        """Settings of a parameter group at some time.
+
+        Args:
+            images_seen: The clock.
+            lazy_interval: Steps between extra steps for lazy penalties, which the settings make up for; None without.
+            factor: On the learning rate.
+        """
+        assert self.learning_rate is not None
+        assert self.betas is not None
+        betas = (self.betas[0], value_at(self.betas[1], images_seen))
+        settings = lazy_adam(value_at(self.learning_rate, images_seen) * factor, betas, lazy_interval)
+        return settings | {"eps": self.eps}
+
+    def numbers(self, prefix: str = "") -> dict[str, Scheduled | None]:
+        """What must be above 0, by name."""
+        return {f"{prefix}learning_rate": self.learning_rate, f"{prefix}eps": self.eps}
+
+
+def step_together(adam: Adam, value: Tensor, step: Callable[[], Any]) -> tuple[Tensor, Tensor]:
+    """Average the gradients of a player over the ranks, take Adam's step and clear them.
+
+    Adam leaves everything alone where the gradients or the loss `value` are not finite on some rank, without making
+    the host wait for the device.
+
+    Returns:
+        The norm of the averaged gradients, and whether everything was finite.
+    """
+    gradients = [p.grad for group in adam.param_groups for p in group["params"] if p.grad is not None]
+    average_over_ranks_(gradients)
+    norm = torch.nn.utils.get_total_norm(gradients)
+    finite = norm.isfinite() & mean_over_ranks(value).isfinite()
+    adam.found_inf = (~finite).float()  # type: ignore[attr-defined]
+    step()
+    adam.zero_grad()
+    return norm.detach(), finite

@@ -1,0 +1,120 @@
+"""Penalties on either player: how strong, and when."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dualgan.data.batches import Batch
+from dualgan.losses import DiscriminatorPenalty, PathLength
+from dualgan.runtime.distributed import mean_over_ranks
+from dualgan.training.microbatch import number_of_parts, strided
+from dualgan.training.players import Fakes
+from dualgan.training.schedule import Scheduled, is_due, value_at
+from dualgan.training.two_players import TwoPlayers
+
+
+class Regularization:
+    """Penalties on one player, in steps of their own every `interval` steps of it, or as a part of its main step.
+
+    Args:
+        active: Whether there is any penalty.
+        interval: Steps of the player between steps of their own, scaled up by it; None is the main step, unscaled.
+    """
+
+    def __init__(self, active: bool, interval: int | None) -> None:
+        self.lazy_interval = interval if active else None
+        self.in_main_step = active and interval is None
+
+    @property
+    def scale(self) -> int:
+        """What the penalties are multiplied by."""
+        return self.lazy_interval or 1
+
+    def due(self, step: int) -> bool:
+        """Whether a step of their own follows this step of the player."""
+        return self.lazy_interval is not None and is_due(step, self.lazy_interval)
+
+
+class Penalties(Regularization):
+    """D's penalties.
+
+    Args:
+        terms: Each penalty with its strength; those of strength 0 are left out.
+        interval: Minibatches between steps of their own; None is the main step.
+    """
+
+    def __init__(self, terms: Sequence[tuple[DiscriminatorPenalty, Scheduled]], interval: int | None) -> None:
+        self.terms = [(penalty, strength) for penalty, strength in terms if strength]
+        super().__init__(bool(self.terms), interval)
+
+    def backward(self, gan: TwoPlayers, batch: Batch, fakes: Sequence[Fakes] | None = None) -> Tensor:
+        """Backpropagate the penalties on a batch, in float32; logs each.
+
+        Args:
+            gan: Whose discriminator.
+            batch: Real images.
+            fakes: Generated images of every micro-batch; None draws other ones where they are needed.
+
+        Returns:
+            Their sum, without gradient.
+        """
+        parts = gan.split(batch)
+        totals = torch.zeros(len(self.terms), device=gan.device)
+        with gan.float32():
+            for k, part in enumerate(parts):
+                values = self.values(gan, part, None if fakes is None else fakes[k].images, k)
+                gan.manual_backward(values.sum() * (self.scale / len(parts)))
+                totals = totals + values.detach() / len(parts)
+        gan.latest |= {f"loss/{p.name}": total for (p, _), total in zip(self.terms, totals, strict=True)}
+        return totals.sum()
+
+    def values(self, gan: TwoPlayers, part: Batch, fake: Tensor | None, k: int) -> Tensor:
+        """Every penalty on micro-batch k, [P]."""
+        real, labels, reference = part
+        if fake is None and any(penalty.needs_fake for penalty, _ in self.terms):
+            fake = gan.draw_fakes(len(real), labels, "penalty", k).images
+        values = []
+        for penalty, strength in self.terms:
+            penalty.weight = value_at(strength, gan.clock)
+            score = gan.critic.scorer(labels, reference, f"{penalty.name}, images", k)
+            gan.reseed(penalty.name, k)
+            values.append(penalty(score, real, fake))
+        return torch.stack(values)
+
+
+class PathRegularization(Regularization):
+    """G's path length penalty.
+
+    Args:
+        strength: Its strength; 0 turns it off.
+        interval: Steps of G between steps of its own; None is the main step.
+    """
+
+    def __init__(self, strength: Scheduled, interval: int | None) -> None:
+        super().__init__(bool(strength), interval)
+        self.strength, self.penalty = strength, PathLength()
+
+    def backward(self, gan: TwoPlayers, batch: Batch) -> Tensor:
+        """Backpropagate the penalty, in float32 and on a smaller batch; moves the mean length, and logs both.
+
+        Returns:
+            The mean length of this batch over all ranks, without gradient.
+        """
+        self.penalty.weight = value_at(self.strength, gan.clock)
+        count = max(len(batch.images) // self.penalty.batch_shrink, 1)
+        labels = None if batch.labels is None else batch.labels[:count]
+        parts = number_of_parts(count, gan.micro_batch)
+        lengths, values = [], []
+        with gan.float32():
+            for k in range(parts):
+                latents = gan.draw(count // parts, "path_length", k)
+                styles = gan.generator.styles(latents, strided(k, parts, labels)[0])
+                lengths.append(self.penalty.path_lengths(gan.generator.synthesis(styles), styles))
+                values.append(self.penalty.penalty(lengths[-1], gan.path_length_mean))
+                gan.manual_backward(values[-1] * (self.scale / parts))
+        mean = mean_over_ranks(torch.stack([length.detach().mean() for length in lengths]).mean())
+        gan.path_length_mean.lerp_(torch.where(mean.isfinite(), mean, gan.path_length_mean), self.penalty.decay)
+        gan.latest["loss/path_length"] = torch.stack(values).detach().mean()
+        gan.latest["path_length/mean"] = gan.path_length_mean.clone()
+        return mean

@@ -1,0 +1,175 @@
+"""Everything around the two-player step: optimizers, moving average, clock, logging and divergence."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, cast
+
+import torch
+from pytorch_lightning.core.optimizer import LightningOptimizer
+from pytorch_lightning.strategies.parallel import ParallelStrategy
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from dualgan.data.batches import Batch
+from dualgan.losses import AdversarialLoss
+from dualgan.networks import Discriminator, Generator
+from dualgan.runtime.distributed import average_over_ranks_, mean_over_ranks
+from dualgan.training.averaging import MovingAverage, follow_
+from dualgan.training.critic import Critic
+from dualgan.training.divergence import Divergence
+from dualgan.training.microbatch import number_of_parts, strided
+from dualgan.training.optimizers import AdamOptions, step_together
+from dualgan.training.players import Players
+from dualgan.training.schedule import cooldown_factor, is_due
+
+PLAYERS = ("generator", "discriminator")
+
+
+class TwoPlayers(Players):
+    """Players that are trained, one at a time.
+
+    Args:
+        generator: G.
+        discriminator: D.
+        loss: Adversarial loss.
+        style_mixing: Probability that a sample's later layers get the w of another z.
+        seed: Seed of everything random.
+        total_kimg: Length of the training in thousands of real images.
+        adams: Adam of G and of D.
+        average: How the averaged generator follows.
+        cooldown_kimg: Let both learning rates fall linearly to 0 over this long at the end of the training.
+        max_non_finite: Minibatches in a row with a non-finite loss or gradient that stop the run.
+        micro_batch: Images per device and backward pass; None is the whole batch of the device.
+    """
+
+    path_length_mean: Tensor
+    critic: Critic
+
+    def __init__(
+        self,
+        generator: Generator,
+        discriminator: Discriminator,
+        loss: AdversarialLoss,
+        style_mixing: float,
+        seed: int,
+        total_kimg: float,
+        adams: tuple[AdamOptions, AdamOptions],
+        average: MovingAverage,
+        cooldown_kimg: float,
+        max_non_finite: int,
+        micro_batch: int | None,
+    ) -> None:
+        super().__init__(generator, discriminator, loss, style_mixing, seed)
+        self.automatic_optimization = False
+        self.total_images = round(total_kimg * 1000)
+        self.adams, self.average, self.cooldown_kimg = adams, average, cooldown_kimg
+        self.micro_batch = micro_batch
+        self.divergence = Divergence(max_non_finite)
+        self.register_buffer("path_length_mean", torch.zeros(()))
+        self.latest: dict[str, Tensor] = {}
+        self.step_is_finite: Tensor
+
+    def trained_modules(self) -> tuple[nn.Module, nn.Module]:
+        """What G's and D's optimizer train."""
+        return self.generator, self.discriminator
+
+    def lazy_intervals(self) -> tuple[int | None, int | None]:
+        """Steps of G and of D between their extra steps for lazy penalties; None without."""
+        return None, None
+
+    def split(self, batch: Batch) -> list[Batch]:
+        """The micro-batches of this device."""
+        parts = number_of_parts(len(batch.images), self.micro_batch)
+        return [Batch(*strided(k, parts, *batch)) for k in range(parts)]
+
+    # ---- optimizers ----------------------------------------------------------------------------------------------
+
+    def configure_optimizers(self) -> list[Adam]:
+        """Adam for each player, corrected for the extra steps of its lazy regularization."""
+        return [
+            Adam((p for p in module.parameters() if p.requires_grad), fused=True, **self._adam_settings(player))
+            for player, module in enumerate(self.trained_modules())
+        ]
+
+    def _adam_settings(self, player: int) -> dict[str, Any]:
+        factor = cooldown_factor(self.clock, self.total_images, self.cooldown_kimg)
+        return self.adams[player].at(self.clock, self.lazy_intervals()[player], factor)
+
+    def update_optimizers(self) -> None:
+        """Give the optimizers the settings of this time."""
+        for player, optimizer in enumerate(self.trainer.optimizers):
+            for group in optimizer.param_groups:
+                group.update(self._adam_settings(player))
+
+    def _optimizer(self, player: int) -> LightningOptimizer:
+        return cast(list[LightningOptimizer], self.optimizers())[player]
+
+    @contextmanager
+    def player(self, player: int) -> Iterator[None]:
+        """Let gradients reach the parameters of one player (0 is G, 1 is D) only.
+
+        DistributedDataParallel would average both players' gradients after every backward pass: `step` does it.
+        """
+        strategy = self.trainer.strategy
+        self.toggle_optimizer(self._optimizer(player))
+        with strategy.block_backward_sync() if isinstance(strategy, ParallelStrategy) else nullcontext():
+            yield
+        self.untoggle_optimizer(self._optimizer(player))
+
+    def step(self, player: int, value: Tensor, main: bool = True) -> None:
+        """Average one player's gradients over the ranks, apply and clear them.
+
+        Not where they or the loss `value` are not finite on some rank.
+
+        Lightning counts the calls of its own optimizers' steps as `global_step`: only D's main step goes through it,
+        so that one minibatch is one step.
+        """
+        optimizer = self._optimizer(player)
+        raw = cast(Adam, optimizer.optimizer)
+        norm, finite = step_together(raw, value, optimizer.step if player == 1 and main else raw.step)
+        self.step_is_finite &= finite
+        if main:
+            self.latest[f"gradient_norm/{PLAYERS[player]}"] = norm
+
+    def float32(self) -> torch.autocast:
+        """Compute penalties in full precision."""
+        return torch.autocast(self.device.type, enabled=False)
+
+    # ---- clock, average, log -------------------------------------------------------------------------------------
+
+    def on_fit_start(self) -> None:
+        """Take the clock from the restored buffer."""
+        self.clock = int(self.images_seen)
+
+    def on_train_start(self) -> None:
+        """Take the optimizer settings from this run's configuration: restored ones bring the old run's back."""
+        self.update_optimizers()
+        if self.clock >= self.total_images:
+            self.trainer.should_stop = True  # a finished run was resumed
+
+    def update_ema(self, images: int) -> None:
+        """Move the averaged generator after a step of G, which `images` real images make up."""
+        follow_(self.generator_ema, self.generator, self.average.decay(images, self.clock))
+
+    def advance(self, images: int) -> None:
+        """Move the clock, count non-finite steps, log at the trainer's interval and stop where it is time."""
+        self.clock += images
+        self.images_seen.fill_(self.clock)
+        self.divergence.count(self.step_is_finite)
+        if is_due(self.trainer.global_step, self.trainer.log_every_n_steps):  # type: ignore[attr-defined]
+            values = {**self.latest_over_ranks(), "train/non_finite": self.divergence.total.float()}
+            self.log_dict({"kimg": self.clock / 1000, **values})
+            self.divergence.check(self.clock / 1000)
+        if self.clock >= self.total_images:
+            self.trainer.should_stop = True
+
+    def latest_over_ranks(self) -> dict[str, Tensor]:
+        """The latest values to log, averaged over all ranks; all of them must call it."""
+        if not self.latest:
+            return {}
+        return dict(zip(self.latest, mean_over_ranks(torch.stack(list(self.latest.values()))).unbind(), strict=True))
+
+    def synchronise_buffers(self) -> None:
+        """Average what the calls of networks that are not repeatable have moved, so that all ranks hold the same."""
+        moved = [network for network in (self.generator, self.discriminator) if not network.repeatable]
+        average_over_ranks_([b for network in moved for b in network.buffers() if b.is_floating_point()])
