@@ -64,17 +64,19 @@ class BareGAN(GAN):
         loss.backward()  # type: ignore[no-untyped-call]
 
     @contextlib.contextmanager
-    def _player(self, player: int) -> Iterator[None]:
+    def player(self, player: int) -> Iterator[None]:
         other = (self.discriminator, self.generator)[player]
         other.requires_grad_(False)
         yield
         other.requires_grad_(True)
 
-    def advance(self, batch: int) -> None:
-        self.clock += batch
+    def update_optimizers(self) -> None:
+        """Their settings stay."""
+
+    def advance(self, images: int) -> None:
+        self.clock += images
         self.images_seen.fill_(self.clock)
-        self.non_finite_run.add_(1).mul_(~self.step_is_finite)
-        self.non_finite.add_(~self.step_is_finite)
+        self.divergence.count(self.step_is_finite)
 
 
 class Turns(Callback):
@@ -143,7 +145,7 @@ def make_bare(gan: GAN) -> BareGAN:
         generator=lambda *_: type(gan.generator)(**gan.generator.init_args),
         discriminator=lambda *_: type(gan.discriminator)(**gan.discriminator.init_args),
         total_kimg=gan.total_images / 1000,
-        r1_gamma=gan.penalties[0].weight,
+        r1_gamma=gan.penalties.terms[0][1],
         seed=gan.seed,
     )
     bare.load_state_dict(gan.state_dict())

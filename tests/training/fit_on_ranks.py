@@ -24,6 +24,7 @@ from dualgan.data import Batch, SyntheticCLEVR
 from dualgan.gan import GAN
 from dualgan.losses import DualContrastive, GradientPenalty, Hinge, PathLength, Saturating, Wasserstein
 from dualgan.losses.dual_contrastive import dual_contrast
+from dualgan.networks import Latents
 from dualgan.networks.attention import SAN
 from dualgan.runtime.distributed import rank, world_size
 from dualgan.runtime.seeding import mix_seed
@@ -51,11 +52,10 @@ class SharedPositions(GradientPenalty):
 class SharedDraws(GAN):
     batch: int  # of one rank
 
-    def draw_ws(self, count: int, labels: Tensor | None, purpose: str, part: int) -> Tensor:
+    def draw(self, count: int, purpose: str, part: int = 0) -> Latents:
         own = self.batch // 2 if purpose == "path_length" else self.batch
         z = global_draws(own * world_size(), self.generator.z_dim, purpose=f"{purpose} {self.clock}")
-        ws: Tensor = self.generator.mapping(z[rank() :: world_size()][part :: self._parts(own)], labels)
-        return ws
+        return Latents(z[rank() :: world_size()][part :: own // count])
 
     # Adam turns rounding errors of tiny gradients into whole steps; the learning rate tells a sum from a mean.
     def configure_optimizers(self) -> list[SGD]:  # type: ignore[override]
@@ -117,8 +117,8 @@ def build(batch: int, loss: Callable[[], Any] | None = None, **settings: Any) ->
         g_reg_interval=1, **{"total_kimg": 2 * 0.001 * batch, "warmup_kimg": 0.0, **settings},
     )  # fmt: skip
     gan.batch = batch // RANKS
-    gan.path_length = SharedNoise(2.0)
-    gan.penalties[-1] = SharedPositions(1.0)
+    gan.path_length.penalty = SharedNoise()
+    gan.penalties.terms[-1] = SharedPositions(), 1.0
     for name, parameter in gan.generator.named_parameters():
         if name.endswith("noise_strength"):
             parameter.requires_grad_(False)  # its gradient is the noise's, which each rank draws for itself

@@ -23,9 +23,10 @@ from dualgan.losses import (
     Saturating,
     Wasserstein,
 )
-from dualgan.networks import Network
+from dualgan.networks import Latents, Network
+from dualgan.training.averaging import half_life_decay
 from dualgan.training.divergence import DivergenceError
-from dualgan.training.schedule import ema_decay
+from dualgan.training.players import Fakes
 from tests.tiny import Noise, discriminator, tiny_gan, tiny_trainer, train
 
 ALL_LOSSES: list[AdversarialLoss] = [
@@ -86,7 +87,7 @@ def test_ema_follows_the_generator_alone_with_the_half_life_in_images() -> None:
     gan = tiny_gan(ema_kimg=0.032)
     start = weights(gan.generator)
     train(gan, steps=1, batch=8)
-    decay = ema_decay(8, 0, 0.032, None)
+    decay = half_life_decay(8, 0, 0.032, None)
     assert decay == pytest.approx(0.5**0.25)
     for name, averaged in gan.generator_ema.named_parameters():
         expected = start[name].lerp(gan.generator.get_parameter(name), 1 - decay)
@@ -130,12 +131,12 @@ def test_penalty_gradient_is_scaled_by_its_interval() -> None:
     def penalty_gradient(interval: int) -> Tensor:
         gan = tiny_gan(d_reg_interval=interval)
         seen: list[Tensor] = []
-        gan._step = lambda *_, **__: seen.append(gan.discriminator.b8.conv0.weight.grad.clone())  # type: ignore
+        gan.step = lambda *_, **__: seen.append(gan.discriminator.b8.conv0.weight.grad.clone())  # type: ignore
         gan.trainer = tiny_trainer(1)
         gan.manual_backward = lambda loss: loss.backward()  # type: ignore
-        gan._player = lambda player: nullcontext()  # type: ignore
+        gan.player = lambda player: nullcontext()  # type: ignore
         real = torch.rand(8, 3, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
-        gan.penalty_step(real, None)
+        gan.penalty_step(Batch(real, None))
         return seen[0]
 
     torch.testing.assert_close(penalty_gradient(8), 8 * penalty_gradient(1))
@@ -146,9 +147,9 @@ def test_warm_up_uses_the_non_saturating_loss_and_switches_hard() -> None:
     used = []
     original = gan.generator_step
 
-    def spy(*batch: Any) -> None:
+    def spy(batch: Batch) -> None:
         used.append(type(gan.active_loss).__name__)
-        original(*batch)
+        original(batch)
 
     gan.generator_step = spy  # type: ignore
     train(gan, steps=4, batch=8)
@@ -185,16 +186,18 @@ def test_one_seed_gives_one_training_and_another_seed_another() -> None:
 
 def test_two_steps_draw_different_latents_and_one_step_the_same() -> None:
     gan = tiny_gan()
-    first, again = gan.draw_ws(4, None, "generator", 0), gan.draw_ws(4, None, "generator", 0)
+    first, again = gan.draw(4, "generator").z, gan.draw(4, "generator").z
     assert torch.equal(first, again)
+    assert not torch.equal(first, gan.draw(4, "fakes").z)
+    assert not torch.equal(first, gan.draw(4, "generator", part=1).z)
     gan.clock += 8
-    assert not torch.equal(first, gan.draw_ws(4, None, "generator", 0))
-    assert not torch.equal(first, gan.draw_ws(4, None, "fakes", 0))
+    assert not torch.equal(first, gan.draw(4, "generator").z)
 
 
 def test_style_mixing_replaces_a_tail_of_layers() -> None:
     def distinct(style_mixing: float) -> Tensor:
-        ws = tiny_gan(style_mixing=style_mixing).draw_ws(64, None, "generator", 0)
+        gan = tiny_gan(style_mixing=style_mixing)
+        ws = gan.generator.styles(gan.draw(64, "generator"))
         return (ws[:, 1:] != ws[:, :-1]).any(dim=2).sum(dim=1)  # changes of w along the layers, per sample
 
     assert distinct(0.0).sum() == 0
@@ -212,15 +215,15 @@ def test_w_avg_moves_towards_the_mean_w() -> None:
 def test_non_finite_steps_change_nothing_are_counted_and_training_goes_on() -> None:
     gan = tiny_gan(d_reg_interval=1, g_reg_interval=1)
     train(gan, steps=3, poison=frozenset({1}))
-    assert int(gan.non_finite) == 1
-    assert int(gan.non_finite_run) == 0
+    assert int(gan.divergence.total) == 1
+    assert int(gan.divergence.run) == 0
     assert all(value.isfinite().all() for value in gan.state_dict().values())
 
     only_poison = tiny_gan(path_length_weight=0.0)
     before = weights(only_poison.discriminator)
     train(only_poison, steps=1, poison=frozenset({0}))
     assert changed(before, only_poison.discriminator) == set()
-    assert int(only_poison.non_finite) == 1
+    assert int(only_poison.divergence.total) == 1
 
 
 def test_too_many_non_finite_steps_in_a_row_stop_the_run_with_good_weights() -> None:
@@ -238,7 +241,7 @@ def test_non_finite_steps_in_a_row_between_two_log_steps_stop_the_run() -> None:
     assert gan.clock == 10 * 8
     with_pauses = tiny_gan(max_non_finite=3)
     train(with_pauses, steps=20, poison=frozenset({1, 2, 5, 6, 9, 10, 12, 13}), log_every_n_steps=10)
-    assert int(with_pauses.non_finite) == 8
+    assert int(with_pauses.divergence.total) == 8
 
 
 # Trap: a checkpoint's optimizers bring their old learning rate back.
@@ -270,9 +273,10 @@ def test_held_out_batches_meet_different_generated_images(monkeypatch: pytest.Mo
     gan = tiny_gan(discriminator=small)
     drawn, draw = [], gan.draw_fakes
 
-    def noted(*arguments: Any) -> tuple[Tensor, Tensor]:
-        drawn.append(draw(*arguments)[0])
-        return drawn[-1], torch.zeros(())
+    def noted(*arguments: Any) -> Fakes:
+        fakes = draw(*arguments)
+        drawn.append(fakes.images)
+        return fakes
 
     monkeypatch.setattr(gan, "draw_fakes", noted)
     batches = [Batch(torch.zeros(count, 3, 8, 8), None, None) for count in (8, 8, 4, 2)]
@@ -318,25 +322,28 @@ def gradients_of_a_step(gan: GAN) -> dict[str, Tensor]:
     real = torch.rand(16, 3, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
     fakes = torch.rand(16, 3, 8, 8, generator=torch.Generator().manual_seed(2)) * 2 - 1
     reference = fakes.flip(0) if gan.takes_reference else None
-    parts = gan._parts(16)
+    batch = Batch(real, None, reference)
+    parts = len(gan.split(batch))
+    ws = torch.zeros(16, gan.generator.num_ws, gan.generator.w_dim)
 
-    def draw(count: int, labels: Tensor | None, purpose: str, part: int) -> tuple[Tensor, Tensor]:
-        return fakes[part::parts], torch.zeros(16)
+    def draw(count: int, labels: Tensor | None, purpose: str, part: int) -> Fakes:
+        return Fakes(fakes[part::parts], Latents(ws[part::parts, 0]), ws[part::parts])
 
     collected: dict[str, Tensor] = {}
 
-    def step(player: int, value: Tensor, lightning: bool = True) -> None:
+    def step(player: int, value: Tensor, main: bool = True) -> None:
         for name, parameter in gan.discriminator.named_parameters():
             if parameter.grad is not None:
-                collected[f"{name}/{lightning}"] = parameter.grad.clone()
+                collected[f"{name}/{main}"] = parameter.grad.clone()
         gan.discriminator.zero_grad()
 
-    gan.draw_fakes, gan._step = draw, step  # type: ignore
+    gan.step_is_finite = torch.ones((), dtype=torch.bool)
+    gan.draw_fakes, gan.step = draw, step  # type: ignore
     gan.trainer = tiny_trainer(1)
     gan.manual_backward = lambda loss: loss.backward()  # type: ignore
-    gan._player = lambda player: nullcontext()  # type: ignore
-    gan.discriminator_step(real, None, reference)
-    gan.penalty_step(real, None, reference)
+    gan.player = lambda player: nullcontext()  # type: ignore
+    gan.discriminator_step(batch)
+    gan.penalty_step(batch)
     return collected
 
 
@@ -351,14 +358,14 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch() -> None:
 
 def test_path_length_takes_no_more_at_once_than_the_micro_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     gan = tiny_gan(num_classes=3, micro_batch=4, g_reg_interval=1)
-    taken, draw = [], gan.draw_ws
+    taken, draw = [], gan.draw
 
-    def noted(count: int, labels: Tensor | None, purpose: str, part: int) -> Tensor:
+    def noted(count: int, purpose: str, part: int = 0) -> Latents:
         if purpose == "path_length":
             taken.append(count)
-        return draw(count, labels, purpose, part)
+        return draw(count, purpose, part)
 
-    monkeypatch.setattr(gan, "draw_ws", noted)
+    monkeypatch.setattr(gan, "draw", noted)
     train(gan, steps=1, batch=28)
     assert taken == [2] * 7
 
