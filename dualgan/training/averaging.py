@@ -50,4 +50,5 @@ def follow_(average: nn.Module, network: nn.Module, decay: float) -> None:
     averaged: list[Tensor] = list(average.parameters())
     current: list[Tensor] = list(network.parameters())
     torch._foreach_lerp_(averaged, current, 1 - decay)
-    torch._foreach_copy_(list(average.buffers()), list(network.buffers()))
+    if buffers := list(average.buffers()):
+        torch._foreach_copy_(buffers, list(network.buffers()))

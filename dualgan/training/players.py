@@ -18,6 +18,8 @@ from dualgan.runtime.distributed import rank, world_size
 from dualgan.runtime.seeding import reseed
 from dualgan.weights.checkpoints import check_header, check_shapes, header, migrate
 
+OF_TRAINING = ("tasks.",)
+
 
 class Fakes(NamedTuple):
     """Generated images [N, C, R, R], and the latents and styles that they were made from."""
@@ -128,4 +130,8 @@ class Players(LightningModule):
         """
         check_header(checkpoint)
         migrate(checkpoint)
+        if self.trainer.state.fn != "fit":  # auxiliary tasks are sized by the data, and are of no use to other verbs
+            others = {k: v for k, v in checkpoint["state_dict"].items() if not k.startswith(OF_TRAINING)}
+            own = {k: v for k, v in self.state_dict().items() if k.startswith(OF_TRAINING)}
+            checkpoint["state_dict"] = others | own
         check_shapes(checkpoint, self.state_dict())

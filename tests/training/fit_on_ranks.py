@@ -29,6 +29,7 @@ from dualgan.networks.attention import SAN
 from dualgan.runtime.distributed import rank, world_size
 from dualgan.runtime.seeding import mix_seed
 from tests.tiny import Noise, attending_discriminator, attending_generator, discriminator, generator
+from tests.training.toys import ToyAugmentation, ToyDiscriminator, ToyGenerator, ToyTask
 
 CACHE = Path(sys.argv[1]) / "cache"
 RANKS = int(os.environ["WORLD_SIZE"])
@@ -59,7 +60,7 @@ class SharedDraws(GAN):
 
     # Adam turns rounding errors of tiny gradients into whole steps; the learning rate tells a sum from a mean.
     def configure_optimizers(self) -> list[SGD]:  # type: ignore[override]
-        return [SGD(player.parameters(), lr=0.01, fused=True) for player in (self.generator, self.discriminator)]
+        return [SGD(player.parameters(), lr=0.01, fused=True) for player in self.trained_modules()]
 
     def on_train_start(self) -> None:
         pass  # no Adam settings to restore
@@ -91,10 +92,19 @@ def local() -> DualContrastive:
     return DualContrastive(scope="local") if RANKS > 1 else MeanOfLocal()
 
 
+class SharedStrength(ToyAugmentation):
+    """Each image has draws of its own, the same on any rank."""
+
+    def draw(self, images: Tensor) -> Tensor:
+        return images.detach().mean(dim=(1, 2, 3), keepdim=True).mul(99).cos().abs()
+
+
 plain: dict[str, Any] = {"generator": generator, "discriminator": discriminator}
 attention: dict[str, Any] = {"generator": attending_generator, "discriminator": attending_discriminator}
 self_attention = partial(discriminator, attention=partial(SAN, footprint=3), attention_resolution=8)
 swapped: dict[str, Callable[[], Any]] = {"loss": DualContrastive}
+networks = {"generator": ToyGenerator, "discriminator": ToyDiscriminator, "path_length_weight": 0, "style_mixing": 0}
+extensions: dict[str, Any] = {"augmentation": SharedStrength(), "auxiliary": [ToyTask]}
 GANS: dict[str, dict[str, Any]] = {
     "warm-up, swapped": plain | swapped | {"warmup_kimg": 0.008},
     "minimax": plain | {"loss": partial(DualContrastive, "minimax")},
@@ -106,9 +116,16 @@ GANS: dict[str, dict[str, Any]] = {
     "attention, references": attention | swapped,
     "attention, references, micro-batches": attention | swapped | {"micro_batch": 4},
     "self-attention in D": plain | swapped | {"discriminator": self_attention},
+    "extensions": networks | swapped | extensions | {"generator": partial(ToyGenerator, norm=False)},
+    "extensions, micro-batches": plain | swapped | extensions | {"micro_batch": 4},
     "classes, micro-batches": plain | swapped | {"num_classes": 3, "micro_batch": 4},
 }  # fmt: skip
-FROM_FILES = ("warm-up, swapped", "attention, references")  # through the data module and its sampler
+FROM_FILES = (
+    "warm-up, swapped",
+    "attention, references",
+    "extensions",
+    "extensions, micro-batches",
+)  # through the data module and its sampler
 
 
 def build(batch: int, loss: Callable[[], Any] | None = None, **settings: Any) -> SharedDraws:
@@ -147,11 +164,19 @@ def fit(name: str, folder: Path) -> dict[str, Any]:
         trainer.fit(gan, datamodule=clevr(folder, batch))
     else:
         trainer.fit(gan, DataLoader(Share(Noise(gan, batch)), batch_size=None))
-    everyone = trainer.strategy.all_gather(torch.cat([p.flatten() for p in gan.parameters()]))
+    everyone = trainer.strategy.all_gather(torch.cat([value.double().flatten() for value in gan.state_dict().values()]))
     state = {name: value for name, value in gan.state_dict().items() if "noise" not in name}
     same = bool((everyone == everyone[0]).all()) if everyone.dim() > 1 else True
     logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
     return {"state": state, "ranks_agree": same, "clock": gan.clock, "logged": logged}
+
+
+def norms(folder: Path) -> bool:
+    """Whether ranks agree on everything where batch and spectral normalisation, draws and a queue move buffers."""
+    settings: dict[str, Any] = networks | {"augmentation": ToyAugmentation(), "auxiliary": [ToyTask]}
+    gan = GAN(8, total_kimg=0.08, **settings)
+    trainer_for(folder, RankConsistency(0.001)).fit(gan, datamodule=clevr(folder, 8))
+    return gan.clock == 80 and bool(gan.generator_ema.state_dict()["synthesis.norm.running_mean"].any())
 
 
 def score(folder: Path) -> dict[str, float]:
@@ -226,6 +251,7 @@ def main(folder: str, path: str) -> None:
     runs = Path(folder)
     results: dict[str, Any] = {name: fit(name, runs) for name in GANS}
     results["scores"] = score(runs)
+    results["norms"] = norms(runs)
     if RANKS > 1:
         results["drifts"] = {name: drift(name, runs / name) for name in DRIFTS}
         results["different data"] = different_data(runs / "different")

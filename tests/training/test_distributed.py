@@ -14,7 +14,8 @@ from tests.conftest import process_environment
 ROOT = Path(__file__).parents[2]
 CASES = (
     "warm-up, swapped", "minimax", "local", "non-saturating", "saturating", "hinge", "wasserstein",
-    "attention, references", "attention, references, micro-batches", "self-attention in D", "classes, micro-batches",
+    "attention, references", "attention, references, micro-batches", "self-attention in D", "extensions",
+    "extensions, micro-batches", "classes, micro-batches",
 )  # fmt: skip
 
 
@@ -58,7 +59,7 @@ def assert_close(one: dict[str, Any], two: dict[str, Any]) -> None:
 
 
 def test_every_case_is_tested(runs: Runs) -> None:
-    assert set(CASES) == set(runs.one) - {"scores"}
+    assert set(CASES) == set(runs.one) - {"scores", "norms"}
 
 
 # Trap: alternating players under DDP, and gathers that lose or double the gradient.
@@ -72,7 +73,8 @@ def test_two_ranks_train_exactly_like_one_with_the_whole_batch(case: str, runs: 
 @pytest.mark.parametrize("case", CASES)
 def test_two_ranks_log_what_one_logs(case: str, runs: Runs) -> None:
     one, two = ({**run[case]["logged"]} for run in (runs.one, runs.two))
-    penalties = {"loss/r1", "loss/r2", "loss/gradient_penalty", "loss/path_length", "path_length/mean"}
+    penalties = {"loss/r1", "loss/r2", "loss/gradient_penalty"}
+    penalties |= {"loss/toy", "toy/strength"} if "extensions" in case else {"loss/path_length", "path_length/mean"}
     assert {"loss/generator", "loss/discriminator", "gradient_norm/generator", *penalties} <= one.keys()
     if case == "local":  # chance is another for the smaller batches
         for logged in (one, two):
@@ -83,6 +85,11 @@ def test_two_ranks_log_what_one_logs(case: str, runs: Runs) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_ranks_hold_the_same_weights_bit_by_bit(case: str, runs: Runs) -> None:
     assert runs.two[case]["ranks_agree"]
+
+
+def test_ranks_agree_on_what_normalisation_moves(runs: Runs) -> None:
+    assert runs.one["norms"]
+    assert runs.two["norms"]  # compared bit by bit after every step
 
 
 def test_scores_of_the_same_weights_are_the_same(runs: Runs) -> None:
