@@ -17,7 +17,7 @@ from dualgan.networks import Discriminator, Generator, Latents, StyleGAN2Discrim
 from dualgan.runtime.distributed import world_size
 from dualgan.runtime.process import flush_denormals
 from dualgan.runtime.seeding import reseed
-from dualgan.training.averaging import MovingAverage
+from dualgan.training.averaging import DEFAULT_HALF_LIFE, MovingAverage
 from dualgan.training.cautions import cautions
 from dualgan.training.checks import (
     check_batch,
@@ -111,7 +111,7 @@ class GAN(TwoPlayers):
         path_length_weight: Scheduled = 2.0,
         g_reg_interval: int | None = 4,
         style_mixing: float = 0.9,
-        ema_kimg: Scheduled = 10.0,
+        ema_kimg: Scheduled = DEFAULT_HALF_LIFE,
         ema_rampup: float | None = None,
         ema_decay: float | None = None,
         ema_start_kimg: float = 0.0,

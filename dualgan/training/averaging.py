@@ -5,6 +5,8 @@ from torch import Tensor, nn
 
 from dualgan.training.schedule import Scheduled, value_at
 
+DEFAULT_HALF_LIFE = 10.0  # kimg
+
 
 class MovingAverage:
     """How fast the averaged generator follows the trained one: by a half-life in images, or by a decay per step of G.
@@ -14,15 +16,23 @@ class MovingAverage:
         rampup: Bound the half-life by this fraction of the images seen so far; None for none.
         decay: In place of the half-life, the part of the average that a step of G leaves, such as 0.9999.
         start_kimg: Until then the averaged generator is the trained one.
+
+    Raises:
+        ValueError: A decay was given together with a half-life or its ramp-up.
     """
 
     def __init__(
         self,
-        half_life_kimg: Scheduled = 10.0,
+        half_life_kimg: Scheduled = DEFAULT_HALF_LIFE,
         rampup: float | None = None,
         decay: float | None = None,
         start_kimg: float = 0.0,
     ) -> None:
+        if decay is not None and (half_life_kimg != DEFAULT_HALF_LIFE or rampup is not None):
+            raise ValueError(
+                f"ema_decay {decay:g} takes the place of a half-life: ema_kimg and ema_rampup have no effect with it, "
+                f"leave them out"
+            )
         self.half_life_kimg, self.rampup = half_life_kimg, rampup
         self.fixed_decay, self.start_kimg = decay, start_kimg
 

@@ -120,12 +120,8 @@ GANS: dict[str, dict[str, Any]] = {
     "extensions, micro-batches": plain | swapped | extensions | {"micro_batch": 4},
     "classes, micro-batches": plain | swapped | {"num_classes": 3, "micro_batch": 4},
 }  # fmt: skip
-FROM_FILES = (
-    "warm-up, swapped",
-    "attention, references",
-    "extensions",
-    "extensions, micro-batches",
-)  # through the data module and its sampler
+# through the data module and its sampler
+FROM_FILES = ("warm-up, swapped", "attention, references", "extensions", "extensions, micro-batches")
 
 
 def build(batch: int, loss: Callable[[], Any] | None = None, **settings: Any) -> SharedDraws:

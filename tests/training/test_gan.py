@@ -26,7 +26,9 @@ from dualgan.losses import (
 from dualgan.networks import Latents, Network
 from dualgan.training.averaging import half_life_decay
 from dualgan.training.divergence import DivergenceError
+from dualgan.training.optimizers import AdamOptions
 from dualgan.training.players import Fakes
+from dualgan.training.schedule import Cosine, Linear
 from tests.tiny import Noise, discriminator, tiny_gan, tiny_trainer, train
 
 ALL_LOSSES: list[AdversarialLoss] = [
@@ -140,6 +142,70 @@ def test_penalty_gradient_is_scaled_by_its_interval() -> None:
         return seen[0]
 
     torch.testing.assert_close(penalty_gradient(8), 8 * penalty_gradient(1))
+
+
+def one_step(gan: GAN) -> dict[str, Tensor]:
+    """Adam's first moments after one step, which are gradients where beta1 is 0."""
+    trainer = train(gan, steps=1)
+    states = [state for optimizer in trainer.optimizers for state in optimizer.state.items()]
+    names: dict[Tensor, str] = {parameter: name for name, parameter in gan.named_parameters()}
+    return {names[parameter]: state["exp_avg"] for parameter, state in states}
+
+
+def test_penalties_in_the_main_step_are_one_step_on_the_summed_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    main: dict[str, Any] = {"d_reg_interval": None, "g_reg_interval": None, "r1_gamma": 3.0}
+    gan = tiny_gan(**main)
+    together = one_step(gan)
+    plain = one_step(tiny_gan(r1_gamma=0, path_length_weight=0))
+    assert {group["lr"] for optimizer in gan.trainer.optimizers for group in optimizer.param_groups} == {0.002}
+    assert {int(state["step"]) for o in gan.trainer.optimizers for state in o.state.values()} == {1}
+
+    # The gradients of the penalties alone: D's of the same start, G's with the same draws.
+    alone = tiny_gan(**main)
+    alone.trainer = tiny_trainer(1)
+    alone.manual_backward = lambda loss: loss.backward()  # type: ignore
+    batch = next(iter(Noise(alone)))
+    alone.path_length.backward(alone, batch)
+    for name, parameter in alone.generator.named_parameters(prefix="generator"):
+        if parameter.grad is not None:
+            torch.testing.assert_close(together[name] - plain[name], parameter.grad, rtol=1e-3, atol=1e-5)
+    assert {"loss/r1", "loss/path_length", "loss/discriminator"} <= gan.latest.keys()
+    torch.testing.assert_close(gan.latest["loss/r1"], first_r1(batch))
+
+
+def first_r1(batch: Batch) -> Tensor:
+    """R1 at the start of D, whose penalty step comes before any other."""
+    gan = tiny_gan(r1_gamma=3.0)
+    score = gan.critic.scorer(None, None, "anything")
+    return R1(3.0)(score, batch.images, None).detach()
+
+
+def test_settings_of_each_player_change_over_time() -> None:
+    gan = tiny_gan(
+        learning_rate=0.01, betas=(0.5, Cosine(0.9, 0.99, 0.016)), discriminator_adam=AdamOptions(learning_rate=0.04),
+        generator_adam=AdamOptions(Linear(0, 0.02, 0.032), eps=1e-6), r1_gamma=Linear(0, 8, 0.016), d_reg_interval=None,
+        path_length_weight=0,
+    )  # fmt: skip
+    seen: list[tuple[float, ...]] = []
+    advance = gan.advance
+
+    def noted(images: int) -> None:
+        g, d = (optimizer.param_groups[0] for optimizer in gan.trainer.optimizers)
+        seen.append(
+            (g["lr"], d["lr"], g["betas"][1], d["betas"][1], g["eps"], d["eps"], gan.penalties.terms[0][0].weight)
+        )
+        advance(images)
+
+    gan.advance = noted  # type: ignore[method-assign]
+    train(gan, steps=3)
+    assert seen == [
+        pytest.approx(row)
+        for row in (
+            (0.0, 0.04, 0.9, 0.9, 1e-6, 1e-8, 0.0),
+            (0.005, 0.04, 0.945, 0.945, 1e-6, 1e-8, 4.0),
+            (0.01, 0.04, 0.99, 0.99, 1e-6, 1e-8, 8.0),
+        )
+    ]
 
 
 def test_warm_up_uses_the_non_saturating_loss_and_switches_hard() -> None:
@@ -418,6 +484,9 @@ def test_both_players_slow_down_at_the_end() -> None:
         ("g_reg_interval", 0),
         ("learning_rate", 0.0),
         ("ema_rampup", -1.0),
+        ("d_steps", 0),
+        ("ema_decay", 1.5),
+        ("ema_start_kimg", -1.0),
     ],
 )
 def test_numbers_out_of_range_are_named(name: str, value: float) -> None:

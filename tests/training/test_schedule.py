@@ -1,6 +1,16 @@
+import math
+
 import pytest
 
-from dualgan.training.schedule import cooldown_factor, default_warmup_kimg, is_due, lazy_adam
+from dualgan.training.schedule import (
+    Cosine,
+    Linear,
+    cooldown_factor,
+    default_warmup_kimg,
+    is_due,
+    lazy_adam,
+    value_at,
+)
 
 
 def test_due_at_multiples() -> None:
@@ -26,3 +36,18 @@ def test_a_cooldown_is_a_straight_line_to_the_end() -> None:
     assert [cooldown_factor(seen, 30_000, 10) for seen in (0, 20_000, 25_000, 30_000)] == [1, 1, 0.5, 0]
     assert cooldown_factor(30_008, 30_000, 10) == 0  # the last batch may pass the end
     assert cooldown_factor(29_999, 30_000, 0) == 1
+
+
+def test_schedules_go_from_start_to_end_and_stay() -> None:
+    line, wave = Linear(0, 0.002, 10), Cosine(2e-4, 5e-5, 10)
+    assert [line.at(seen) for seen in (0, 2500, 10_000, 99_999)] == pytest.approx([0, 0.0005, 0.002, 0.002])
+    # base + (1 - 0.5 (1 + cos(pi n / T))) (final - base)
+    for seen in (0, 2500, 5000, 9999):
+        expected = 2e-4 + (1 - 0.5 * (1 + math.cos(math.pi * seen / 10_000))) * (5e-5 - 2e-4)
+        assert wave.at(seen) == pytest.approx(expected)
+    assert wave.at(10_000) == wave.at(10**9) == pytest.approx(5e-5)
+    assert value_at(0.3, 5) == 0.3
+    with pytest.raises(ValueError, match="start -1 of Linear is out of range"):
+        Linear(-1, 1, 10)
+    with pytest.raises(ValueError, match="kimg 0 of Cosine is out of range"):
+        Cosine(1, 2, 0)
