@@ -13,10 +13,8 @@ MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in PACKAGE.rglob("*.py")
 }
-ENTRANCES = {
-    "__init__",
-    "__main__",
-}  # the package itself imports on first use, `python -m dualgan` from above all floors
+# The package imports on first use, `python -m dualgan` from above all floors.
+ENTRANCES = {"__init__", "__main__"}
 
 
 def floors() -> dict[str, int]:

@@ -10,7 +10,6 @@ import torch.distributed as dist
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-import dualgan
 from dualgan.callbacks.clock import check_interval, crossed
 from dualgan.files.atomic import digest
 from dualgan.gan import GAN
@@ -136,7 +135,7 @@ def ranks_in(differs: Tensor) -> str:
 
 def premises(trainer: Trainer, module: LightningModule, config: Mapping[str, Any]) -> dict[str, str]:
     """What must be alike on all ranks before the training starts, by name."""
-    sources = sorted(Path(dualgan.__file__).parent.rglob("*.py"))
+    sources = sorted(Path(__file__).parents[1].rglob("*.py"))
     facts = {
         "the version of dualgan": __version__,
         "the code of dualgan": digest({str(i): path.read_text() for i, path in enumerate(sources)})[:12],
