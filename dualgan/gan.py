@@ -13,7 +13,7 @@ from dualgan.auxiliary.base import Tasks
 from dualgan.data.batches import Batch
 from dualgan.losses import R1, R2, AdversarialLoss, GradientPenalty, NonSaturating
 from dualgan.losses.heads import per_head
-from dualgan.networks import Discriminator, Generator, Latents, StyleGAN2Discriminator, StyleGAN2Generator
+from dualgan.networks import DefaultDiscriminator, DefaultGenerator, Discriminator, Generator, Latents
 from dualgan.runtime.distributed import world_size
 from dualgan.runtime.process import flush_denormals
 from dualgan.runtime.seeding import reseed
@@ -92,8 +92,8 @@ class GAN(TwoPlayers):
         resolution: int,
         num_channels: int = 3,
         num_classes: int = 0,
-        generator: Callable[[int, int, int], Generator] = StyleGAN2Generator,
-        discriminator: Callable[[int, int, int], Discriminator] = StyleGAN2Discriminator,
+        generator: Callable[[int, int, int], Generator] = DefaultGenerator,
+        discriminator: Callable[[int, int, int], Discriminator] = DefaultDiscriminator,
         loss: AdversarialLoss | None = None,
         augmentation: Augmentation | None = None,
         auxiliary: list[Callable[[Discriminator], AuxiliaryTask]] | None = None,
@@ -227,11 +227,11 @@ class GAN(TwoPlayers):
             fake = self.passes.synthesize(self.generator, self.generator.styles(latents, labels))
             views.clear()
             views[k] = self._view(parts[k], fake, latents, k)
-            fake_logits = self.critic.score(fake, labels, reference, "generator, fake", k)
+            fake_logits = self.critic.score(fake, labels, reference, "generator", k, "fake")
             if not loss.generator_needs_real:
                 return fake_logits
             with torch.no_grad():
-                return *fake_logits, *self.critic.score(real, labels, reference, "generator, real", k)
+                return *fake_logits, *self.critic.score(real, labels, reference, "generator", k, "real")
 
         with self.player(G):
             value, _ = backward_in_parts(

@@ -3,7 +3,12 @@
 from dualgan.networks.base import Discriminator, Generator, Latents, Network, build_network
 from dualgan.networks.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
 
+DefaultGenerator, DefaultDiscriminator = StyleGAN2Generator, StyleGAN2Discriminator
+"""What is trained where a configuration names nothing else: the paper's, config E."""
+
 __all__ = [
+    "DefaultDiscriminator",
+    "DefaultGenerator",
     "Discriminator",
     "Generator",
     "Latents",

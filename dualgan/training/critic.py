@@ -33,11 +33,11 @@ class Critic:
         self.passes, self.reseed = passes, reseed
 
     def score(
-        self, images: Tensor, labels: Tensor | None, reference: Tensor | None, purpose: str, part: int = 0
+        self, images: Tensor, labels: Tensor | None, reference: Tensor | None, purpose: str, part: int, kind: str
     ) -> Heads:
-        """Logits of images [N, C, R, R]."""
+        """Logits of images [N, C, R, R] of a kind, such as "real"; all kinds meet the same reference images."""
         reference = self._seen_reference(reference, purpose, part)
-        seen = self.augment(images, purpose, part)
+        seen = self.augment(images, f"{purpose}, {kind}", part)
         return as_heads(self.passes.score(self.discriminator, seen, labels, reference))
 
     def pair(
