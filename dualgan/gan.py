@@ -13,7 +13,8 @@ from dualgan.auxiliary.base import Tasks
 from dualgan.data.batches import Batch
 from dualgan.losses import R1, R2, AdversarialLoss, GradientPenalty, NonSaturating
 from dualgan.losses.heads import per_head
-from dualgan.networks import DefaultDiscriminator, DefaultGenerator, Discriminator, Generator, Latents
+from dualgan.networks import DefaultDiscriminator, DefaultGenerator, Discriminator, Generator
+from dualgan.networks.base import Mixing
 from dualgan.runtime.distributed import world_size
 from dualgan.runtime.process import flush_denormals
 from dualgan.runtime.seeding import reseed
@@ -29,8 +30,10 @@ from dualgan.training.checks import (
 )
 from dualgan.training.compilation import check_compiler, passes
 from dualgan.training.critic import Critic
+from dualgan.training.labels import FakeLabels, LabelSource
 from dualgan.training.microbatch import Means, backward_in_parts
 from dualgan.training.optimizers import AdamOptions
+from dualgan.training.players import Fakes
 from dualgan.training.regularization import PathRegularization, Penalties
 from dualgan.training.schedule import Scheduled, default_warmup_kimg
 from dualgan.training.two_players import TwoPlayers
@@ -67,7 +70,9 @@ class GAN(TwoPlayers):
             step after every minibatch. null adds them to the loss of D's main step, with Adam's settings as they are.
         path_length_weight: Strength of G's path length penalty; 0 turns it off. A number or a schedule.
         g_reg_interval: The same for G's path length penalty, in steps of G.
-        style_mixing: Probability that a sample's later layers get the w of another z.
+        style_mixing: Probability that the later layers of a batch get the w of other z, from one crossover on.
+        style_mixing_per_sample: Every sample draws its own crossover, and whether there is one.
+        fake_labels: Classes of generated images: drawn from those of the data set, or those of the batch's real ones.
         ema_kimg: Half-life of the generator's moving average in thousands of images; a number or a schedule.
         ema_rampup: Bound the half-life by this fraction of the images seen so far; null for none.
         ema_decay: Decay of the moving average per step of G, in place of a half-life; null for none.
@@ -111,6 +116,8 @@ class GAN(TwoPlayers):
         path_length_weight: Scheduled = 2.0,
         g_reg_interval: int | None = 4,
         style_mixing: float = 0.9,
+        style_mixing_per_sample: bool = False,
+        fake_labels: LabelSource = "dataset",
         ema_kimg: Scheduled = DEFAULT_HALF_LIFE,
         ema_rampup: float | None = None,
         ema_decay: float | None = None,
@@ -141,10 +148,12 @@ class GAN(TwoPlayers):
         # Two runs with one seed start from the same weights, whatever was drawn before.
         reseed(seed, "weights")
         shape = (resolution, num_channels, num_classes)
+        mixing = Mixing(style_mixing, style_mixing_per_sample)
         average = MovingAverage(ema_kimg, ema_rampup, ema_decay, ema_start_kimg)
         super().__init__(
-            generator(*shape), discriminator(*shape), loss or NonSaturating(), style_mixing, seed, total_kimg, adams,
-            average, cooldown_kimg, max_non_finite, micro_batch,
+            generator(*shape), discriminator(*shape), loss or NonSaturating(), mixing,
+            FakeLabels(num_classes, fake_labels), seed, total_kimg, adams, average, cooldown_kimg, max_non_finite,
+            micro_batch,
         )  # fmt: skip
         check_mapping(self.generator, path_length_weight=path_length_weight, style_mixing=style_mixing)
         check_repeatable(micro_batch, self.generator, self.discriminator)
@@ -167,7 +176,10 @@ class GAN(TwoPlayers):
         check_precision(self.trainer.precision)
         data = getattr(self.trainer, "datamodule", None)
         size = data.dataset_size if data is not None else self.total_images
+        guess = self.fake_labels.learn(None if data is None else data.label_counts)
         if stage == "fit":
+            if guess:
+                rank_zero_warn(guess)
             if self.compiled:
                 check_compiler(self.device.type)
             for caution in cautions(self.discriminator, self.loss, self.total_images / 1000, self.cooldown_kimg):
@@ -220,14 +232,15 @@ class GAN(TwoPlayers):
         """G's main step."""
         loss, parts, extra = self.active_loss, self.split(batch), Means()
         views: dict[int, StepView] = {}
+        styles: dict[int, Tensor] = {}
 
         def logits(k: int) -> tuple[Tensor, ...]:
             real, labels, reference = parts[k]
-            latents = self.draw(len(real), "generator", k)
-            fake = self.passes.synthesize(self.generator, self.generator.styles(latents, labels))
+            drawn = self.draw_styles(len(real), labels, "generator", k)
+            fake = self.passes.synthesize(self.generator, drawn.styles)
             views.clear()
-            views[k] = self._view(parts[k], fake, latents, k)
-            fake_logits = self.critic.score(fake, labels, reference, "generator", k, "fake")
+            views[k], styles[k] = self._view(parts[k], Fakes(fake, drawn), k), drawn.styles.detach()
+            fake_logits = self.critic.score(fake, drawn.labels, reference, "generator", k, "fake")
             if not loss.generator_needs_real:
                 return fake_logits
             with torch.no_grad():
@@ -240,6 +253,7 @@ class GAN(TwoPlayers):
                 self.manual_backward,
                 also=lambda k: extra.add(self.tasks.generator(views[k]), len(parts)),
             )
+            self.generator.observe(list(styles.values()))
             self.latest["loss/generator"] = value
             if self.path_length.in_main_step:
                 value = value + self.path_length.backward(self, batch)
@@ -250,16 +264,16 @@ class GAN(TwoPlayers):
         """D's main step."""
         parts, extra = self.split(batch), Means()
         fakes = [self.draw_fakes(len(part.images), part.labels, "fakes", k) for k, part in enumerate(parts)]
-        self.generator.observe([fake.styles for fake in fakes])
+        self.generator.observe([fake.drawn.styles for fake in fakes])
 
         def logits(k: int) -> tuple[Tensor, ...]:
             real, labels, reference = parts[k]
-            real_logits, fake_logits = self.critic.pair(real, fakes[k].images, labels, reference, "discriminator", k)
+            fake, drawn = fakes[k]
+            real_logits, fake_logits = self.critic.pair(real, fake, labels, drawn.labels, reference, "discriminator", k)
             return *real_logits, *fake_logits
 
         def auxiliary(k: int) -> Tensor | None:
-            view = self._view(parts[k], fakes[k].images, fakes[k].latents, k)
-            return extra.add(self.tasks.discriminator(view), len(parts))
+            return extra.add(self.tasks.discriminator(self._view(parts[k], fakes[k], k)), len(parts))
 
         with self.player(D):
             value, heads = backward_in_parts(
@@ -288,18 +302,14 @@ class GAN(TwoPlayers):
         with self.player(D):
             self.step(D, self.penalties.backward(self, batch), main=False)
 
-    def _view(self, part: Batch, fake: Tensor, latents: Latents, k: int) -> StepView:
+    def _view(self, part: Batch, fakes: Fakes, k: int) -> StepView:
         """What auxiliary tasks see of micro-batch k."""
         real, labels, reference = part
-
-        @torch.no_grad()
-        def images(latents: Latents, purpose: str) -> Tensor:
-            self.reseed(f"auxiliary, {purpose}", k)
-            shown: Tensor = self.generator.synthesis(self.generator.styles(latents, labels))
-            return shown
+        fake, drawn = fakes
 
         return StepView(
-            real, fake, labels, reference, latents, k, self.clock, images,
+            real, fake, labels, drawn.labels, reference, drawn.latents, k, self.clock,
+            generate=lambda latents, purpose: self.fakes_of(latents, drawn.labels, f"auxiliary, {purpose}", k),
             augment=lambda shown, purpose: self.critic.augment(shown, f"auxiliary, {purpose}", k),
             trunk=lambda shown, purpose: self.critic.trunk(shown, labels, reference, f"auxiliary, {purpose}", k),
         )  # fmt: skip

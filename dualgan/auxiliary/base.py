@@ -15,7 +15,8 @@ class StepView:
     Attributes:
         real: Real images [N, C, R, R] in [-1, 1].
         fake: Generated images [N, C, R, R]; with gradient into G in G's step.
-        labels: Class indices [N] of both; None without classes.
+        labels: Class indices [N] of the real images; None without classes.
+        fake_labels: Those of the generated images.
         reference: Reference images for D, where it takes them.
         latents: What the generated images were made from.
         part: Number of this micro-batch in the step.
@@ -28,6 +29,7 @@ class StepView:
     real: Tensor
     fake: Tensor
     labels: Tensor | None
+    fake_labels: Tensor | None
     reference: Tensor | None
     latents: Latents
     part: int

@@ -6,8 +6,10 @@ from abc import abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pytorch_lightning import LightningDataModule
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from dualgan.data.arguments import check_least, check_resolution, usable_cpus
@@ -150,6 +152,13 @@ class ImageDataModule(LightningDataModule):
         """Number of classes, 0 for sets without labels."""
         labels = self._ready()[0].labels
         return 0 if labels is None else int(labels.max()) + 1
+
+    @property
+    def label_counts(self) -> Tensor | None:
+        """Images of every class among those in use, int64 [num_classes]; None without labels."""
+        source, chosen = self._ready()
+        labels = source.labels
+        return None if labels is None else torch.from_numpy(np.bincount(labels[chosen], minlength=self.num_classes))
 
     @property
     def dataset_size(self) -> int:

@@ -127,7 +127,11 @@ class PathLength:
         (gradient,) = torch.autograd.grad((images * scaled).sum(), ws, create_graph=True)
         return gradient.square().sum(dim=2).mean(dim=1).sqrt()
 
-    # Eq. 4: E[(||J_w^T y|| - a)^2]
+    def moved_mean(self, lengths: Tensor, mean_length: Tensor) -> Tensor:
+        """The running mean (a scalar) after it has moved towards that of path lengths [N]; with their gradient."""
+        return mean_length.lerp(lengths.mean(), self.decay)
+
+    # Eq. 4: E[(||J_w^T y|| - a)^2]; a moves before it is used, and takes part in the gradient
     def penalty(self, lengths: Tensor, mean_length: Tensor) -> Tensor:
         """Scalar penalty for path lengths [N] around the running mean (a scalar)."""
         return self.weight * (lengths - mean_length).square().mean()

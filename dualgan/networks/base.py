@@ -42,12 +42,22 @@ class Latents(NamedTuple):
     Attributes:
         z: Standard normal [N, z_dim].
         other: A second z per sample, for style mixing; None without.
-        mixed: Layers that take the style of the second z, bool [N, num_ws, 1]; None without.
+        mixed: Layers that take the style of the second z, bool [N or 1, num_ws, 1]; None without.
     """
 
     z: Tensor
     other: Tensor | None = None
     mixed: Tensor | None = None
+
+
+class Mixing(NamedTuple):
+    """Style mixing: how often, and whether each sample draws for itself or the batch of a device draws once."""
+
+    probability: float = 0.0
+    per_sample: bool = False
+
+
+NO_MIXING = Mixing()
 
 
 class Generator(Network):
@@ -75,8 +85,8 @@ class Generator(Network):
     mapping: nn.Module
     synthesis: nn.Module
 
-    def draw(self, count: int, mixing: float = 0.0, device: torch.device | None = None) -> Latents:
-        """Fresh latents of `count` images from torch's generator, their style mixed with probability `mixing`."""
+    def draw(self, count: int, mixing: Mixing = NO_MIXING, device: torch.device | None = None) -> Latents:
+        """Fresh latents of `count` images from torch's generator, and what mixes their styles."""
         return Latents(torch.randn(count, self.z_dim, device=device))
 
     def styles(self, latents: Latents, labels: Tensor | None = None, truncation_psi: float = 1.0) -> Tensor:
@@ -162,13 +172,18 @@ class Discriminator(Network):
         raise NotImplementedError
 
     def pair(
-        self, real: Tensor, fake: Tensor, labels: Tensor | None = None, reference: Tensor | None = None
+        self,
+        real: Tensor,
+        fake: Tensor,
+        labels: Tensor | None = None,
+        reference: Tensor | None = None,
+        fake_labels: Tensor | None = None,
     ) -> tuple[Tensor | Heads, Tensor | Heads]:
-        """Logits of real and of generated images of the same classes; minibatch statistics never mix them.
+        """Logits of real and of generated images; minibatch statistics never mix them.
 
-        Both are primary images to the same reference images.
+        Both are primary images to the same reference images. `fake_labels` are `labels` where they are not given.
         """
-        return self(real, labels, reference), self(fake, labels, reference)
+        return self(real, labels, reference), self(fake, labels if fake_labels is None else fake_labels, reference)
 
 
 def as_heads(logits: Tensor | Heads) -> Heads:
@@ -267,6 +282,6 @@ def check_labels(labels: Tensor | None, num_classes: int, count: int) -> None:
         raise ValueError(f"labels of shape {tuple(labels.shape)} for {count} samples: expected class indices [{count}]")
 
 
-def one_hot(labels: Tensor, num_classes: int) -> Tensor:
-    """Class indices [N] -> float32 [N, num_classes]."""
-    return torch.nn.functional.one_hot(labels.long(), num_classes).float()
+def one_hot(labels: Tensor, num_classes: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Class indices [N] -> [N, num_classes]."""
+    return torch.nn.functional.one_hot(labels.long(), num_classes).to(dtype)

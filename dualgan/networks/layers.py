@@ -22,6 +22,11 @@ def leaky_relu(x: Tensor) -> Tensor:
     return F.leaky_relu(x, LEAKY_SLOPE, inplace=True)
 
 
+def widened(x: Tensor) -> Tensor:
+    """The same in float32, or in float64 where it was so already."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
 class Clamped(nn.Module):
     """A layer whose output may be bounded, as StyleGAN2-ADA does for half precision."""
 
@@ -284,7 +289,7 @@ class MinibatchStd(nn.Module):
                 f"a batch of {n} images does not split into minibatch-std groups of {group}: "
                 f"use a multiple of {group} per device and micro-batch"
             )
-        groups = x.float().reshape(kinds, group, n // group, *x.shape[1:])
+        groups = widened(x).reshape(kinds, group, n // group, *x.shape[1:])
         deviation = groups - groups.mean(dim=1, keepdim=True)
         std = (deviation.square().mean(dim=1) + 1e-8).sqrt().mean(dim=(2, 3, 4))
         channel = std.repeat(1, group).flatten().to(x.dtype)[:, None, None, None].expand(total, 1, h, w)

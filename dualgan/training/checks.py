@@ -54,7 +54,7 @@ def check_precision(precision: str | int | None) -> None:
     Raises:
         ValueError: Any other precision.
     """
-    if precision not in ("32-true", "32", 32, "bf16-mixed", "bf16", None):
+    if precision not in ("32-true", "32", 32, "bf16-mixed", "bf16", "64-true", "64", 64, None):
         raise ValueError(
             f"precision {precision!r} is not supported: gradient penalties overflow in half precision. "
             f"Use --trainer.precision bf16-mixed, which has the range of float32, or 32-true"

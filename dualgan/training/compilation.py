@@ -33,10 +33,15 @@ def score(
 
 
 def score_pair(
-    discriminator: Discriminator, real: Tensor, fake: Tensor, labels: Tensor | None, reference: Tensor | None
+    discriminator: Discriminator,
+    real: Tensor,
+    fake: Tensor,
+    labels: Tensor | None,
+    fake_labels: Tensor | None,
+    reference: Tensor | None,
 ) -> tuple[Tensor | Heads, Tensor | Heads]:
-    """Real and generated images [N, C, R, R], class indices [N], reference images -> logits of both."""
-    return discriminator.pair(real, fake, labels, reference)
+    """Real and generated images [N, C, R, R], their class indices [N], reference images -> logits of both."""
+    return discriminator.pair(real, fake, labels, reference, fake_labels)
 
 
 class Passes(NamedTuple):
@@ -45,7 +50,8 @@ class Passes(NamedTuple):
     synthesize: Callable[[Generator, Tensor], Tensor] = synthesize
     score: Callable[[Discriminator, Tensor, Tensor | None, Tensor | None], Tensor | Heads] = score
     score_pair: Callable[
-        [Discriminator, Tensor, Tensor, Tensor | None, Tensor | None], tuple[Tensor | Heads, Tensor | Heads]
+        [Discriminator, Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None],
+        tuple[Tensor | Heads, Tensor | Heads],
     ] = score_pair
 
 

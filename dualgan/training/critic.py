@@ -45,15 +45,16 @@ class Critic:
         real: Tensor,
         fake: Tensor,
         labels: Tensor | None,
+        fake_labels: Tensor | None,
         reference: Tensor | None,
         purpose: str,
-        part: int = 0,
+        part: int,
     ) -> tuple[Heads, Heads]:
-        """Logits of real and generated images [N, C, R, R] in D's main step."""
+        """Logits of real and generated images [N, C, R, R] of classes [N] each, in D's main step."""
         reference = self._seen_reference(reference, purpose, part)
         self.reseed(purpose, part)
         real, fake = self.augmentation(self.augmentation.real(real, fake)), self.augmentation(fake)
-        first, second = self.passes.score_pair(self.discriminator, real, fake, labels, reference)
+        first, second = self.passes.score_pair(self.discriminator, real, fake, labels, fake_labels, reference)
         return as_heads(first), as_heads(second)
 
     def scorer(

@@ -56,13 +56,20 @@ class AdamOptions:
 def step_together(adam: Adam, value: Tensor, step: Callable[[], Any]) -> tuple[Tensor, Tensor]:
     """Average the gradients of a player over the ranks, take Adam's step and clear them.
 
+    A parameter that the loss does not reach, such as the last bias of D in a penalty, takes a step with a gradient of
+    zero, as in StyleGAN2: its moments decay like all others.
+
     Adam leaves everything alone where the gradients or the loss `value` are not finite on some rank, without making
     the host wait for the device.
 
     Returns:
         The norm of the averaged gradients, and whether everything was finite.
     """
-    gradients = [p.grad for group in adam.param_groups for p in group["params"] if p.grad is not None]
+    parameters = [p for group in adam.param_groups for p in group["params"]]
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    gradients = [parameter.grad for parameter in parameters]
     average_over_ranks_(gradients)
     norm = torch.nn.utils.get_total_norm(gradients)
     finite = norm.isfinite() & mean_over_ranks(value).isfinite()

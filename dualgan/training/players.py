@@ -12,21 +12,29 @@ from dualgan.data.batches import Batch
 from dualgan.losses import AdversarialLoss
 from dualgan.losses.heads import per_head
 from dualgan.networks import Discriminator, Generator, Latents
-from dualgan.networks.base import as_heads
+from dualgan.networks.base import Mixing, as_heads
 from dualgan.networks.sampling import generate
 from dualgan.runtime.distributed import rank, world_size
 from dualgan.runtime.seeding import reseed
+from dualgan.training.labels import FakeLabels
 from dualgan.weights.checkpoints import check_header, check_shapes, header, migrate
 
 OF_TRAINING = ("tasks.",)
 
 
+class Drawn(NamedTuple):
+    """Latents and class indices [N] of images to generate, and the styles that they give."""
+
+    latents: Latents
+    labels: Tensor | None
+    styles: Tensor
+
+
 class Fakes(NamedTuple):
-    """Generated images [N, C, R, R], and the latents and styles that they were made from."""
+    """Generated images [N, C, R, R], and what they were made from."""
 
     images: Tensor
-    latents: Latents
-    styles: Tensor
+    drawn: Drawn
 
 
 class Players(LightningModule):
@@ -36,7 +44,8 @@ class Players(LightningModule):
         generator: G.
         discriminator: D.
         loss: Adversarial loss, for the scores of `validate` and `test`.
-        style_mixing: Probability that a sample's later layers get the w of another z.
+        mixing: Style mixing.
+        fake_labels: Where the classes of generated images come from.
         seed: Seed of everything random.
     """
 
@@ -47,14 +56,15 @@ class Players(LightningModule):
         generator: Generator,
         discriminator: Discriminator,
         loss: AdversarialLoss,
-        style_mixing: float,
+        mixing: Mixing,
+        fake_labels: FakeLabels,
         seed: int,
     ) -> None:
         super().__init__()
         self.generator, self.discriminator = generator, discriminator
         self.to(memory_format=torch.channels_last)
         self.generator_ema = copy.deepcopy(generator).eval().requires_grad_(False)
-        self.loss, self.style_mixing, self.seed = loss, style_mixing, seed
+        self.loss, self.mixing, self.fake_labels, self.seed = loss, mixing, fake_labels, seed
         self.register_buffer("images_seen", torch.zeros((), dtype=torch.int64))
         self.clock = 0  # images_seen on the host: reading the buffer at every step would stall the device
         self.prediction: tuple[range, int, float, str] = (range(0), 64, 1.0, "const")  # seeds, batch, psi, noise
@@ -71,14 +81,30 @@ class Players(LightningModule):
     def draw(self, count: int, purpose: str, part: int = 0) -> Latents:
         """Fresh latents of `count` images; what is drawn next, such as noise, follows from the same stream."""
         self.reseed(purpose, part)
-        return self.generator.draw(count, self.style_mixing, self.device)
+        return self.generator.draw(count, self.mixing, self.device)
+
+    def draw_styles(
+        self, count: int, labels: Tensor | None, purpose: str, part: int = 0, same_classes: bool = False
+    ) -> Drawn:
+        """Styles of `count` images; `labels` are those of the real images of the step, which `same_classes` takes."""
+        latents = self.draw(count, purpose, part)
+        own = labels if same_classes else self.fake_labels.draw(count, labels)
+        return Drawn(latents, own, self.generator.styles(latents, own))
 
     @torch.no_grad()
-    def draw_fakes(self, count: int, labels: Tensor | None, purpose: str, part: int = 0) -> Fakes:
-        """Generated images without gradient."""
-        latents = self.draw(count, purpose, part)
-        styles = self.generator.styles(latents, labels)
-        return Fakes(self.generator.synthesis(styles), latents, styles)
+    def draw_fakes(
+        self, count: int, labels: Tensor | None, purpose: str, part: int = 0, same_classes: bool = False
+    ) -> Fakes:
+        """Generated images without gradient; see `draw_styles`."""
+        drawn = self.draw_styles(count, labels, purpose, part, same_classes)
+        return Fakes(self.generator.synthesis(drawn.styles), drawn)
+
+    @torch.no_grad()
+    def fakes_of(self, latents: Latents, labels: Tensor | None, purpose: str, part: int = 0) -> Tensor:
+        """Images [N, C, R, R] of given latents and class indices [N], without gradient; draws their noise."""
+        self.reseed(purpose, part)
+        images: Tensor = self.generator.synthesis(self.generator.styles(latents, labels))
+        return images
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log both players' losses on held-out real images."""
@@ -96,8 +122,9 @@ class Players(LightningModule):
         if not whole:
             return
         real, labels, reference = (None if value is None else value[:whole] for value in batch)
-        fake = self.draw_fakes(whole, labels, stage, batch_idx).images
-        real_logits, fake_logits = (as_heads(self.discriminator(images, labels, reference)) for images in (real, fake))
+        fake, drawn = self.draw_fakes(whole, labels, stage, batch_idx)
+        shown = ((real, labels), (fake, drawn.labels))
+        real_logits, fake_logits = (as_heads(self.discriminator(*images, reference)) for images in shown)
         values = {
             f"{stage}/loss/discriminator": per_head(self.loss.discriminator, 2)(*real_logits, *fake_logits),
             f"{stage}/loss/generator": per_head(self.loss.generator, 2)(*fake_logits, *real_logits),

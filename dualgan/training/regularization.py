@@ -1,14 +1,15 @@
 """Penalties on either player: how strong, and when."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from dualgan.data.batches import Batch
 from dualgan.losses import DiscriminatorPenalty, PathLength
-from dualgan.runtime.distributed import mean_over_ranks
-from dualgan.training.microbatch import number_of_parts, strided
+from dualgan.runtime.distributed import gather_with_own_gradient, mean_over_ranks, scale_gradient, world_size
+from dualgan.training.microbatch import backward_in_parts, number_of_parts
 from dualgan.training.players import Fakes
 from dualgan.training.schedule import Scheduled, is_due, value_at
 from dualgan.training.two_players import TwoPlayers
@@ -54,7 +55,8 @@ class Penalties(Regularization):
         Args:
             gan: Whose discriminator.
             batch: Real images.
-            fakes: Generated images of every micro-batch; None draws other ones where they are needed.
+            fakes: Generated images of every micro-batch; others are drawn where there are none, or not of the classes
+                of the real ones.
 
         Returns:
             Their sum, without gradient.
@@ -63,7 +65,8 @@ class Penalties(Regularization):
         totals = torch.zeros(len(self.terms), device=gan.device)
         with gan.float32():
             for k, part in enumerate(parts):
-                values = self.values(gan, part, None if fakes is None else fakes[k].images, k)
+                usable = fakes is not None and gan.fake_labels.like_the_batch
+                values = self.values(gan, part, fakes[k].images if fakes is not None and usable else None, k)
                 gan.manual_backward(values.sum() * (self.scale / len(parts)))
                 totals = totals + values.detach() / len(parts)
         gan.latest |= {f"loss/{p.name}": total for (p, _), total in zip(self.terms, totals, strict=True)}
@@ -73,7 +76,7 @@ class Penalties(Regularization):
         """Every penalty on micro-batch k, [P]."""
         real, labels, reference = part
         if fake is None and any(penalty.needs_fake for penalty, _ in self.terms):
-            fake = gan.draw_fakes(len(real), labels, "penalty", k).images
+            fake = gan.draw_fakes(len(real), labels, "penalty", k, same_classes=True).images
         values = []
         for penalty, strength in self.terms:
             penalty.weight = value_at(strength, gan.clock)
@@ -98,6 +101,8 @@ class PathRegularization(Regularization):
     def backward(self, gan: TwoPlayers, batch: Batch) -> Tensor:
         """Backpropagate the penalty, in float32 and on a smaller batch; moves the mean length, and logs both.
 
+        The mean couples all lengths, those of other ranks too.
+
         Returns:
             The mean length of this batch over all ranks, without gradient.
         """
@@ -105,16 +110,27 @@ class PathRegularization(Regularization):
         count = max(len(batch.images) // self.penalty.batch_shrink, 1)
         labels = None if batch.labels is None else batch.labels[:count]
         parts = number_of_parts(count, gan.micro_batch)
-        lengths, values = [], []
+        drawn: dict[int, Tensor] = {}
+
+        def lengths(k: int) -> tuple[Tensor]:
+            own_labels = None if labels is None else labels[k::parts]
+            with torch.enable_grad():  # a length is a gradient itself
+                styles = drawn[k] = gan.draw_styles(count // parts, own_labels, "path_length", k).styles
+                found = self.penalty.path_lengths(gan.generator.synthesis(styles), styles)
+            return (found if torch.is_grad_enabled() else found.detach(),)
+
+        def penalty(lengths: Tensor) -> Tensor:
+            everyone = gather_with_own_gradient(lengths[None]).flatten()
+            value = self.penalty.penalty(everyone, self.penalty.moved_mean(everyone, gan.path_length_mean))
+            return self.scale * scale_gradient(value, world_size())
+
         with gan.float32():
-            for k in range(parts):
-                latents = gan.draw(count // parts, "path_length", k)
-                styles = gan.generator.styles(latents, strided(k, parts, labels)[0])
-                lengths.append(self.penalty.path_lengths(gan.generator.synthesis(styles), styles))
-                values.append(self.penalty.penalty(lengths[-1], gan.path_length_mean))
-                gan.manual_backward(values[-1] * (self.scale / parts))
-        mean = mean_over_ranks(torch.stack([length.detach().mean() for length in lengths]).mean())
-        gan.path_length_mean.lerp_(torch.where(mean.isfinite(), mean, gan.path_length_mean), self.penalty.decay)
-        gan.latest["loss/path_length"] = torch.stack(values).detach().mean()
+            calls = [partial(lengths, k) for k in range(parts)]
+            value, (found,) = backward_in_parts(penalty, calls, gan.manual_backward)
+        gan.generator.observe([drawn[k].detach() for k in range(parts)])
+        mean = mean_over_ranks(found.mean())
+        moved = gan.path_length_mean.lerp(mean, self.penalty.decay)
+        gan.path_length_mean.copy_(torch.where(mean.isfinite(), moved, gan.path_length_mean))
+        gan.latest["loss/path_length"] = value / self.scale
         gan.latest["path_length/mean"] = gan.path_length_mean.clone()
         return mean

@@ -13,10 +13,12 @@ from torch.optim import Adam
 from dualgan.data.batches import Batch
 from dualgan.losses import AdversarialLoss
 from dualgan.networks import Discriminator, Generator
+from dualgan.networks.base import Mixing
 from dualgan.runtime.distributed import average_over_ranks_, mean_over_ranks
 from dualgan.training.averaging import MovingAverage, follow_
 from dualgan.training.critic import Critic
 from dualgan.training.divergence import Divergence
+from dualgan.training.labels import FakeLabels
 from dualgan.training.microbatch import number_of_parts, strided
 from dualgan.training.optimizers import AdamOptions, step_together
 from dualgan.training.players import Players
@@ -32,7 +34,8 @@ class TwoPlayers(Players):
         generator: G.
         discriminator: D.
         loss: Adversarial loss.
-        style_mixing: Probability that a sample's later layers get the w of another z.
+        mixing: Style mixing.
+        fake_labels: Where the classes of generated images come from.
         seed: Seed of everything random.
         total_kimg: Length of the training in thousands of real images.
         adams: Adam of G and of D.
@@ -50,7 +53,8 @@ class TwoPlayers(Players):
         generator: Generator,
         discriminator: Discriminator,
         loss: AdversarialLoss,
-        style_mixing: float,
+        mixing: Mixing,
+        fake_labels: FakeLabels,
         seed: int,
         total_kimg: float,
         adams: tuple[AdamOptions, AdamOptions],
@@ -59,7 +63,7 @@ class TwoPlayers(Players):
         max_non_finite: int,
         micro_batch: int | None,
     ) -> None:
-        super().__init__(generator, discriminator, loss, style_mixing, seed)
+        super().__init__(generator, discriminator, loss, mixing, fake_labels, seed)
         self.automatic_optimization = False
         self.total_images = round(total_kimg * 1000)
         self.adams, self.average, self.cooldown_kimg = adams, average, cooldown_kimg

@@ -29,6 +29,7 @@ from dualgan.networks.attention import SAN
 from dualgan.runtime.distributed import rank, world_size
 from dualgan.runtime.seeding import mix_seed
 from tests.tiny import Noise, attending_discriminator, attending_generator, discriminator, generator
+from tests.training.test_trajectory import follow, replay
 from tests.training.toys import ToyAugmentation, ToyDiscriminator, ToyGenerator, ToyTask
 
 CACHE = Path(sys.argv[1]) / "cache"
@@ -118,7 +119,7 @@ GANS: dict[str, dict[str, Any]] = {
     "self-attention in D": plain | swapped | {"discriminator": self_attention},
     "extensions": networks | swapped | extensions | {"generator": partial(ToyGenerator, norm=False)},
     "extensions, micro-batches": plain | swapped | extensions | {"micro_batch": 4},
-    "classes, micro-batches": plain | swapped | {"num_classes": 3, "micro_batch": 4},
+    "classes, micro-batches": plain | swapped | {"num_classes": 3, "micro_batch": 4, "fake_labels": "batch"},
 }  # fmt: skip
 # through the data module and its sampler
 FROM_FILES = ("warm-up, swapped", "attention, references", "extensions", "extensions, micro-batches")
@@ -138,12 +139,13 @@ def build(batch: int, loss: Callable[[], Any] | None = None, **settings: Any) ->
     return gan
 
 
-def trainer_for(folder: Path, *callbacks: Callback) -> Trainer:
+def trainer_for(folder: Path, *callbacks: Callback, **settings: Any) -> Trainer:
     saves = any(isinstance(callback, RunCheckpoint) for callback in callbacks)
     return Trainer(
         max_epochs=-1, accelerator="cpu", devices=RANKS, logger=False, callbacks=[*callbacks], log_every_n_steps=1,
         strategy="ddp", enable_checkpointing=saves, enable_progress_bar=False,
         enable_model_summary=False, use_distributed_sampler=False, limit_val_batches=0, default_root_dir=folder,
+        **settings,
     )  # fmt: skip
 
 
@@ -248,6 +250,7 @@ def main(folder: str, path: str) -> None:
     results: dict[str, Any] = {name: fit(name, runs) for name in GANS}
     results["scores"] = score(runs)
     results["norms"] = norms(runs)
+    results["trajectory"] = follow(replay(), trainer_for(runs, max_steps=20, precision="64-true"))
     if RANKS > 1:
         results["drifts"] = {name: drift(name, runs / name) for name in DRIFTS}
         results["different data"] = different_data(runs / "different")

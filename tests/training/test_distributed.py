@@ -59,7 +59,7 @@ def assert_close(one: dict[str, Any], two: dict[str, Any]) -> None:
 
 
 def test_every_case_is_tested(runs: Runs) -> None:
-    assert set(CASES) == set(runs.one) - {"scores", "norms"}
+    assert set(CASES) == set(runs.one) - {"scores", "norms", "trajectory"}
 
 
 # Trap: alternating players under DDP, and gathers that lose or double the gradient.
@@ -85,6 +85,12 @@ def test_two_ranks_log_what_one_logs(case: str, runs: Runs) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_ranks_hold_the_same_weights_bit_by_bit(case: str, runs: Runs) -> None:
     assert runs.two[case]["ranks_agree"]
+
+
+def test_two_ranks_follow_the_published_trajectory(runs: Runs) -> None:
+    for found in (runs.one["trajectory"], runs.two["trajectory"]):
+        assert set(found) == {1, 5, 20}
+        assert max(value for values in found.values() for value in values.values()) < 1e-10
 
 
 def test_ranks_agree_on_what_normalisation_moves(runs: Runs) -> None:

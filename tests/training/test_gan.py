@@ -27,7 +27,7 @@ from dualgan.networks import Latents, Network
 from dualgan.training.averaging import half_life_decay
 from dualgan.training.divergence import DivergenceError
 from dualgan.training.optimizers import AdamOptions
-from dualgan.training.players import Fakes
+from dualgan.training.players import Drawn, Fakes
 from dualgan.training.schedule import Cosine, Linear
 from tests.tiny import Noise, discriminator, tiny_gan, tiny_trainer, train
 
@@ -65,7 +65,7 @@ def test_every_loss_trains_both_players(loss: AdversarialLoss) -> None:
 
 @pytest.mark.parametrize(("num_classes", "num_channels"), [(3, 3), (0, 1)], ids=["conditional", "gray"])
 def test_conditional_and_gray_networks_train(num_classes: int, num_channels: int) -> None:
-    gan = tiny_gan(num_classes=num_classes, num_channels=num_channels)
+    gan = tiny_gan(num_classes=num_classes, num_channels=num_channels, fake_labels="batch")
     before = weights(gan)
     train(gan, steps=2)
     assert "generator.mapping.fc0.weight" in changed(before, gan)
@@ -262,13 +262,26 @@ def test_two_steps_draw_different_latents_and_one_step_the_same() -> None:
 
 def test_style_mixing_replaces_a_tail_of_layers() -> None:
     def distinct(style_mixing: float) -> Tensor:
-        gan = tiny_gan(style_mixing=style_mixing)
+        gan = tiny_gan(style_mixing=style_mixing, style_mixing_per_sample=True)
         ws = gan.generator.styles(gan.draw(64, "generator"))
         return (ws[:, 1:] != ws[:, :-1]).any(dim=2).sum(dim=1)  # changes of w along the layers, per sample
 
     assert distinct(0.0).sum() == 0
     assert set(distinct(1.0).tolist()) == {1}
     assert 20 < int(distinct(0.5).sum()) < 44
+
+
+def test_a_batch_is_mixed_as_a_whole_at_one_crossover_as_published() -> None:
+    gan = tiny_gan(style_mixing=0.5)
+    seen = set()
+    for _ in range(40):
+        gan.clock += 8
+        latents = gan.draw(16, "generator")
+        assert latents.mixed is not None
+        seen.add(int(latents.mixed.sum()))  # layers that take the other w, for all samples
+        ws = gan.generator.styles(latents)
+        assert len(set((ws[:, 1:] != ws[:, :-1]).any(dim=2).sum(dim=1).tolist())) == 1
+    assert seen == set(range(gan.generator.num_ws))
 
 
 def test_w_avg_moves_towards_the_mean_w() -> None:
@@ -377,7 +390,7 @@ def test_bf16_trains_with_penalties_in_float32(monkeypatch: pytest.MonkeyPatch) 
     assert all(p.dtype == torch.float32 and p.isfinite().all() for p in tiny.parameters())
 
 
-@pytest.mark.parametrize("precision", ["16-true", "64-true"])
+@pytest.mark.parametrize("precision", ["16-true", "bf16-true"])
 def test_other_precisions_are_refused_before_training(precision: str) -> None:
     with pytest.raises(ValueError, match=r"Use --trainer.precision bf16-mixed"):
         train(tiny_gan(), precision=precision)
@@ -392,8 +405,8 @@ def gradients_of_a_step(gan: GAN) -> dict[str, Tensor]:
     parts = len(gan.split(batch))
     ws = torch.zeros(16, gan.generator.num_ws, gan.generator.w_dim)
 
-    def draw(count: int, labels: Tensor | None, purpose: str, part: int) -> Fakes:
-        return Fakes(fakes[part::parts], Latents(ws[part::parts, 0]), ws[part::parts])
+    def draw(count: int, labels: Tensor | None, purpose: str, part: int, same_classes: bool = False) -> Fakes:
+        return Fakes(fakes[part::parts], Drawn(Latents(ws[part::parts, 0]), None, ws[part::parts]))
 
     collected: dict[str, Tensor] = {}
 
@@ -423,7 +436,7 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch() -> None:
 
 
 def test_path_length_takes_no_more_at_once_than_the_micro_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    gan = tiny_gan(num_classes=3, micro_batch=4, g_reg_interval=1)
+    gan = tiny_gan(num_classes=3, micro_batch=4, g_reg_interval=1, fake_labels="batch")
     taken, draw = [], gan.draw
 
     def noted(count: int, purpose: str, part: int = 0) -> Latents:
@@ -433,7 +446,7 @@ def test_path_length_takes_no_more_at_once_than_the_micro_batch(monkeypatch: pyt
 
     monkeypatch.setattr(gan, "draw", noted)
     train(gan, steps=1, batch=28)
-    assert taken == [2] * 7
+    assert taken == [2] * 7 * 2  # once without gradient, as the mean length couples all parts
 
 
 def test_micro_batches_train(tmp_path: Path) -> None:

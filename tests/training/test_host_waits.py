@@ -134,6 +134,7 @@ def test_batches_go_to_the_device_as_bytes_without_waiting() -> None:
 @pytest.mark.parametrize("cuda", [False, True])
 def test_loaders_pin_their_batches_for_a_gpu(cuda: bool, caches: None, monkeypatch: pytest.MonkeyPatch) -> None:
     data = SyntheticCLEVR(resolution=8, num_images=16, batch_size=8, num_workers=2)
+    data.prepare_data()
     data.setup("fit")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     loader = data.train_dataloader()

@@ -24,6 +24,7 @@ from dualgan.networks.layers import (
     MinibatchStd,
     leaky_relu,
     set_clamp,
+    widened,
 )
 from dualgan.networks.stylegan2.mapping import MappingNetwork, block_resolutions, num_features
 
@@ -230,16 +231,21 @@ class StyleGAN2Discriminator(Discriminator):
         return both[: len(images)], both[len(images) :]
 
     def pair(
-        self, real: Tensor, fake: Tensor, labels: Tensor | None = None, reference: Tensor | None = None
+        self,
+        real: Tensor,
+        fake: Tensor,
+        labels: Tensor | None = None,
+        reference: Tensor | None = None,
+        fake_labels: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Logits [N] of real and [N] of generated images of the same classes, from one pass over both.
+        """Logits [N] of real and [N] of generated images, from one pass over both.
 
         The same values as two calls give, in fewer and larger operations.
 
         Raises:
             ValueError: As for a call.
         """
-        both = None if labels is None else labels.repeat(2)
+        both = None if labels is None else torch.cat([labels, labels if fake_labels is None else fake_labels])
         real_logits, fake_logits = self(torch.cat([real, fake]), both, reference, kinds=2).chunk(2)
         return real_logits, fake_logits
 
@@ -253,9 +259,9 @@ class StyleGAN2Discriminator(Discriminator):
                 are missing, superfluous or of another shape.
         """
         check_labels(labels, self.num_classes, len(images))
-        out: Tensor = self.b4.out(self.features(images, labels, reference, kinds)).float()
+        out = widened(self.b4.out(self.features(images, labels, reference, kinds)))
         if self.mapping is None:
             return out.squeeze(1)
         # Miyato & Koyama, ICLR 2018, Eq. 5, as StyleGAN2-ADA scales it
-        embedding: Tensor = self.mapping(None, labels).float()
+        embedding = widened(self.mapping(None, labels))
         return (out * embedding).sum(dim=1) / math.sqrt(embedding.shape[1])

@@ -8,7 +8,15 @@ from torch import Tensor, nn
 from dualgan.networks.attention import SelfAttention
 from dualgan.networks.attention.base import Position
 from dualgan.networks.attention.placement import placed_attention
-from dualgan.networks.base import Generator, Latents, NoiseMode, check_at_least_one, check_resolution
+from dualgan.networks.base import (
+    NO_MIXING,
+    Generator,
+    Latents,
+    Mixing,
+    NoiseMode,
+    check_at_least_one,
+    check_resolution,
+)
 from dualgan.networks.layers import (
     LEAKY_GAIN,
     Clamped,
@@ -18,6 +26,7 @@ from dualgan.networks.layers import (
     ToRGB,
     leaky_relu,
     set_clamp,
+    widened,
 )
 from dualgan.networks.stylegan2.mapping import MappingNetwork, block_resolutions, num_features
 from dualgan.runtime.distributed import mean_over_ranks
@@ -166,7 +175,7 @@ class SynthesisBlock(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Features and image of the block below, ws [N, num_convs + 1, w_dim] -> features and image of this one."""
         x = self.conv1(self.enter(x, ws, noise_mode), ws[:, -2], noise_mode)
-        increment = self.torgb(x, ws[:, -1]).float()
+        increment = widened(self.torgb(x, ws[:, -1]))
         return x, increment if image is None else self.upsample(image) + increment
 
 
@@ -310,13 +319,14 @@ class StyleGAN2Generator(Generator):
                     layer.remove_noise_parameters()
 
     # StyleGAN, section 3.1: layers from a random crossover on take the w of another z
-    def draw(self, count: int, mixing: float = 0.0, device: torch.device | None = None) -> Latents:
-        """Latents of `count` images, each mixed with another one's with probability `mixing`."""
+    def draw(self, count: int, mixing: Mixing = NO_MIXING, device: torch.device | None = None) -> Latents:
+        """Latents of `count` images, mixed with others with a probability: all at one crossover, or each at its own."""
         z, other = torch.randn(2, count, self.z_dim, device=device).unbind()
-        if not mixing:
+        if not mixing.probability:
             return Latents(z)
-        crossover = torch.randint(1, self.num_ws, (count, 1, 1), device=device)
-        chosen = torch.rand(count, 1, 1, device=device) < mixing
+        draws = count if mixing.per_sample else 1
+        crossover = torch.randint(1, self.num_ws, (draws, 1, 1), device=device)
+        chosen = torch.rand(draws, 1, 1, device=device) < mixing.probability
         layer = torch.arange(self.num_ws, device=device)[None, :, None]
         return Latents(z, other, chosen & (layer >= crossover))
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dualgan.networks.base import check_labels, one_hot
-from dualgan.networks.layers import EqualizedLinear, normalize_second_moment
+from dualgan.networks.layers import EqualizedLinear, normalize_second_moment, widened
 
 
 def block_resolutions(resolution: int) -> list[int]:
@@ -69,9 +69,11 @@ class MappingNetwork(nn.Module):
         parts = []
         if z is not None:
             check_labels(labels, self.num_classes, z.shape[0])
-            parts.append(normalize_second_moment(z.float()))
+            parts.append(normalize_second_moment(widened(z)))
         if labels is not None:
-            parts.append(normalize_second_moment(self.embed(one_hot(labels, self.num_classes))))
+            parts.append(
+                normalize_second_moment(self.embed(one_hot(labels, self.num_classes, self.embed.weight.dtype)))
+            )
         w = torch.cat(parts, dim=1)
         for i in range(self.num_layers):
             w = self.get_submodule(f"fc{i}")(w)
@@ -80,7 +82,7 @@ class MappingNetwork(nn.Module):
             return w
         # StyleGAN, Eq. in appendix B: w' = w_avg + psi (w - w_avg)
         if truncation_psi != 1:
-            w = self.w_avg.lerp(w.float(), truncation_psi)
+            w = self.w_avg.lerp(widened(w), truncation_psi)
         return w.unsqueeze(1).expand(-1, self.num_ws, -1)
 
     @torch.no_grad()
