@@ -14,7 +14,7 @@ from dualgan.data.batches import Batch
 from dualgan.losses import R1, R2, AdversarialLoss, GradientPenalty, NonSaturating
 from dualgan.losses.heads import per_head
 from dualgan.networks import DefaultDiscriminator, DefaultGenerator, Discriminator, Generator
-from dualgan.networks.base import Mixing
+from dualgan.networks.base import Drawn, Mixing
 from dualgan.runtime.distributed import world_size
 from dualgan.runtime.process import flush_denormals
 from dualgan.runtime.seeding import reseed
@@ -232,14 +232,14 @@ class GAN(TwoPlayers):
         """G's main step."""
         loss, parts, extra = self.active_loss, self.split(batch), Means()
         views: dict[int, StepView] = {}
-        styles: dict[int, Tensor] = {}
+        seen: dict[int, Drawn] = {}
 
         def logits(k: int) -> tuple[Tensor, ...]:
             real, labels, reference = parts[k]
             drawn = self.draw_styles(len(real), labels, "generator", k)
             fake = self.passes.synthesize(self.generator, drawn.styles)
             views.clear()
-            views[k], styles[k] = self._view(parts[k], Fakes(fake, drawn), k), drawn.styles.detach()
+            views[k], seen[k] = self._view(parts[k], Fakes(fake, drawn), k), drawn
             fake_logits = self.critic.score(fake, drawn.labels, reference, "generator", k, "fake")
             if not loss.generator_needs_real:
                 return fake_logits
@@ -253,7 +253,7 @@ class GAN(TwoPlayers):
                 self.manual_backward,
                 also=lambda k: extra.add(self.tasks.generator(views[k]), len(parts)),
             )
-            self.generator.observe(list(styles.values()))
+            self.generator.observe(list(seen.values()))
             self.latest["loss/generator"] = value
             if self.path_length.in_main_step:
                 value = value + self.path_length.backward(self, batch)
@@ -264,7 +264,7 @@ class GAN(TwoPlayers):
         """D's main step."""
         parts, extra = self.split(batch), Means()
         fakes = [self.draw_fakes(len(part.images), part.labels, "fakes", k) for k, part in enumerate(parts)]
-        self.generator.observe([fake.drawn.styles for fake in fakes])
+        self.generator.observe([fake.drawn for fake in fakes])
 
         def logits(k: int) -> tuple[Tensor, ...]:
             real, labels, reference = parts[k]

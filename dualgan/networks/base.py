@@ -50,6 +50,14 @@ class Latents(NamedTuple):
     mixed: Tensor | None = None
 
 
+class Drawn(NamedTuple):
+    """Latents and class indices [N] of images to generate, and the styles [N, ...] that they give."""
+
+    latents: Latents
+    labels: Tensor | None
+    styles: Tensor
+
+
 class Mixing(NamedTuple):
     """Style mixing: how often, and whether each sample draws for itself or the batch of a device draws once."""
 
@@ -104,7 +112,7 @@ class Generator(Network):
         return latents.z
 
     @torch.no_grad()
-    def observe(self, parts: Sequence[Tensor]) -> None:
+    def observe(self, parts: Sequence[Drawn]) -> None:
         """See the styles of a training batch, split in any way over `parts` and ranks, such as to follow their mean."""
 
     def forward(

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import torch
 from pytorch_lightning import LightningModule
+from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -12,22 +13,14 @@ from dualgan.data.batches import Batch
 from dualgan.losses import AdversarialLoss
 from dualgan.losses.heads import per_head
 from dualgan.networks import Discriminator, Generator, Latents
-from dualgan.networks.base import Mixing, as_heads
+from dualgan.networks.base import Drawn, Mixing, as_heads
 from dualgan.networks.sampling import generate
 from dualgan.runtime.distributed import rank, world_size
 from dualgan.runtime.seeding import reseed
 from dualgan.training.labels import FakeLabels
-from dualgan.weights.checkpoints import check_header, check_shapes, header, migrate
+from dualgan.weights.checkpoints import changes_since, check_header, check_shapes, header, migrate
 
 OF_TRAINING = ("tasks.",)
-
-
-class Drawn(NamedTuple):
-    """Latents and class indices [N] of images to generate, and the styles that they give."""
-
-    latents: Latents
-    labels: Tensor | None
-    styles: Tensor
 
 
 class Fakes(NamedTuple):
@@ -155,8 +148,14 @@ class Players(LightningModule):
         Raises:
             ValueError: The checkpoint is not ours, too new, or its tensors have other shapes.
         """
-        check_header(checkpoint)
+        found = check_header(checkpoint)
+        since = changes_since(found["format_version"])
         migrate(checkpoint)
+        if since and self.trainer.state.fn == "fit":
+            rank_zero_warn(
+                f"the checkpoint is of dualgan {found.get('version')}; from here on {'; '.join(since)}: the run will "
+                f"differ from one that was trained by one version alone"
+            )
         if self.trainer.state.fn != "fit":  # auxiliary tasks are sized by the data, and are of no use to other verbs
             others = {k: v for k, v in checkpoint["state_dict"].items() if not k.startswith(OF_TRAINING)}
             own = {k: v for k, v in self.state_dict().items() if k.startswith(OF_TRAINING)}

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from dualgan.data.batches import Batch
 from dualgan.losses import DiscriminatorPenalty, PathLength
+from dualgan.networks.base import Drawn
 from dualgan.runtime.distributed import gather_with_own_gradient, mean_over_ranks, scale_gradient, world_size
 from dualgan.training.microbatch import backward_in_parts, number_of_parts
 from dualgan.training.players import Fakes
@@ -110,12 +111,13 @@ class PathRegularization(Regularization):
         count = max(len(batch.images) // self.penalty.batch_shrink, 1)
         labels = None if batch.labels is None else batch.labels[:count]
         parts = number_of_parts(count, gan.micro_batch)
-        drawn: dict[int, Tensor] = {}
+        drawn: dict[int, Drawn] = {}
 
         def lengths(k: int) -> tuple[Tensor]:
             own_labels = None if labels is None else labels[k::parts]
             with torch.enable_grad():  # a length is a gradient itself
-                styles = drawn[k] = gan.draw_styles(count // parts, own_labels, "path_length", k).styles
+                drawn[k] = gan.draw_styles(count // parts, own_labels, "path_length", k)
+                styles = drawn[k].styles
                 found = self.penalty.path_lengths(gan.generator.synthesis(styles), styles)
             return (found if torch.is_grad_enabled() else found.detach(),)
 
@@ -127,7 +129,7 @@ class PathRegularization(Regularization):
         with gan.float32():
             calls = [partial(lengths, k) for k in range(parts)]
             value, (found,) = backward_in_parts(penalty, calls, gan.manual_backward)
-        gan.generator.observe([drawn[k].detach() for k in range(parts)])
+        gan.generator.observe(list(drawn.values()))
         mean = mean_over_ranks(found.mean())
         moved = gan.path_length_mean.lerp(mean, self.penalty.decay)
         gan.path_length_mean.copy_(torch.where(mean.isfinite(), moved, gan.path_length_mean))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dualgan.files.torch_files import read_tensors
 from dualgan.networks import Discriminator, Generator, Network
+from dualgan.networks.stylegan2.mapping import with_means_of_classes
 from dualgan.version import __version__
 from dualgan.weights.building import rebuild, shape_differences, shapes_of
 from dualgan.weights.official.networks import import_official
@@ -16,7 +17,7 @@ from dualgan.weights.safetensors_file import read_safetensors
 
 FORMAT_VERSION = 3
 """1: networks, optimizers, callbacks. 2: also "run", what the training ran with; callbacks know when the best was.
-3: counters of non-finite steps are those of the part `divergence`."""
+3: counters of non-finite steps are those of the part `divergence`; a mean w for every class."""
 
 _NETWORKS_ONLY = (".safetensors", ".pkl")  # files without optimizers and clock
 
@@ -95,10 +96,27 @@ def _from_2(checkpoint: dict[str, Any]) -> None:
     for old, new in (("non_finite", "divergence.total"), ("non_finite_run", "divergence.run")):
         if old in state:  # exports have no counters
             state[new] = state.pop(old)
+    arguments = checkpoint["dualgan"].get("generator", {}).get("init_args", {})
+    for name in ("generator", "generator_ema"):
+        own = with_means_of_classes(state_of(checkpoint, name), arguments.get("num_classes", 0))
+        state |= {f"{name}.{key}": value for key, value in own.items()}
 
 
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], None]] = {1: _from_1, 2: _from_2}
 """How a checkpoint of each older format becomes one of the next."""
+
+
+CHANGES = {
+    2: "path length's mean moves before it is used and takes part in the gradient, parameters that a penalty does not "
+    "reach take steps of zero, the mean w moves with every mapping, and style mixing draws once per batch, as in the "
+    "published implementations"
+}
+"""What a training does otherwise since a format."""
+
+
+def changes_since(version: int) -> list[str]:
+    """Sentences for who goes on with a checkpoint of a format."""
+    return [text for last, text in CHANGES.items() if version <= last]
 
 
 def check_shapes(checkpoint: dict[str, Any], expected: dict[str, Tensor]) -> None:

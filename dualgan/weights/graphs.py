@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from dualgan.networks import Generator
+from dualgan.networks.stylegan2.mapping import MappingNetwork
 
 NOISES = ("const", "none", "input")
 TOLERANCE = 1e-3
@@ -63,9 +64,9 @@ class GeneratorGraph(nn.Module):
         truncation_psi, *maps = others
         mapping = self.generator.mapping
         # StyleGAN, appendix B, with psi as an input: w' = w_avg + psi (w - w_avg)
-        w_avg = mapping.w_avg
-        assert isinstance(w_avg, Tensor)
-        ws = w_avg + truncation_psi * (mapping(z, labels) - w_avg)
+        assert isinstance(mapping, MappingNetwork)
+        mean = mapping.mean_w(labels).unsqueeze(-2)  # [1, w_dim], or [N, 1, w_dim] with classes
+        ws = mean + truncation_psi * (mapping(z, labels) - mean)
         mode = "none" if self.noise == "none" else "const"
         replaced = dict(zip(self.maps, maps, strict=True))
         images: Tensor = torch.func.functional_call(self.generator.synthesis, replaced, (ws,), {"noise_mode": mode})

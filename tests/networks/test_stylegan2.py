@@ -12,7 +12,7 @@ from dualgan.losses.regularizers import image_gradient, squared_norms
 from dualgan.networks import StyleGAN2Discriminator, StyleGAN2Generator
 from dualgan.networks.attention import SAN
 from dualgan.networks.stylegan2.generator import StyledConv
-from dualgan.networks.stylegan2.mapping import block_resolutions
+from dualgan.networks.stylegan2.mapping import block_resolutions, with_means_of_classes
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 PSI = 0.6
@@ -65,7 +65,8 @@ def golden(request: pytest.FixtureRequest) -> Golden:
     D = StyleGAN2Discriminator(resolution, num_classes=num_classes, channel_base=256, channel_max=16, mapping_layers=2)
     for prefix, network in (("G/", G), ("D/", D)):
         state = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
-        network.load_state_dict({k: v for k, v in state.items() if "resample_filter" not in k})
+        state = {k: v for k, v in state.items() if "resample_filter" not in k}
+        network.load_state_dict(with_means_of_classes(state, num_classes))
     expected = {key.removeprefix("io/"): value for key, value in arrays.items() if key.startswith("io/")}
     return Golden(G, D, expected, expected["labels_onehot"].argmax(dim=1) if num_classes else None)
 
@@ -172,10 +173,32 @@ def test_truncation_pulls_towards_the_mean_w() -> None:
 def test_tracking_approaches_the_mean_w_at_the_given_rate() -> None:
     mapping = small_generator().mapping
     target = torch.randn(16)
-    mapping.track(target)
+    mapping.track(target[None])
     torch.testing.assert_close(mapping.w_avg, 0.005 * target)
-    mapping.track(target, decay=0.5)
+    mapping.track(torch.stack([target + 1, target - 1]), decay=0.5)
     torch.testing.assert_close(mapping.w_avg, 0.5 * 0.005 * target + 0.5 * target)
+
+
+def test_every_class_is_truncated_towards_its_own_mean() -> None:
+    G = small_generator(num_classes=3)
+    centre = torch.randn(3, 16)
+    for _ in range(2000):
+        labels = torch.randint(2, (8,))  # no image of the last class
+        G.mapping.track(centre[labels] + 0.1 * torch.randn(8, 16), labels)
+    torch.testing.assert_close(G.mapping.w_avg_of_class[:2], centre[:2], rtol=0, atol=0.1)
+    assert not G.mapping.w_avg_of_class[2].any()
+    torch.testing.assert_close(G.mapping.w_avg, centre[:2].mean(dim=0), rtol=0, atol=0.2)
+    z, labels = torch.randn(4, 16), torch.tensor([0, 1, 1, 0])
+    ws = G.mapping(z, labels, truncation_psi=0.25)
+    expected = G.mapping.w_avg_of_class[labels][:, None].lerp(G.mapping(z, labels), 0.25)
+    torch.testing.assert_close(ws, expected)
+
+
+def test_equally_frequent_classes_move_as_fast_as_the_common_mean() -> None:
+    mapping, w = small_generator(num_classes=2).mapping, torch.randn(1, 16).expand(8, -1)
+    for _ in range(30):
+        mapping.track(w, torch.arange(8) % 2)
+    torch.testing.assert_close(mapping.w_avg_of_class, mapping.w_avg.expand(2, -1))
 
 
 def test_the_mean_w_is_state_and_no_parameter() -> None:

@@ -24,10 +24,11 @@ from dualgan.losses import (
     Wasserstein,
 )
 from dualgan.networks import Latents, Network
+from dualgan.networks.base import Drawn
 from dualgan.training.averaging import half_life_decay
 from dualgan.training.divergence import DivergenceError
 from dualgan.training.optimizers import AdamOptions
-from dualgan.training.players import Drawn, Fakes
+from dualgan.training.players import Fakes
 from dualgan.training.schedule import Cosine, Linear
 from tests.tiny import Noise, discriminator, tiny_gan, tiny_trainer, train
 

@@ -10,6 +10,7 @@ from dualgan.networks.attention.base import Position
 from dualgan.networks.attention.placement import placed_attention
 from dualgan.networks.base import (
     NO_MIXING,
+    Drawn,
     Generator,
     Latents,
     Mixing,
@@ -29,7 +30,7 @@ from dualgan.networks.layers import (
     widened,
 )
 from dualgan.networks.stylegan2.mapping import MappingNetwork, block_resolutions, num_features
-from dualgan.runtime.distributed import mean_over_ranks
+from dualgan.runtime.distributed import gather
 
 NOISE_MODES = ("random", "const", "none")
 ATTENTION_RESOLUTIONS = (8, 16, 32, 64, 128)
@@ -343,10 +344,12 @@ class StyleGAN2Generator(Generator):
         return torch.where(mixed, self.mapping(other, labels, truncation_psi), ws)
 
     @torch.no_grad()
-    def observe(self, parts: Sequence[Tensor]) -> None:
-        """Move the mean of w towards that of a batch's ws [N, num_ws, w_dim], before mixing, over all ranks."""
-        # style mixing leaves the first layer alone
-        self.mapping.track(mean_over_ranks(torch.stack([ws[:, 0].mean(dim=0) for ws in parts]).mean(dim=0)))
+    def observe(self, parts: Sequence[Drawn]) -> None:
+        """Move the means of w towards those of a batch, before mixing, over all ranks."""
+        w = torch.cat([part.styles[:, 0] for part in parts])  # style mixing leaves the first layer alone
+        labels = [part.labels for part in parts if part.labels is not None]
+        everyones = torch.cat(labels) if labels else None
+        self.mapping.track(gather(w).flatten(0, 1), None if everyones is None else gather(everyones).flatten())
 
     def attention_maps(self, ws: Tensor, positions: Sequence[Position]) -> Tensor:
         """Where the attention looks from some positions, with constant noise.
