@@ -99,6 +99,12 @@ class Players(LightningModule):
         images: Tensor = self.generator.synthesis(self.generator.styles(latents, labels))
         return images
 
+    def in_own_precision(self, batch: Batch) -> Batch:
+        """A batch in the precision of the weights: loaders give float32."""
+        images, labels, reference = batch
+        assert isinstance(self.dtype, torch.dtype)
+        return Batch(images.to(self.dtype), labels, None if reference is None else reference.to(self.dtype))
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log both players' losses on held-out real images."""
         self._score_losses(batch, batch_idx, "val")
@@ -114,7 +120,7 @@ class Players(LightningModule):
         whole = len(batch.images) // group * group
         if not whole:
             return
-        real, labels, reference = (None if value is None else value[:whole] for value in batch)
+        real, labels, reference = (None if value is None else value[:whole] for value in self.in_own_precision(batch))
         fake, drawn = self.draw_fakes(whole, labels, stage, batch_idx)
         shown = ((real, labels), (fake, drawn.labels))
         real_logits, fake_logits = (as_heads(self.discriminator(*images, reference)) for images in shown)

@@ -84,7 +84,8 @@ class TwoPlayers(Players):
     def split(self, batch: Batch) -> list[Batch]:
         """The micro-batches of this device."""
         parts = number_of_parts(len(batch.images), self.micro_batch)
-        return [Batch(*strided(k, parts, *batch)) for k in range(parts)]
+        own = self.in_own_precision(batch)
+        return [Batch(*strided(k, parts, *own)) for k in range(parts)]
 
     # ---- optimizers ----------------------------------------------------------------------------------------------
 

@@ -72,7 +72,7 @@ class MappingNetwork(nn.Module):
         parts = []
         if z is not None:
             check_labels(labels, self.num_classes, z.shape[0])
-            parts.append(normalize_second_moment(widened(z)))
+            parts.append(normalize_second_moment(z.to(self.w_avg.dtype)))
         if labels is not None:
             parts.append(
                 normalize_second_moment(self.embed(one_hot(labels, self.num_classes, self.embed.weight.dtype)))
