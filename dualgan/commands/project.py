@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 
 from dualgan.commands.shared.outputs import png_path, write_study
 from dualgan.commands.shared.real_images import find_data, reading_of_run
+from dualgan.data.files.checking import reason
 from dualgan.data.files.decoding import decode, to_square
-from dualgan.data.files.image_files import reason
 from dualgan.metrics import find_distance, reference_indices
 from dualgan.networks import Generator
 from dualgan.pictures.figures import MAX_ROWS

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dualgan.data.files.base import Entry, Files
+from dualgan.data.files.checking import Checked, check_image, reason
 from dualgan.data.files.decoding import Crop, ResizeFilter, to_square
-from dualgan.data.files.image_files import Checked, Entry, Files, check_image, reason
 from dualgan.data.packed.manifest import Shard
 from dualgan.files.atomic import digest, file_sha256, read_json, replacing, write_json
 

@@ -19,8 +19,10 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from dualgan.data.arguments import check_least, check_resolution, usable_cpus
-from dualgan.data.files.decoding import Crop, ResizeFilter, decode
-from dualgan.data.files.image_files import Checked, Entry, Files, open_files
+from dualgan.data.files.base import Entry, Files
+from dualgan.data.files.checking import Checked
+from dualgan.data.files.decoding import Crop, ResizeFilter
+from dualgan.data.files.opening import open_files
 from dualgan.data.packed.images import is_packed, open_packed
 from dualgan.data.packed.location import is_url
 from dualgan.data.packed.manifest import MANIFEST, Manifest, PackedFile
@@ -199,7 +201,7 @@ def _settings(
 def _channels_of_first(files: Files, entries: Sequence[Entry]) -> int:
     for entry in entries:
         try:
-            return len(decode(files.read(entry.name)).getbands())
+            return len(files.read(entry.name).decode().getbands())
         except Exception:  # packing it again will report it
             continue
     return 3

@@ -126,7 +126,7 @@ class Malicious:
 
 class Reached:
     def __reduce__(self) -> tuple[Any, ...]:
-        return np.fromfile, ("executed",)  # inside of an admitted module
+        return np.fromfile, ("executed",)  # in the package of the arrays
 
 
 @pytest.mark.parametrize(
