@@ -148,7 +148,7 @@ def _examine(files: Files, entry: Entry, num_channels: int | None) -> tuple[Exam
         return Examined(checked), nothing
     counted = image.convert("L" if num_channels == 1 else "RGB") if num_channels else image
     levels = np.array(counted.histogram(), np.int64).reshape(-1, 256)
-    return Examined(checked, *stored.header(), stored.num_bytes, _pixel_hash(image), _perceptual_hash(image)), levels
+    return Examined(checked, *stored.header(), _pixel_hash(image), _perceptual_hash(image)), levels
 
 
 def _pixel_hash(image: Image.Image) -> str:

@@ -23,62 +23,31 @@ class Entry:
     stamp: str
 
 
-class StoredImage(ABC):
-    """An image as it lies in its place."""
-
-    @property
-    @abstractmethod
-    def num_bytes(self) -> int:
-        """Size there."""
-
-    @abstractmethod
-    def sha256(self) -> str:
-        """Hash of the content, in hexadecimal digits."""
-
-    @abstractmethod
-    def header(self) -> tuple[str, str]:
-        """Format and colour mode ("JPEG", "CMYK"), without decoding."""
-
-    @abstractmethod
-    def decode(self) -> Image.Image:
-        """Return the upright image, of mode L or RGB. Decoders raise many kinds of exceptions for broken files."""
-
-
 @dataclass(frozen=True)
-class ImageFile(StoredImage):
+class ImageFile:
     """The content of an image file."""
 
     content: bytes
-
-    @property
-    def num_bytes(self) -> int:
-        """Size of the file."""
-        return len(self.content)
 
     def sha256(self) -> str:
         """Hash of the file."""
         return hashlib.sha256(self.content).hexdigest()
 
-    def header(self) -> tuple[str, str]:
-        """Format and colour mode in Pillow's terms."""
-        return header(self.content)
+    def header(self) -> tuple[str, str, int]:
+        """Format and colour mode in Pillow's terms, and size in bytes, without decoding."""
+        return *header(self.content), len(self.content)
 
     def decode(self) -> Image.Image:
-        """Decode the file, as `decoding.decode` does."""
+        """Return the upright image, of mode L or RGB. Decoders raise many kinds of exceptions for broken files."""
         return decode(self.content)
 
 
 @dataclass(frozen=True)
-class PixelArray(StoredImage):
+class PixelArray:
     """Pixels of an array, uint8 [H, W, 3] or gray [H, W], and what its format is called."""
 
     pixels: NDArray[np.uint8]
     format: str = "array"
-
-    @property
-    def num_bytes(self) -> int:
-        """Number of values."""
-        return self.pixels.nbytes
 
     def sha256(self) -> str:
         """Hash of the BMP file that holds these pixels: so the fingerprints of such sets are defined."""
@@ -86,13 +55,16 @@ class PixelArray(StoredImage):
         self.decode().save(file, "BMP")
         return hashlib.sha256(file.getbuffer()).hexdigest()
 
-    def header(self) -> tuple[str, str]:
-        """Format of the set, and L or RGB."""
-        return self.format, self.decode().mode
+    def header(self) -> tuple[str, str, int]:
+        """Format, colour mode and size in bytes."""
+        return self.format, self.decode().mode, self.pixels.nbytes
 
     def decode(self) -> Image.Image:
-        """Return the pixels."""
+        """Return the image, of mode L or RGB."""
         return Image.fromarray(self.pixels)
+
+
+StoredImage = ImageFile | PixelArray
 
 
 class Files(ABC):
