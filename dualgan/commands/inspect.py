@@ -12,10 +12,10 @@ from PIL import Image
 
 from dualgan.data.arguments import RESOLUTIONS, check_least
 from dualgan.data.duplicates import HASH_BITS, hamming
-from dualgan.data.files.decoding import Crop, ResizeFilter, decode, to_square
-from dualgan.data.files.image_files import Checked, Files
-from dualgan.data.files.lmdb_files import LMDBFiles
-from dualgan.data.inspection import Duplicates, Examined, Inspection, PackedFiles, find_files, inspect_files
+from dualgan.data.files.base import Files
+from dualgan.data.files.checking import Checked
+from dualgan.data.files.decoding import Crop, ResizeFilter, to_square
+from dualgan.data.inspection import Duplicates, Examined, Inspection, find_files, inspect_files
 from dualgan.data.sets.image_folder import ImageFolder
 from dualgan.files.atomic import cache_root
 from dualgan.pictures.contact_sheet import Pair, contact_sheet, pair_sheet
@@ -77,8 +77,7 @@ def run(
         raise ValueError(" ".join([f"'{data}' holds no images: pass the folder or zip that holds them.", *left_out]))
     inspection = inspect_files(files, entries, cache_root(cache_dir), num_channels)
     settings["resolution"] = resolution or _natural_resolution(inspection.good)
-    if isinstance(files, PackedFiles):
-        settings |= {"resize_filter": files.images.resize_filter, "crop": files.images.crop}
+    settings |= files.prepared
     duplicates = inspection.duplicates(near_distance)
     report = {"data": data, "left_out": left_out} | describe(inspection, duplicates, settings["resolution"])
     report["training"] = _training(data, settings, _skips_bad_images(inspection))
@@ -101,9 +100,7 @@ def describe(inspection: Inspection, duplicates: Duplicates, resolution: int) ->
     return {
         "images": len(good),
         "bytes": sum(image.num_bytes for image in good),
-        "formats": {"packed": len(good)}
-        if isinstance(inspection.files, PackedFiles)
-        else _tally(image.format for image in good),
+        "formats": _tally(image.format for image in good),
         "modes": _tally(image.mode for image in good),
         "width": _spread([width for width, _ in sides]),
         "height": _spread([height for _, height in sides]),
@@ -140,8 +137,8 @@ def _natural_resolution(good: list[Examined]) -> int:
 
 
 def _skips_bad_images(inspection: Inspection) -> bool:
-    """Whether a training must be told to go on without bad images; one on an LMDB cannot be."""
-    return bool(inspection.bad and inspection.good) and not isinstance(inspection.files, LMDBFiles)
+    """Whether a training must be told to go on without bad images, and can be."""
+    return bool(inspection.bad and inspection.good) and inspection.files.decoded_first
 
 
 def _training(data: str, settings: dict[str, Any], skip_bad_images: bool) -> dict[str, Any]:
@@ -272,7 +269,7 @@ def _save(page: Image.Image, path: Path) -> None:
 
 
 def _decoded(files: Files, image: Checked) -> Image.Image:
-    return decode(files.read(image.name))
+    return files.read(image.name).decode()
 
 
 def _tile(inspection: Inspection, index: int, settings: dict[str, Any]) -> Image.Image:

@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 
 from dualgan.commands.shared.outputs import png_path, write_study
 from dualgan.commands.shared.real_images import find_data, reading_of_run
+from dualgan.data.files.checking import reason
 from dualgan.data.files.decoding import decode, to_square
-from dualgan.data.files.image_files import reason
 from dualgan.metrics import find_distance, reference_indices
 from dualgan.networks import Generator
 from dualgan.pictures.figures import MAX_ROWS
@@ -119,7 +119,7 @@ def _drawn(data: str | None, ckpt: str, generator: Generator, num: int, seed: in
     if not 1 <= num <= most:
         raise ValueError(f"num {num} does not fit: draw 1 to {most} images")
     positions = reference_indices(module.dataset_size, num, seed).tolist()
-    names = getattr(dataset.source, "names", None)
+    names = dataset.source.names
     indices = dataset.chosen[positions].tolist()
     shown = [f"image {index}" if names is None else str(names[index]) for index in indices]
     return dataset.__getitems__(positions).images.numpy(), shown

@@ -3,7 +3,7 @@
 import hashlib
 import warnings
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -20,13 +20,30 @@ from dualgan.pictures.pixels import to_float
 from dualgan.runtime.seeding import mix_seed
 
 
+class TrainingState(Protocol):
+    """What a set asks the module that is trained on it."""
+
+    @property
+    def images_seen(self) -> Tensor | int:
+        """Real images that it has been trained on, over all devices together, mirrored ones counted like others."""
+
+    @property
+    def takes_reference(self) -> bool:
+        """Whether every batch must bring reference images."""
+
+
+class _Untrained(NamedTuple):
+    images_seen: int = 0
+    takes_reference: bool = False
+
+
 class ImageDataModule(LightningDataModule):
     """Real images of one resolution. Subclasses say where they come from: `_prepare` and `_open`.
 
-    The order of training images is a pure function of `seed` and the module's `images_seen`, see
-    `InfiniteBatchSampler`. A module that says `takes_reference` gets reference images with every batch, in an order
-    of their own that is a function of the same. Pass `Trainer(use_distributed_sampler=False)`: the sampler itself
-    splits batches over ranks.
+    The trainer's module is a `TrainingState`; any other gets a TypeError. The order of training images is a pure
+    function of `seed` and its `images_seen`, see `InfiniteBatchSampler`. If it `takes_reference`, every batch has
+    reference images, in an order of their own that is a function of the same. Pass
+    `Trainer(use_distributed_sampler=False)`: the sampler itself splits batches over ranks.
 
     Args:
         resolution: Height and width of the images, a power of two from 8 to 1024.
@@ -205,10 +222,11 @@ class ImageDataModule(LightningDataModule):
         self._check_batch()
         source, chosen = self._ready()
         images = RealImages(source, chosen, self.mirror)
-        place = (self._images_seen(), rank, world_size)
+        state = self._state()
+        place = (int(state.images_seen), rank, world_size)
         sampler = InfiniteBatchSampler(len(images), self.batch_size // world_size, self.seed, *place)
         settings: dict[str, Any] = {"persistent_workers": self.num_workers > 0}
-        if not self._takes_reference():
+        if not state.takes_reference:
             return self._loader(images, batch_sampler=sampler, **settings)
         references = InfiniteBatchSampler(len(images), sampler.batch_size, self._reference_seed(), *place)
         order = ReferenceBatchSampler(sampler, references)
@@ -216,7 +234,7 @@ class ImageDataModule(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Finite, ordered loader of the first `num_val` images; their references are from the whole set."""
-        if not self._takes_reference():
+        if not self._state().takes_reference:
             return self.reference_dataloader(self.num_val, self.batch_size)
         source, chosen = self._ready()
         others = epoch_permutation(self._reference_seed(), 0, len(chosen)).tolist()
@@ -257,13 +275,18 @@ class ImageDataModule(LightningDataModule):
                 f"batch_size of at most {self.dataset_size}, or more images."
             )
 
-    def _images_seen(self) -> int:
-        module = None if self.trainer is None else self.trainer.lightning_module
-        return int(getattr(module, "images_seen", 0))
-
-    def _takes_reference(self) -> bool:
-        module = None if self.trainer is None else self.trainer.lightning_module
-        return bool(getattr(module, "takes_reference", False))
+    def _state(self) -> TrainingState:
+        module: Any = None if self.trainer is None else self.trainer.lightning_module
+        if module is None:
+            return _Untrained()
+        # Not isinstance: it does not see a module's buffers from Python 3.12 on.
+        if not all(hasattr(module, name) for name in _Untrained._fields):
+            raise TypeError(
+                f"{type(module).__name__} cannot take images of {type(self).__name__}: expected the attributes "
+                f"images_seen, from which the order of images goes on, and takes_reference."
+            )
+        state: TrainingState = module
+        return state
 
     def _reference_seed(self) -> int:
         return mix_seed(self.seed, "reference")

@@ -28,12 +28,30 @@ class Batch(NamedTuple):
 
 
 class ImageSource(Protocol):
-    """Random access to the images of a set, also from worker processes."""
+    """Random access to the images of a set, also from worker processes.
+
+    Attributes:
+        num_channels: 3 for colour, 1 for gray.
+        fingerprint: Hash of what the images are and how they were prepared.
+        labels: Class of every image [N], or None for a set without labels.
+        resize_filter: Filter that resized them; None where nothing was.
+        crop: What was cut out of them; None where nothing was.
+    """
 
     num_channels: int
     fingerprint: str
     labels: NDArray[np.int64] | None
-    """Class of every image [N], or None for a set without labels."""
+
+    @property
+    def resize_filter(self) -> str | None: ...  # noqa: D102
+
+    @property
+    def crop(self) -> str | None: ...  # noqa: D102
+
+    @property
+    def names(self) -> Sequence[str] | None:
+        """Names of the images; None for a set without."""
+        ...
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -89,9 +107,7 @@ class ReferenceImages:
         self.source, self.chosen, self.fingerprint = source, chosen, fingerprint
         self.shuffled, self.num_workers = shuffled, num_workers
         self.dataset_size = len(chosen)
-        self.resize_filter: str | None = getattr(source, "resize_filter", None)
-        self.crop: str | None = getattr(source, "crop", None)
-        self.num_channels = source.num_channels
+        self.resize_filter, self.crop, self.num_channels = source.resize_filter, source.crop, source.num_channels
 
     def reference_dataloader(
         self, num: int | None = None, batch_size: int = 64, *, batches: Sequence[range] | None = None

@@ -1,6 +1,5 @@
 """What is in a set of image files: formats, sizes, colours, classes, duplicates, all from one pass over the files."""
 
-import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,45 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dualgan.data.duplicates import equal_groups, near_groups
-from dualgan.data.files.decoding import header
-from dualgan.data.files.image_files import (
-    Checked,
-    Entry,
-    Files,
-    check_image,
-    in_parallel,
-    open_files,
-    reason,
-    report_path,
-    store_report,
-)
-from dualgan.data.files.lmdb_files import LMDBFiles
-from dualgan.data.packed import PackedImages, is_packed, open_packed
-
-
-class PackedFiles:
-    """The images of a packed set as `Files`: each is an uncompressed BMP."""
-
-    def __init__(self, root: Path, images: PackedImages) -> None:
-        self.root = root
-        self.images = images
-        self._index = {name: index for index, name in enumerate(images.names)}
-
-    def entries(self) -> list[Entry]:
-        """List the images in the order of the set."""
-        return [Entry(name, "") for name in self.images.names]
-
-    def read(self, name: str) -> bytes:
-        """Return an image as a file."""
-        content = io.BytesIO()
-        pixels = self.images.read(np.array([self._index[name]]))[0]
-        Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(content, "BMP")
-        return content.getvalue()
-
-    def labels(self, names: Sequence[str]) -> list[int] | None:
-        """Return the class of every named image, or None for a set without labels."""
-        labels = self.images.labels
-        return None if labels is None else [int(labels[self._index[name]]) for name in names]
+from dualgan.data.files.base import Entry, Files
+from dualgan.data.files.checking import Checked, check_image, in_parallel, reason, report_path, store_report
+from dualgan.data.files.opening import open_files
+from dualgan.data.packed import PackedFiles, is_packed, open_packed
 
 
 def find_files(data: str, cache: Path) -> Files:
@@ -62,10 +26,7 @@ def find_files(data: str, cache: Path) -> Files:
     """
     if is_packed(data):
         return PackedFiles(Path(data), open_packed(data, cache))
-    files = open_files(Path(data).expanduser(), "")
-    if isinstance(files, LMDBFiles):
-        files.cache = cache
-    return files
+    return open_files(Path(data).expanduser(), "", cache)
 
 
 @dataclass(frozen=True)
@@ -170,7 +131,7 @@ def inspect_files(files: Files, entries: Sequence[Entry], cache: Path, num_chann
         else:
             inspection.good.append(examined)
             levels[len(counts)] += counts
-    if not isinstance(files, PackedFiles | LMDBFiles):  # whose images a training does not check
+    if files.decoded_first:
         store_report(report_path(files, entries, cache), report)
     inspection.levels = levels[3] + levels[1] if levels[3].any() else levels[1]
     return inspection
@@ -179,15 +140,15 @@ def inspect_files(files: Files, entries: Sequence[Entry], cache: Path, num_chann
 def _examine(files: Files, entry: Entry, num_channels: int | None) -> tuple[Examined, NDArray[np.int64]]:
     nothing = np.zeros((0, 256), np.int64)
     try:
-        content = files.read(entry.name)
+        stored = files.read(entry.name)
     except Exception as error:  # as in the check before a training
         return Examined(Checked(entry.name, error=reason(error))), nothing
-    checked, image = check_image(entry.name, content)
+    checked, image = check_image(entry.name, stored)
     if image is None:
         return Examined(checked), nothing
     counted = image.convert("L" if num_channels == 1 else "RGB") if num_channels else image
     levels = np.array(counted.histogram(), np.int64).reshape(-1, 256)
-    return Examined(checked, *header(content), len(content), _pixel_hash(image), _perceptual_hash(image)), levels
+    return Examined(checked, *stored.header(), _pixel_hash(image), _perceptual_hash(image)), levels
 
 
 def _pixel_hash(image: Image.Image) -> str:

@@ -62,7 +62,7 @@ def test_fingerprint_is_that_of_a_training(folder: Path, run_cli: RunCLI, monkey
     words = [word for name, value in settings.items() for word in (f"--{name}", value)]
     found = report(run_cli, "set", *words)["training"]
     data = ImageFolder("set", **settings, skip_bad_images=True, num_workers=0)
-    monkeypatch.setattr("dualgan.data.files.image_files.decode", None)  # a training need not check the images again
+    monkeypatch.setattr("dualgan.data.files.base.decode", None)  # a training need not check the images again
     with pytest.warns(UserWarning, match="going on without 1 image"):
         assert found["fingerprint"] == data.fingerprint
 

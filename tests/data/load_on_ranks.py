@@ -16,6 +16,7 @@ from dualgan.runtime.distributed import rank
 
 class Witness(LightningModule):
     images_seen: Tensor
+    takes_reference = False
 
     def __init__(self) -> None:
         super().__init__()

@@ -95,11 +95,19 @@ def test_references_come_in_an_order_of_their_own_and_continue(cache: str) -> No
     assert not torch.equal(epochs[0], everything)
 
 
+@pytest.mark.parametrize("missing", ["images_seen", "takes_reference"])
+def test_a_module_that_cannot_say_where_it_is_gets_no_images(cache: str, missing: str) -> None:
+    module = Recorder(images_seen=8)
+    delattr(module, missing)
+    with pytest.raises(TypeError, match=r"Recorder cannot take images of SyntheticCLEVR: .*images_seen.*takes_ref"):
+        fit(make(cache), module, steps=1)
+
+
 def test_ranks_share_the_references_of_one_process(cache: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def first(*place: int) -> list[Batch]:
         data = make(cache)
         monkeypatch.setattr(data, "_place", lambda: place)
-        monkeypatch.setattr(data, "_takes_reference", lambda: True)
+        monkeypatch.setattr(data, "_state", lambda: Recorder(takes_reference=True))
         return list(islice(data.train_dataloader(), 3))
 
     for whole, even, odd in zip(first(0, 1), first(0, 2), first(1, 2), strict=True):

@@ -11,8 +11,8 @@ from jsonargparse import Namespace
 from dualgan.commands.shared.measuring import DataSection
 from dualgan.commands.shared.real_images import packed_as
 from dualgan.data import ImageDataModule
-from dualgan.data.files.image_files import check_files, open_files
-from dualgan.data.files.lmdb_files import LMDBFiles
+from dualgan.data.files.checking import check_files
+from dualgan.data.files.opening import open_files
 from dualgan.files.atomic import cache_root
 
 Parse = Callable[[list[str]], Namespace]
@@ -91,7 +91,7 @@ def fake_section(place: str, resolution: int | None) -> DataSection:
 
 def _only_size(place: str) -> int:
     files = open_files(Path(place).expanduser(), "Pass a folder, a zip or a packed set of generated images.")
-    if isinstance(files, LMDBFiles):
+    if not files.decoded_first:
         raise ValueError(f"'{place}' is an LMDB: pack its images with 'dualgan prepare' and pass the packed set")
     report = check_files(files, files.entries(), cache_root(None))
     sizes = Counter((checked.width, checked.height) for checked in report if not checked.error)

@@ -2,11 +2,6 @@
 
 import hashlib
 import io
-import multiprocessing
-import multiprocessing.connection
-import os
-import signal
-import threading
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dualgan.data.files.base import Entry, Files
+from dualgan.data.files.checking import Checked, check_image, reason
 from dualgan.data.files.decoding import Crop, ResizeFilter, to_square
-from dualgan.data.files.image_files import Checked, Entry, Files, check_image, reason
 from dualgan.data.packed.manifest import Shard
 from dualgan.files.atomic import digest, file_sha256, read_json, replacing, write_json
 
@@ -126,28 +122,3 @@ def write_array(path: Path, array: NDArray[np.uint8] | NDArray[np.int64]) -> tup
         file.write(content)
         size = file.tell()
     return sha256.hexdigest(), size
-
-
-_packer: Packer | None = None
-
-
-def start_process(packer: Packer) -> None:
-    """Make this process one that packs: it leaves Ctrl-C to its parent, and ends when the parent was killed."""
-    global _packer
-    _packer = packer
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def pack_in_process(number: int, entries: Sequence[Entry]) -> Part:
-    """Pack one shard in a process that `start_process` prepared."""
-    assert _packer is not None
-    return _packer.pack(number, entries)
-
-
-def _end_with_parent() -> None:
-    # Pool processes wait for work forever when their parent is killed: each holds the queue of the others open.
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    multiprocessing.connection.wait([parent.sentinel])
-    os._exit(1)

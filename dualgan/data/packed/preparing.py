@@ -2,11 +2,9 @@
 
 import json
 import math
-import multiprocessing
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -19,13 +17,16 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from dualgan.data.arguments import check_least, check_resolution, usable_cpus
-from dualgan.data.files.decoding import Crop, ResizeFilter, decode
-from dualgan.data.files.image_files import Checked, Entry, Files, open_files
+from dualgan.data.files.base import Entry, Files
+from dualgan.data.files.checking import Checked
+from dualgan.data.files.decoding import Crop, ResizeFilter
+from dualgan.data.files.opening import open_files
 from dualgan.data.packed.images import is_packed, open_packed
 from dualgan.data.packed.location import is_url
 from dualgan.data.packed.manifest import MANIFEST, Manifest, PackedFile
-from dualgan.data.packed.packer import Packer, Part, Settings, pack_in_process, start_process, write_array
+from dualgan.data.packed.packer import Packer, Part, Settings, write_array
 from dualgan.data.packed.problems import Problems
+from dualgan.data.pool import in_processes
 from dualgan.files.atomic import content_fingerprint, digest, read_json, sync, write_json
 
 _LEAST_SHARDS = 32  # also small sets keep many processes busy to the end
@@ -199,7 +200,7 @@ def _settings(
 def _channels_of_first(files: Files, entries: Sequence[Entry]) -> int:
     for entry in entries:
         try:
-            return len(decode(files.read(entry.name)).getbands())
+            return len(files.read(entry.name).decode().getbands())
         except Exception:  # packing it again will report it
             continue
     return 3
@@ -260,31 +261,16 @@ def _check_space(places: _Places, settings: Settings, count: int) -> None:
 def _pack(packer: Packer, entries: Sequence[Entry], workers: int, places: _Places) -> list[Part]:
     """Pack all shards; they are on the disk, and not only in memory, when this returns."""
     size = packer.settings.images_per_shard
-    shares = [list(entries[first : first + size]) for first in range(0, len(entries), size)]
+    starts = range(0, len(entries), size)
+    jobs = [(number, list(entries[first : first + size])) for number, first in enumerate(starts)]
     parts: dict[int, Part] = {}
     with tqdm(total=len(entries), desc=f"Packing {places.out.name}", unit="image", disable=None) as bar:
-        for number, part in _packed(packer, shares, min(workers, len(shares))):
+        for number, part in in_processes(packer.pack, jobs, workers):
             parts[number] = part
             if part.shard:
                 sync(places.shards / part.shard.name)
             bar.update(len(part.images))
-    return [parts[number] for number in range(len(shares))]
-
-
-def _packed(packer: Packer, shares: Sequence[list[Entry]], workers: int) -> Iterator[tuple[int, Part]]:
-    if workers == 1:
-        yield from ((number, packer.pack(number, share)) for number, share in enumerate(shares))
-        return
-    # Fresh interpreters: forked ones could inherit a lock of torch's threads.
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, spawn, initializer=start_process, initargs=(packer,)) as pool:
-        numbers = {pool.submit(pack_in_process, number, share): number for number, share in enumerate(shares)}
-        try:
-            for future in as_completed(numbers):
-                yield numbers[future], future.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    return [parts[number] for number in range(len(jobs))]
 
 
 def _publish(

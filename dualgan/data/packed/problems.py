@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from dualgan.data.files.checking import Checked
 from dualgan.data.files.decoding import crop_box
-from dualgan.data.files.image_files import Checked
 from dualgan.data.packed.packer import Settings
 from dualgan.files.atomic import replacing
 

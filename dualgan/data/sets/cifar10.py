@@ -3,8 +3,8 @@
 from typing import Any
 
 from dualgan.data.arguments import check_choice
-from dualgan.data.files.cifar10_files import ARCHIVES, FOLDERS, CIFAR10Files, Split, find_cifar10
-from dualgan.data.files.image_files import Files, open_files
+from dualgan.data.files.base import Files
+from dualgan.data.files.cifar10 import ARCHIVES, FOLDERS, CIFAR10Files, Split, find_cifar10
 from dualgan.data.sets.file_images import FileImages
 from dualgan.data.sets.official_layout import SourceCard
 
@@ -51,7 +51,7 @@ class CIFAR10(FileImages):
         place = find_cifar10(self.root)
         if place is not None:
             return CIFAR10Files(place, self.split)
-        files = open_files(self.root, self.advice)
+        files = super()._find()
         if self.part:
             raise ValueError(
                 f"'{self.root}' has none of CIFAR-10's archives, which alone would tell {self.part}. {self.advice}"

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualgan.data.arguments import check_choice
-from dualgan.data.files.image_files import Files, open_files
-from dualgan.data.files.raw_files import RawFiles, RawImages
+from dualgan.data.files.arrays import ArrayFiles, Loaded
+from dualgan.data.files.base import Files
+from dualgan.data.files.opening import open_files
 from dualgan.data.sets.file_images import FileImages
 from dualgan.data.sets.official_layout import SourceCard
 
@@ -69,7 +70,7 @@ class FewShot(FileImages):
         return self.chosen != "lfw100" and super()._is_packed()
 
     def _find(self) -> Files:
-        return LFWFiles() if self.chosen == "lfw100" else open_files(self._located(), self.advice)
+        return LFWFiles() if self.chosen == "lfw100" else open_files(self._located(), self.advice, self.cache)
 
     def _located(self) -> Path:
         archive, _ = _ARCHIVES[self.chosen]
@@ -84,7 +85,7 @@ class FewShot(FileImages):
         return self.root
 
 
-class LFWFiles(RawFiles):
+class LFWFiles(ArrayFiles):
     """The faces in scikit-image's part of Labeled Faces in the Wild: 100 of 25x25, gray.
 
     Raises:
@@ -103,9 +104,9 @@ class LFWFiles(RawFiles):
         """Version of scikit-image."""
         return version("scikit-image")
 
-    def load(self) -> RawImages:
+    def load(self) -> Loaded:
         """Load the faces; they come before the 100 pictures that are none."""
         from skimage.data import lfw_subset
 
         faces: NDArray[np.float64] = lfw_subset()[:100]  # type: ignore[no-untyped-call]
-        return RawImages([f"face{number:03}" for number in range(100)], np.rint(faces * 255).astype(np.uint8), None)
+        return Loaded([f"face{number:03}" for number in range(100)], np.rint(faces * 255).astype(np.uint8), None)

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from dualgan.data.arguments import check_choice
 from dualgan.data.base import ImageDataModule, default_workers
 from dualgan.data.batches import ImageSource
-from dualgan.data.files.decoded_images import DecodedImages
+from dualgan.data.files.base import Files
+from dualgan.data.files.checking import Checked, check_files
+from dualgan.data.files.decoded import DecodedImages
 from dualgan.data.files.decoding import Crop, ResizeFilter, crop_box
-from dualgan.data.files.image_files import Checked, Files, check_files, open_files
-from dualgan.data.files.lmdb_files import LMDBFiles
+from dualgan.data.files.opening import open_files
 from dualgan.data.sets.official_layout import SourceCard
 from dualgan.files.atomic import cache_root, content_fingerprint
 
@@ -102,13 +103,7 @@ class FileImages(ImageDataModule, registered=False):
 
     def _find(self) -> Files:
         """Find the images of the set at `root`. Raises ValueError where they are not."""
-        return open_files(self.root, self.advice)
-
-    def _files(self) -> Files:
-        files = self._find()
-        if isinstance(files, LMDBFiles):
-            files.cache = self.cache
-        return files
+        return open_files(self.root, self.advice, self.cache)
 
     def _labels(self, files: Files, names: Sequence[str]) -> list[int] | None:
         return files.labels(names)
@@ -175,8 +170,8 @@ class FileImages(ImageDataModule, registered=False):
         if self._is_packed():
             self._open_packed()
             return
-        files = self._files()
-        if isinstance(files, LMDBFiles):
+        files = self._find()
+        if not files.decoded_first:
             self._check_unread(files)
             return
         good, bad = _split(self._checked(files))
@@ -193,7 +188,7 @@ class FileImages(ImageDataModule, registered=False):
     def _open(self) -> ImageSource:
         if self._is_packed():
             return self._open_packed()
-        files = self._files()
+        files = self._find()
         names, content, channels = self._listed(files)
         channels = self._wanted_channels or channels
         how = (self.resolution, self.resize_filter, self.crop, channels)
@@ -205,7 +200,7 @@ class FileImages(ImageDataModule, registered=False):
 
     def _listed(self, files: Files) -> tuple[Sequence[str], list[str], int]:
         """Names of the images, what stands for their content, and their channels."""
-        if isinstance(files, LMDBFiles):
+        if not files.decoded_first:
             self._check_unread(files)
             return files.names(), [files.stamp()], 3
         good, _ = _split(self._checked(files))
@@ -219,7 +214,7 @@ class FileImages(ImageDataModule, registered=False):
             )
         return np.asarray(labels, np.int64)
 
-    def _check_unread(self, files: LMDBFiles) -> None:
+    def _check_unread(self, files: Files) -> None:
         if self.skip_bad_images:
             raise ValueError(
                 f"'{self.root}': skip_bad_images cannot work on an LMDB, whose images are decoded only when training "

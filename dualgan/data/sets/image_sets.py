@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 from dualgan.data.arguments import check_choice
+from dualgan.data.files.base import Files
 from dualgan.data.files.decoding import Crop, ResizeFilter
-from dualgan.data.files.image_files import Files, open_files
 from dualgan.data.files.labels import labels_of_folders
 from dualgan.data.sets.file_images import FileImages
 from dualgan.data.sets.official_layout import SourceCard, part_of
@@ -51,7 +51,7 @@ class FFHQ(FileImages):
         return "" if self.folder == "images1024x1024" else f"folder '{self.folder}'"
 
     def _find(self) -> Files:
-        return part_of(open_files(self.root, self.advice), self.folder, get_args(FFHQFolder), self.advice)
+        return part_of(super()._find(), self.folder, get_args(FFHQFolder), self.advice)
 
 
 class CLEVR(FileImages):
@@ -84,7 +84,7 @@ class CLEVR(FileImages):
 
     def _find(self) -> Files:
         splits = [f"images/{split}" for split in get_args(CLEVRSplit)]
-        return part_of(open_files(self.root, self.advice), f"images/{self.split}", splits, self.advice)
+        return part_of(super()._find(), f"images/{self.split}", splits, self.advice)
 
 
 class CelebA(FileImages):
@@ -109,7 +109,7 @@ class CelebA(FileImages):
 
     def _find(self) -> Files:
         folders = ("img_align_celeba", "img_celeba", "img_align_celeba_png")
-        return part_of(open_files(self.root, self.advice), folders[0], folders, self.advice)
+        return part_of(super()._find(), folders[0], folders, self.advice)
 
 
 class AnimalFace(FileImages):

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dualgan.data.arguments import check_choice
-from dualgan.data.files.image_files import Files, open_files
-from dualgan.data.files.lmdb_files import DATA_FILE, is_lmdb
+from dualgan.data.files.base import Files
+from dualgan.data.files.lmdb import DATA_FILE, is_lmdb
+from dualgan.data.files.opening import open_files
 from dualgan.data.sets.file_images import FileImages
 from dualgan.data.sets.official_layout import SourceCard
 
@@ -66,7 +67,7 @@ class LSUN(FileImages):
         return "" if self.split == "train" else f"split '{self.split}'"
 
     def _find(self) -> Files:
-        return open_files(self._located(), self.advice)
+        return open_files(self._located(), self.advice, self.cache)
 
     def _located(self) -> Path:
         names = [f"{self.category}_{self.split}_lmdb"]

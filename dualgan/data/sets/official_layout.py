@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dualgan.data.files.image_files import Entry, Files
+from dualgan.data.files.base import Entry, Files, StoredImage
 
 
 @dataclass(frozen=True)
@@ -28,18 +28,19 @@ class SourceCard:
         return f"{self.name}: {self.size}. Get it from {self.source}. Expected: {self.layout}. Licence: {self.licence}."
 
 
-class FilesBelow:
+class FilesBelow(Files):
     """Those image files whose names lead through one folder."""
 
     def __init__(self, files: Files, folder: str) -> None:
-        self.files, self.folder, self.root = files, folder, files.root
+        super().__init__(files.root)
+        self.files, self.folder = files, folder
 
     def entries(self) -> Sequence[Entry]:
         """List the images, sorted by name."""
         return [entry for entry in self.files.entries() if _leads_through(entry.name, self.folder)]
 
-    def read(self, name: str) -> bytes:
-        """Return the content of one image file."""
+    def read(self, name: str) -> StoredImage:
+        """Fetch one image."""
         return self.files.read(name)
 
     def labels(self, names: Sequence[str]) -> list[int] | None:

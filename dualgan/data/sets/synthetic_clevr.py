@@ -123,6 +123,7 @@ class _RenderedImages:
     """Images of one .npy file, mapped into memory anew by every process."""
 
     num_channels = 3
+    resize_filter = crop = names = None
 
     def __init__(self, path: Path, fingerprint: str) -> None:
         self.path = path

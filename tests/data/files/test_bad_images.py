@@ -11,7 +11,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from dualgan.data.files.image_files import Entry, FolderFiles, in_parallel
+from dualgan.data.files.base import Entry
+from dualgan.data.files.checking import in_parallel
+from dualgan.data.files.folder import FolderFiles
 from tests.data.image_sets import COLORFUL, flat, images, make, png, save
 
 EIGHT = COLORFUL[:8, :8]
@@ -247,16 +249,16 @@ def test_unreadable_files_are_named_until_they_can_be_read(root: Path) -> None:
 def test_file_that_could_not_be_read_is_tried_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("a.png", "b.png"):
         save(root / name, EIGHT)
-    read = FolderFiles.read
+    content = FolderFiles.content
     seen: list[str] = []
 
     def fails(files: FolderFiles, name: str) -> bytes:
         seen.append(name)
         if len(seen) <= 2 and name == "b.png":
             raise OSError(5, "Input/output error")
-        return read(files, name)
+        return content(files, name)
 
-    monkeypatch.setattr(FolderFiles, "read", fails)
+    monkeypatch.setattr(FolderFiles, "content", fails)
     with pytest.raises(ValueError, match=r"'b\.png' \(Input/output error\)"):
         make(root)
     make(root)

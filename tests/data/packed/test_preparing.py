@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dualgan.data.files.image_files import FolderFiles
+from dualgan.data.files.folder import FolderFiles
 from dualgan.data.packed import open_packed, packer, preparing
 from dualgan.data.packed.preparing import prepare
 from tests.data.packed.conftest import content, everything, raw, save

@@ -5,6 +5,7 @@ import os
 import pickle
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -126,7 +127,7 @@ class Malicious:
 
 class Reached:
     def __reduce__(self) -> tuple[Any, ...]:
-        return np.fromfile, ("executed",)  # inside of an admitted module
+        return np.fromfile, ("executed",)  # in the package of the arrays
 
 
 @pytest.mark.parametrize(
@@ -200,7 +201,7 @@ def test_labels_stay_with_their_images_in_batches_with_references(tmp_path: Path
     known |= {
         image.flip(1).numpy().tobytes(): int(label) for image, label in zip(source.images, source.labels, strict=True)
     }
-    data._takes_reference = lambda: True  # type: ignore[method-assign]
+    data._state = lambda: SimpleNamespace(images_seen=0, takes_reference=True)  # type: ignore[method-assign]
     loader = data.train_dataloader()
     assert loader.collate_fn is with_reference
     for _, batch in zip(range(6), loader, strict=False):

@@ -82,7 +82,7 @@ def test_check_runs_once_and_again_when_a_file_changes(root: Path, monkeypatch: 
     save(root / "a.png")
     first = make(root).fingerprint
     with monkeypatch.context() as patch:
-        patch.setattr("dualgan.data.files.image_files.decode", None)
+        patch.setattr("dualgan.data.files.base.decode", None)
         assert make(root).fingerprint == first
     save(root / "a.png", COLORFUL[::-1].copy())
     os.utime(root / "a.png", (1, 1))

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from dualgan.data import LSUN, Batch, ImageFolder
 from dualgan.data.files.decoding import to_square
-from dualgan.data.files.image_files import open_files
-from dualgan.data.files.lmdb_files import LMDBFiles
+from dualgan.data.files.lmdb import LMDBFiles
+from dualgan.data.files.opening import open_files
 from dualgan.data.packed.preparing import prepare
 
 

@@ -1,4 +1,6 @@
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -46,20 +48,20 @@ def test_images_show_their_scenes(tmp_path: Path) -> None:
     assert (data.num_channels, data.num_classes, data.dataset_size, data.resolution) == (3, 0, 24, 8)
 
 
-def test_worker_processes_render_the_same_images(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PYTHONUNBUFFERED", "1")  # reports of several workers must not mix
+def test_worker_processes_render_the_same_images(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     several, single = (make(tmp_path / str(n), 40, n, resolution=64) for n in (2, 1))
     assert torch.equal(pixels(several), pixels(single))
     assert "40/40" in capfd.readouterr().err
 
 
 def test_failed_workers_stop_the_run_and_leave_no_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.executable", "/bin/false")
+    python = tmp_path / "python"  # fails as a worker, but not as the process that looks after their semaphores
+    python.write_text(f'#!/bin/sh\ncase "$*" in *fork*) exit 1;; esac\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.setattr("multiprocessing.spawn._python_exe", os.fsencode(python))
     with pytest.raises(RuntimeError, match="num_renderers=1"):
-        make(tmp_path, 40, 2, resolution=64)
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+        make(tmp_path / "cache", 40, 2, resolution=64)
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
 
 
 def test_second_run_uses_the_cache(tmp_path: Path, renders: list[int]) -> None:

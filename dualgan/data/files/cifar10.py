@@ -1,30 +1,28 @@
-"""CIFAR-10's archives: pickles of Python 2, which are read without running anything in them, and plain records."""
+"""CIFAR-10's archives: plain records, or pickles of Python 2, of which nothing is run."""
 
-import io
 import lzma
-import pickle
 import pickletools
-import reprlib
 import tarfile
 import zlib
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dualgan.data.files.raw_files import RawFiles, RawImages
+from dualgan.data.files.arrays import ArrayFiles, Loaded
 
 Split = Literal["train", "test"]
 
-FOLDERS = ("cifar-10-batches-py", "cifar-10-batches-bin")
-ARCHIVES = ("cifar-10-python.tar.gz", "cifar-10-binary.tar.gz")
+FOLDERS = ("cifar-10-batches-bin", "cifar-10-batches-py")
+ARCHIVES = ("cifar-10-binary.tar.gz", "cifar-10-python.tar.gz")
 NUM_CLASSES = 10
 _PARTS: dict[Split, list[str]] = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}
 _MAX_BYTES = 2**26  # of one batch: twice what the published ones have
 _MAX_MEMBERS = 100
-_MAX_MEMO = 10**6
+_MAX_OPERATIONS = 10**6  # of a pickle: the published ones have about 50,000
 _PIXELS = 3 * 32 * 32  # of one image: all red values, then green, then blue, row by row
 
 
@@ -37,7 +35,7 @@ def find_cifar10(root: Path) -> Path | None:
     return next((root / name for name in (*FOLDERS, *ARCHIVES) if (root / name).exists()), None)
 
 
-class CIFAR10Files(RawFiles):
+class CIFAR10Files(ArrayFiles):
     """Images of one split of CIFAR-10, as data_batch_1/00000 and so on.
 
     Args:
@@ -54,11 +52,11 @@ class CIFAR10Files(RawFiles):
         paths = [self.root] if self.root.is_file() else sorted(p for p in self.root.iterdir() if "_batch" in p.name)
         return ",".join(f"{p.stat().st_size}-{p.stat().st_mtime_ns}" for p in paths)
 
-    def load(self) -> RawImages:
+    def load(self) -> Loaded:
         """Load the images of the split.
 
         Raises:
-            ValueError: For missing or damaged files, and pickles that hold anything but arrays, lists and text.
+            ValueError: For missing or damaged files, and pickles without pixels and classes.
         """
         parts = dict(self._parts())
         missing = [part for part in _PARTS[self.split] if part not in parts]
@@ -71,7 +69,7 @@ class CIFAR10Files(RawFiles):
             pixels.append(images.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
             names += [f"{part}/{number:05}" for number in range(len(images))]
             labels += classes
-        return RawImages(names, np.concatenate(pixels), labels)
+        return Loaded(names, np.concatenate(pixels), labels)
 
     def _parts(self) -> Iterator[tuple[str, tuple[NDArray[np.uint8], list[int]]]]:
         for file_name, content in self._contents():
@@ -126,83 +124,22 @@ def _records(content: bytes) -> tuple[NDArray[np.uint8], list[int]]:
 
 
 def _pickled(content: bytes) -> tuple[NDArray[np.uint8], list[int]]:
-    try:
-        _check_memo(content)
-        batch = _SafeUnpickler(io.BytesIO(content), encoding="latin1").load()
-    except Exception as error:  # pickle raises many kinds for broken files
-        raise ValueError(str(error) or type(error).__name__) from error
-    match batch:
-        case {"data": _Array(values=np.ndarray() as data), "labels": list(labels)} if data.shape == (
-            len(labels),
-            _PIXELS,
-        ):
-            return data, _classes(labels)
-    raise ValueError(f"it holds no 'data' of N x {_PIXELS} bytes with N 'labels'")
+    """Pick pixels and classes out of a pickle's listing, which runs nothing: a pickle may name any function."""
+    key, pixels, labels = "", b"", list[int]()
+    for operation, value, _ in islice(pickletools.genops(content), _MAX_OPERATIONS):
+        if isinstance(value, str | bytes) and len(value) >= _PIXELS:
+            pixels = value if isinstance(value, bytes) else value.encode("latin1")
+        elif isinstance(value, str):
+            key = value
+        elif key == "labels" and operation.name.startswith("BININT") and isinstance(value, int):
+            labels.append(value)
+    if not labels or len(pixels) != len(labels) * _PIXELS:
+        raise ValueError(f"it holds no 'data' of N x {_PIXELS} bytes with N 'labels'")
+    return np.frombuffer(pixels, np.uint8).reshape(-1, _PIXELS), _classes(labels)
 
 
-def _check_memo(content: bytes) -> None:
-    """Refuse a pickle that numbers its objects absurdly: the unpickler makes room for all numbers below."""
-    for operation, argument, _ in pickletools.genops(content):
-        if operation.name in ("PUT", "LONG_BINPUT") and isinstance(argument, int) and argument > _MAX_MEMO:
-            raise pickle.UnpicklingError(f"its object number {argument:,} would need a table of that size")
-
-
-def _classes(labels: list[Any]) -> list[int]:
+def _classes(labels: list[int]) -> list[int]:
     for label in labels:
-        if type(label) is not int or not 0 <= label < NUM_CLASSES:
-            raise ValueError(f"it holds the label {reprlib.repr(label)}: expected 0 to {NUM_CLASSES - 1}")
+        if not 0 <= label < NUM_CLASSES:
+            raise ValueError(f"it holds the label {label}: expected 0 to {NUM_CLASSES - 1}")
     return labels
-
-
-class _DType:
-    """Stand-in for numpy.dtype: remembers its name."""
-
-    def __init__(self, name: str, *flags: object) -> None:
-        self.name = name
-
-    def __setstate__(self, state: object) -> None:
-        """Ignore byte order and flags: only bytes are admitted."""
-
-
-class _Array:
-    """Stand-in for numpy.ndarray: takes bytes and nothing else."""
-
-    values: NDArray[np.uint8] | None = None
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        _, shape, dtype, fortran, content = state
-        if not isinstance(dtype, _DType) or dtype.name not in ("u1", "|u1") or fortran:
-            raise pickle.UnpicklingError("an array of something else than bytes")
-        raw = content.encode("latin1") if isinstance(content, str) else content
-        if not isinstance(raw, bytes):
-            raise pickle.UnpicklingError("an array without bytes")
-        self.values = np.frombuffer(raw, np.uint8).reshape(shape)
-
-
-def _latin1(text: str, encoding: str) -> bytes:
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"text in {encoding!r}")
-    return text.encode("latin1")
-
-
-class _SafeUnpickler(pickle.Unpickler):
-    """Knows arrays, and neither finds nor calls anything else: a pickle may name any function of the machine."""
-
-    _ADMITTED = {  # noqa: RUF012
-        "numpy.ndarray": _Array,
-        "numpy.dtype": _DType,
-        "numpy.core.multiarray._reconstruct": lambda kind, *shape: _Array(),
-        "numpy._core.multiarray._reconstruct": lambda kind, *shape: _Array(),
-        "_codecs.encode": _latin1,  # bytes in a pickle that Python 3 wrote for Python 2
-    }
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return a stand-in.
-
-        Raises:
-            pickle.UnpicklingError: For anything but NumPy's arrays.
-        """
-        admitted = self._ADMITTED.get(f"{module}.{name}")
-        if admitted is None:
-            raise pickle.UnpicklingError(f"the pickle asks for {module}.{name}, which is never run")
-        return admitted

@@ -1,6 +1,5 @@
-"""Arrays of pixels as image files, for sets that come as arrays."""
+"""Images that lie in one array."""
 
-import io
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,13 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from dualgan.data.files.image_files import Entry
+from dualgan.data.files.base import Entry, Files, PixelArray
 
 
 @dataclass(frozen=True)
-class RawImages:
+class Loaded:
     """Names [N], pixels uint8 [N, H, W, C] or [N, H, W] and, where there are any, classes [N]."""
 
     names: list[str]
@@ -23,20 +21,20 @@ class RawImages:
     labels: list[int] | None
 
 
-class RawFiles:
-    """Images of an array, which every process loads for itself, as BMP files.
+class ArrayFiles(Files):
+    """Images of an array, which every process loads for itself, from the disk.
 
     Args:
         root: The file or folder that the array comes from.
     """
 
     def __init__(self, root: Path) -> None:
-        self.root = root
-        self._images: RawImages | None = None
+        super().__init__(root)
+        self._images: Loaded | None = None
         self._positions: dict[str, int] = {}
 
     @abstractmethod
-    def load(self) -> RawImages:
+    def load(self) -> Loaded:
         """Load all images, in the order of their names."""
 
     @abstractmethod
@@ -46,7 +44,7 @@ class RawFiles:
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_images": None, "_positions": {}}
 
-    def _loaded(self) -> RawImages:
+    def _loaded(self) -> Loaded:
         if self._images is None:
             self._images = self.load()
             self._positions = {name: position for position, name in enumerate(self._images.names)}
@@ -57,12 +55,9 @@ class RawFiles:
         stamp = self.stamp()
         return [Entry(name, stamp) for name in self._loaded().names]
 
-    def read(self, name: str) -> bytes:
-        """Return the content of one image as a BMP file."""
-        pixels = self._loaded().pixels[self._positions[name]]
-        file = io.BytesIO()
-        Image.fromarray(pixels).save(file, "BMP")
-        return file.getvalue()
+    def read(self, name: str) -> PixelArray:
+        """Fetch one image."""
+        return PixelArray(self._loaded().pixels[self._positions[name]])
 
     def labels(self, names: Sequence[str]) -> list[int] | None:
         """Return the class of every named image, or None for a set without labels."""

@@ -1,12 +1,12 @@
-"""DecodedImages: image files as an `ImageSource`."""
+"""Any `Files` as an `ImageSource`."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dualgan.data.files.decoding import Crop, ResizeFilter, decode, to_square
-from dualgan.data.files.image_files import Files
+from dualgan.data.files.base import Files
+from dualgan.data.files.decoding import Crop, ResizeFilter, to_square
 
 
 class BadImageError(ValueError):
@@ -64,7 +64,7 @@ class DecodedImages:
 
     def _read_one(self, name: str) -> NDArray[np.uint8]:
         try:
-            image = decode(self.files.read(name))
+            image = self.files.read(name).decode()
             return to_square(image, self.resolution, self.num_channels, self.resize_filter, self.crop)
         except Exception as error:  # decoders raise many kinds for broken files
             reason = f"{type(error).__name__}: {error}".replace("\n", " ")

@@ -12,7 +12,7 @@ import lmdb
 import numpy as np
 from numpy.typing import NDArray
 
-from dualgan.data.files.image_files import Entry
+from dualgan.data.files.base import Entry, Files, ImageFile
 from dualgan.files.atomic import cache_root, digest, replacing
 
 T = TypeVar("T")
@@ -30,7 +30,7 @@ def is_lmdb(root: Path) -> bool:
     return (root / DATA_FILE).is_file()
 
 
-class LMDBFiles:
+class LMDBFiles(Files):
     """Records of an LMDB, in the order of their keys, which are text.
 
     The keys are listed once and kept in the cache folder as an array of bytes that every process maps into memory: the
@@ -41,8 +41,10 @@ class LMDBFiles:
         cache: Folder for the list of keys; $DUALGAN_CACHE or ~/.cache/dualgan by default.
     """
 
+    decoded_first = False
+
     def __init__(self, root: Path, cache: Path | None = None) -> None:
-        self.root = root
+        super().__init__(root)
         self.cache = cache or cache_root(None)
         self._keys: NDArray[np.bytes_] | None = None
 
@@ -66,8 +68,8 @@ class LMDBFiles:
         """
         return _Lazy(self, str)
 
-    def read(self, name: str) -> bytes:
-        """Return the value of a key.
+    def read(self, name: str) -> ImageFile:
+        """Fetch the value of a key.
 
         Raises:
             ValueError: For a damaged LMDB, and a key that is not in it.
@@ -79,11 +81,7 @@ class LMDBFiles:
             raise self._damaged(str(error)) from error
         if value is None:
             raise self._damaged(f"there is no record '{name}'")
-        return value
-
-    def labels(self, names: Sequence[str]) -> list[int] | None:
-        """Return None: an LMDB has no labels."""
-        return None
+        return ImageFile(value)
 
     def stamp(self) -> str:
         """Hash of the keys, the number of records, and size and time of the file: changes with the content."""

@@ -1,0 +1,115 @@
+"""Decoding every image of a set once, and keeping what that showed."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from PIL import Image
+from tqdm import tqdm
+
+from dualgan.data.files.base import Entry, Files, StoredImage
+from dualgan.files.atomic import digest, read_json, write_json
+
+_REPORT_VERSION = 2
+_THREADS = min(16, (os.cpu_count() or 1) + 1)  # decoders and hashes leave the interpreter's lock to the others
+_WAITING = 4 * _THREADS
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What decoding one file showed. `error` is empty for good files; sizes are in pixels, after EXIF rotation.
+
+    `sha256` is that of the file, empty where it could not be read.
+    """
+
+    name: str
+    channels: int = 0
+    width: int = 0
+    height: int = 0
+    sha256: str = ""
+    error: str = ""
+
+
+def check_files(files: Files, entries: Sequence[Entry], cache: Path) -> list[Checked]:
+    """Decode every image once, with a progress bar; a report in the folder `cache` is reused for unchanged files.
+
+    Files that could not be read are tried again: permissions and networks leave no trace in a file's stamp.
+    """
+    path = report_path(files, entries, cache)
+    known = {checked.name: checked for checked in load_report(path, entries) or () if checked.sha256}
+    missing = [entry for entry in entries if entry.name not in known]
+    if missing:
+        bar = f"Checking {files.root.name}"
+        known |= {checked.name: checked for checked in in_parallel(lambda entry: _check(files, entry), missing, bar)}
+        store_report(path, [known[entry.name] for entry in entries])
+    return [known[entry.name] for entry in entries]
+
+
+def in_parallel(
+    function: Callable[[Entry], Result], entries: Sequence[Entry], bar: str
+) -> Generator[Result, None, None]:
+    """Yield what a function of every entry returns, in order, with a progress bar where someone watches.
+
+    Few calls wait at a time, so that neither memory nor the time that Ctrl-C takes grows with the set.
+    """
+    with ThreadPoolExecutor(_THREADS) as pool, tqdm(total=len(entries), desc=bar, unit="image", disable=None) as shown:
+        waiting: deque[Future[Result]] = deque()
+        for entry in entries:
+            waiting.append(pool.submit(function, entry))
+            if len(waiting) == _WAITING:
+                yield waiting.popleft().result()
+                shown.update()
+        for future in waiting:
+            yield future.result()
+            shown.update()
+
+
+def report_path(files: Files, entries: Sequence[Entry], cache: Path) -> Path:
+    """Place of the report about these files: its name depends on all names, sizes and times (zip: CRCs)."""
+    listing = [[entry.name, entry.stamp] for entry in entries]
+    return cache / "checked" / f"{digest([_REPORT_VERSION, str(files.root.resolve()), listing])}.json"
+
+
+def load_report(path: Path, entries: Sequence[Entry]) -> list[Checked] | None:
+    """Return a stored report, or None when it is missing or not about these entries."""
+    try:
+        report = [Checked(**fields) for fields in read_json(path) or ()]
+    except TypeError:
+        return None
+    return report if [checked.name for checked in report] == [entry.name for entry in entries] else None
+
+
+def store_report(path: Path, report: Sequence[Checked]) -> None:
+    """Keep a report for `load_report`."""
+    write_json(path, [vars(checked) for checked in report])
+
+
+def check_image(name: str, stored: StoredImage) -> tuple[Checked, Image.Image | None]:
+    """Decode one image: what that showed, and the image unless it is broken."""
+    sha256 = stored.sha256()
+    try:
+        image = stored.decode()
+    except Exception as error:  # decoders raise many kinds for broken files; each is reported
+        return Checked(name, sha256=sha256, error=reason(error)), None
+    return Checked(name, len(image.getbands()), image.width, image.height, sha256), image
+
+
+def reason(error: Exception) -> str:
+    """What an exception says, on one line."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror  # without the path, which is named beside it
+    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}".replace("\n", " ")
+
+
+def _check(files: Files, entry: Entry) -> Checked:
+    try:
+        stored = files.read(entry.name)
+    except Exception as error:  # zipfile raises many kinds for damaged members
+        return Checked(entry.name, error=reason(error))
+    return check_image(entry.name, stored)[0]
