@@ -35,9 +35,9 @@ from PIL import Image
 
 import dualgan.cli.lightning  # noqa: F401  the slow part of a start, before processes are forked
 from dualgan.cli.main import main as dualgan_main
+from dualgan.files import atomic
 from dualgan.files.atomic import append
 from dualgan.runs import metrics_csv as metrics_file
-from dualgan.runs import metrics_jsonl as records
 from dualgan.weights.checkpoints import read_checkpoint
 
 RUN = """
@@ -112,7 +112,7 @@ def kill_at_point(kind: str, pattern: str, nth: int) -> None:
 
     patches = {
         (torch, "save"): save_to, (Path, "write_bytes"): write_to, (Path, "replace"): rename,
-        (metrics_file, "append"): append_to, (records, "append"): append_to,
+        (metrics_file, "append"): append_to, (atomic, "append"): append_to,
     }  # fmt: skip
     for (owner, name), function in patches.items():
         setattr(owner, name, function)

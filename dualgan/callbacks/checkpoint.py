@@ -12,12 +12,10 @@ from dualgan.callbacks.provenance import conditions, warn_if_changed
 from dualgan.callbacks.quality import Quality
 from dualgan.files.disk import naming
 from dualgan.gan import GAN
-from dualgan.runs.folder import run_folder
-from dualgan.runs.metrics_csv import RunCSVLogger
+from dualgan.runs.folder import BEST, CHECKPOINTS, LAST, run_folder
+from dualgan.runs.metrics_csv import MetricsFile
 from dualgan.runs.metrics_jsonl import forget_after
 from dualgan.runs.retention import (
-    BEST,
-    LAST,
     WholeFiles,
     confirm_best,
     forget_files_after,
@@ -68,7 +66,7 @@ class RunCheckpoint(Checkpoint):
         """Keep the values that are logged again until their next turn, and what the training runs with."""
         assert isinstance(pl_module, GAN)
         checkpoint["latest"] = {name: value.item() for name, value in pl_module.latest_over_ranks().items()}
-        rows = [logger.experiment.written for logger in trainer.loggers if isinstance(logger, RunCSVLogger)]
+        rows = [logger.written for logger in trainer.loggers if isinstance(logger, MetricsFile)]
         run = {**conditions(trainer, pl_module), "metrics_rows": rows[0] if rows else None, "config": self.config}
         checkpoint["run"] = run
 
@@ -155,7 +153,7 @@ class RunCheckpoint(Checkpoint):
         assert isinstance(gan, GAN)
         for logger in trainer.loggers:
             logger.save()  # a killed run must find the rows up to its checkpoint
-        folder = run_folder(trainer) / "checkpoints"
+        folder = run_folder(trainer) / CHECKPOINTS
         if trainer.is_global_zero and self._saved_images is not None and self._saved_images != gan.clock:
             keep_previous(folder, self._saved_images, self.keep)
         with naming(folder / LAST):
@@ -169,26 +167,26 @@ class RunCheckpoint(Checkpoint):
 
     def _go_back(self, trainer: Trainer, source: Path, images_seen: int) -> None:
         run_dir = run_folder(trainer)
-        replaced = go_back_to(run_dir / "checkpoints", source)
+        replaced = go_back_to(run_dir / CHECKPOINTS, source)
         if replaced is not None and replaced > images_seen:
             say(
                 f"Going back from {replaced / 1000:g} to {images_seen / 1000:g} kimg: rows, pictures and checkpoints "
                 f"of {run_dir} from after that time are removed."
             )
         for logger in trainer.loggers:
-            if isinstance(logger, RunCSVLogger):
-                logger.experiment.keep(self._rows, images_seen / 1000)
+            if isinstance(logger, MetricsFile):
+                logger.keep(self._rows, images_seen / 1000)
         forget_after(run_dir, images_seen / 1000)
         forget_files_after(run_dir, images_seen)
         # A kill may have come right before this at a save: after the last one nothing else would do it.
-        prune(run_dir / "checkpoints", images_seen, self.keep)
-        self.best_images = confirm_best(run_dir / "checkpoints", images_seen, self.best_images, self.best is not None)
+        prune(run_dir / CHECKPOINTS, images_seen, self.keep)
+        self.best_images = confirm_best(run_dir / CHECKPOINTS, images_seen, self.best_images, self.best is not None)
         self.best = None if self.best_images is None else self.best
 
     def _discard_first(self, trainer: Trainer) -> None:
         """Nothing has been trained: the command may be given again, corrected."""
         if trainer.is_global_zero:
-            folder = run_folder(trainer) / "checkpoints"
+            folder = run_folder(trainer) / CHECKPOINTS
             (folder / LAST).unlink(missing_ok=True)
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()

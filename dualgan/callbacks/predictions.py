@@ -8,6 +8,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from dualgan.gan import GAN
 from dualgan.pictures.grids import ImageWriter, merge_zips
 from dualgan.terminal.console import say
+from dualgan.training.players import Prediction
 
 
 class Predictions(Callback):
@@ -50,7 +51,8 @@ class Predictions(Callback):
                     f"as many or more, or a lower trainer.devices"
                 )
             assert isinstance(pl_module, GAN)
-            pl_module.prediction = (range(self.num), self.batch_size, self.truncation_psi, self.noise_mode)
+            seeds = range(self.num)
+            pl_module.prediction = Prediction(seeds, self.batch_size, self.truncation_psi, self.noise_mode)
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open this rank's part."""

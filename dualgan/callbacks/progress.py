@@ -1,5 +1,6 @@
 """A progress bar in kimg, with images/s and the time that is left."""
 
+import math
 import sys
 import time
 from typing import Any
@@ -7,14 +8,14 @@ from typing import Any
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
-from pytorch_lightning.loggers import WandbLogger
 
 from dualgan.gan import GAN
+from dualgan.runs.loggers import log_speed
 from dualgan.terminal.console import say
 
 
 class KimgProgressBar(TQDMProgressBar):
-    """Shows thousands of images instead of batches, and logs images/s to W&B.
+    """Shows thousands of images instead of batches, and logs images/s once a minute.
 
     Where the output is a file, it gets a line per minute instead of a bar. Time spent on evaluation and pictures does
     not count towards images/s.
@@ -26,7 +27,8 @@ class KimgProgressBar(TQDMProgressBar):
     def __init__(self) -> None:
         self.on_terminal = sys.stdout.isatty()
         super().__init__(refresh_rate=1 if self.on_terminal else 0)
-        self._seconds, self._images, self._started, self._shown = 0.0, 0, 0.0, 0.0
+        self._seconds, self._images, self._started = 0.0, 0, 0.0
+        self._shown, self._logged = 0.0, -math.inf  # when that was
 
     def init_train_tqdm(self) -> Tqdm:
         """One bar for the whole training, over kimg."""
@@ -67,17 +69,18 @@ class KimgProgressBar(TQDMProgressBar):
         """Show the last state."""
         assert isinstance(pl_module, GAN)
         if self._images:
-            self._show(trainer, pl_module)
+            self._show(trainer, pl_module, last=True)
 
-    def _show(self, trainer: Trainer, gan: GAN) -> None:
+    def _show(self, trainer: Trainer, gan: GAN, last: bool = False) -> None:
         if not self._seconds:
             return
         speed = self._images / self._seconds
         if self._seconds > 30:  # a moving window, so that the number follows the machine
             self._images, self._seconds = self._images // 2, self._seconds / 2
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.log_metrics({"train/images_per_second": speed, "kimg": gan.clock / 1000}, trainer.global_step)
+        now = time.perf_counter()
+        if last or abs(now - self._logged) > self.SECONDS_BETWEEN_LINES:
+            log_speed(trainer, speed, gan.clock / 1000)
+            self._logged = now
         bar = self.train_progress_bar
         bar.n = min(gan.clock, gan.total_images) / 1000
         if self.on_terminal:

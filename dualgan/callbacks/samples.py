@@ -8,7 +8,7 @@ from dualgan.callbacks.pictures import Pictures, write
 from dualgan.gan import GAN
 from dualgan.networks.sampling import generate
 from dualgan.pictures.grids import grid
-from dualgan.runs.folder import run_folder
+from dualgan.runs.folder import REAL, SAMPLES, run_folder
 
 
 class SampleGrid(Pictures):
@@ -22,7 +22,7 @@ class SampleGrid(Pictures):
     """
 
     def __init__(self, every_kimg: float = 50.0, rows: int = 6, columns: int = 10, truncation_psi: float = 1.0) -> None:
-        super().__init__("samples", "samples", every_kimg)
+        super().__init__(SAMPLES, "samples", every_kimg)
         if rows < 1 or columns < 1:
             raise ValueError(f"samples.rows {rows} and samples.columns {columns}: a grid needs at least 1 of each")
         self.rows, self.columns, self.truncation_psi = rows, columns, truncation_psi
@@ -46,4 +46,4 @@ class SampleGrid(Pictures):
             return
         count = min(self.rows * self.columns, data.dataset_size)
         images = torch.cat([batch.images for batch in data.reference_dataloader(count, count)])
-        write(grid(images, self.columns), run_folder(trainer) / "samples" / "real.png")
+        write(grid(images, self.columns), run_folder(trainer) / SAMPLES / REAL)

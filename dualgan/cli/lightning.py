@@ -37,8 +37,16 @@ from dualgan.losses import AdversarialLoss
 from dualgan.networks import Discriminator, Generator
 from dualgan.networks.attention import Attention
 from dualgan.runs.failures import StoppedError, alone_in, explained, fit_again, how_to_go_on
-from dualgan.runs.folder import default_run_dir, refuse_to_overwrite, resolve_checkpoint, run_folder
-from dualgan.runs.metrics_csv import RunCSVLogger
+from dualgan.runs.folder import (
+    CHECKPOINTS,
+    CONFIG,
+    LAST,
+    default_run_dir,
+    refuse_to_overwrite,
+    resolve_checkpoint,
+    run_folder,
+)
+from dualgan.runs.metrics_csv import MetricsFile
 from dualgan.runs.wandb_logger import WandbOptions, wandb_logger
 from dualgan.runtime.process import pages_shared_with_forks
 from dualgan.terminal.console import is_rank_zero, quiet_libraries, say
@@ -104,12 +112,11 @@ class RunConfig(SaveConfigCallback):
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the file, on rank zero; checkpoints are written there too."""
         text, config = plain_config(self.parser, self.config)
-        write_whole(run_folder(trainer) / "config.yaml", text.encode())
+        write_whole(run_folder(trainer) / CONFIG, text.encode())
         for callback in callbacks_of(trainer, RunCheckpoint):
             callback.config = config
         for logger in trainer.loggers:
-            if not isinstance(logger, RunCSVLogger):
-                logger.log_hyperparams(self.config.as_dict())
+            logger.log_hyperparams(config)
 
 
 class DualGANCLI(LightningCLI):
@@ -246,7 +253,7 @@ class DualGANCLI(LightningCLI):
             return plain_config(self._parser(self.subcommand), self._options)[1]
 
         wandb = wandb_logger(self.run_dir, options, self.ckpt_path, config)
-        loggers: list[Logger | None] = [RunCSVLogger(self.run_dir), wandb]
+        loggers: list[Logger | None] = [MetricsFile(self.run_dir), wandb]
         return [logger for logger in loggers if logger is not None]
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
@@ -372,6 +379,6 @@ def summary(trainer: Trainer, gan: GAN) -> str:
         lines.append(f"Stopped at {gan.clock / 1000:g} of {gan.total_images / 1000:g} kimg. Go on with:")
         lines.append(f"  {fit_again(run_dir)}{without_limits(trainer)}")
     lines.append("Try next:")
-    checkpoint = shlex.quote(str(run_dir / "checkpoints" / "last.ckpt"))
+    checkpoint = shlex.quote(str(run_dir / CHECKPOINTS / LAST))
     lines.append(f"  dualgan generate --ckpt {checkpoint} --seeds 0-63 --truncation_psi 0.7 --out images --grid")
     return "\n".join(lines)

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -10,8 +9,9 @@ from typing import NamedTuple, TypeVar
 from PIL import Image
 
 from dualgan.data.files.decoding import decode
+from dualgan.runs.clock import clock_of
+from dualgan.runs.folder import REAL, SAMPLES
 
-_NAME = re.compile(r"kimg_(\d+(?:\.\d+)?)\.png")
 _JPEG_QUALITY = 85
 
 T = TypeVar("T")
@@ -63,7 +63,7 @@ def read_samples(folder: Path, count: int, size: int) -> Samples:
         size: Longest side in pixels; larger pictures are reduced.
     """
     dated = sorted(
-        (float(match[1]), path) for path in (folder / "samples").glob("*.png") if (match := _NAME.fullmatch(path.name))
+        (clock / 1000, path) for path in (folder / SAMPLES).glob("*.png") if (clock := clock_of(path)) is not None
     )
     generated, damaged = [], []
     for kimg, path in spread(dated, count):
@@ -72,7 +72,7 @@ def read_samples(folder: Path, count: int, size: int) -> Samples:
             damaged.append(path.name)
         else:
             generated.append(Picture(kimg, uri))
-    real = _data_uri(folder / "samples" / "real.png", size)
+    real = _data_uri(folder / SAMPLES / REAL, size)
     return Samples(generated, None if real is None else Picture(None, real), len(dated), damaged)
 
 

@@ -1,43 +1,34 @@
-"""What a run's folder holds, read so that a run still training, or one that was cut off, can be looked at too."""
+"""Runs as their folders show them, with names that tell them apart."""
 
-import csv
-import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from dualgan.files.yaml_text import load_yaml
-from dualgan.runs.wandb_file import last_logged
+from dualgan.runs.folder import holds_run
+from dualgan.runs.reading import Content, read_folder
+from dualgan.runs.speed import SPEED_COLUMN
 
 _AXES = ("kimg", "step", "epoch", "trainer/global_step")
-SPEED = "train/images_per_second"
 
 
-@dataclass(frozen=True)
-class Run:
+@dataclass(frozen=True, kw_only=True)
+class Run(Content):
     """A run as its folder shows it.
 
     Attributes:
         name: Name of the folder, with as many parents as tell it from the other runs.
         folder: The folder.
-        rows: Rows of metrics.csv: numbers by column, for the columns that the row has.
-        records: Records of metrics.jsonl: scores, and under "provenance" where they come from.
-        config: config.yaml; empty where there is none.
-        images_per_second: The last speed in W&B's file; None where none was logged.
-        problems: What could not be read, in sentences.
     """
 
     name: str
     folder: Path
-    rows: list[dict[str, float]] = field(default_factory=list)
-    records: list[dict[str, Any]] = field(default_factory=list)
-    config: dict[str, Any] = field(default_factory=dict)
-    images_per_second: float | None = None
-    problems: list[str] = field(default_factory=list)
+
+    @property
+    def images_per_second(self) -> float | None:
+        """The last speed; None where the run has kept none."""
+        return next((row[SPEED_COLUMN] for row in reversed(self.speed) if SPEED_COLUMN in row), None)
 
     def series(self, column: str) -> list[tuple[float, float]]:
         """Pairs (kimg, value) of a column, in the order of the file."""
@@ -99,17 +90,13 @@ def read_runs(folders: Sequence[str | Path]) -> list[Run]:
 def _check(folder: Path) -> None:
     if not folder.is_dir():
         raise ValueError(f"no run at '{folder}': there is no such folder. Runs are folders such as runs/clevr_demo")
-    if _holds_run(folder):
+    if holds_run(folder):
         return
-    inside = sorted(child.name for child in folder.iterdir() if child.is_dir() and _holds_run(child))
+    inside = sorted(child.name for child in folder.iterdir() if child.is_dir() and holds_run(child))
     hint = f"; the folders {', '.join(inside[:3])} in it are: '{folder}/*'" if inside else ""
     raise ValueError(
         f"'{folder}' is no run: expected the config.yaml and metrics.csv that 'dualgan fit' writes into it{hint}"
     )
-
-
-def _holds_run(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in ("config.yaml", "metrics.csv"))
 
 
 def distinct_names(folders: Sequence[Path]) -> list[str]:
@@ -123,71 +110,7 @@ def distinct_names(folders: Sequence[Path]) -> list[str]:
 
 def read_run(folder: Path, name: str) -> Run:
     """Read one run's folder; what is missing or damaged becomes one of its problems."""
-    problems: list[str] = []
-    return Run(
-        name=name,
-        folder=folder,
-        rows=_read_csv(folder / "metrics.csv", problems),
-        records=_read_records(folder / "metrics.jsonl", problems),
-        config=_read_config(folder / "config.yaml", problems),
-        images_per_second=last_logged(folder / "wandb", SPEED),
-        problems=problems,
-    )
-
-
-def _whole_lines(path: Path) -> list[str]:
-    """Lines that end: the last one of a file that is being written may hold half a number."""
-    return path.read_bytes().decode("utf-8", errors="replace").split("\n")[:-1]
-
-
-def _read_csv(path: Path, problems: list[str]) -> list[dict[str, float]]:
-    if not path.is_file():
-        problems.append("metrics.csv is missing: no curves")
-        return []
-    rows, damaged = [], 0
-    try:
-        for row in csv.DictReader(_whole_lines(path)):
-            try:
-                rows.append({name: float(value) for name, value in row.items() if value not in ("", None)})
-            except (TypeError, ValueError):  # more values than columns, or no number
-                damaged += 1
-    except csv.Error:  # a value of more than 128 KB: the reader does not find its way back
-        damaged += 1
-    if damaged:
-        problems.append(f"metrics.csv has {damaged} damaged rows, which are left out")
-    return rows
-
-
-def _read_records(path: Path, problems: list[str]) -> list[dict[str, Any]]:
-    if not path.is_file():
-        return []
-    records, damaged = [], 0
-    for line in _whole_lines(path):
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):  # nested thousands deep
-            record = None
-        if isinstance(record, dict):
-            records.append(record)
-        else:
-            damaged += 1
-    if damaged:
-        problems.append(f"metrics.jsonl has {damaged} damaged lines, which are left out")
-    return records
-
-
-def _read_config(path: Path, problems: list[str]) -> dict[str, Any]:
-    if not path.is_file():
-        problems.append("config.yaml is missing: its settings are unknown")
-        return {}
-    try:
-        config = load_yaml(path.read_bytes())
-    except (yaml.YAMLError, UnicodeDecodeError):
-        config = None
-    if not isinstance(config, dict):
-        problems.append("config.yaml is damaged: its settings are unknown")
-        return {}
-    return config
+    return Run(name=name, folder=folder, **vars(read_folder(folder)))
 
 
 def finite(values: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

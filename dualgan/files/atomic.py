@@ -68,6 +68,13 @@ def append(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a file, making its folder; what a kill has left of an earlier line stays a line of its own."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    begin = "\n" if path.is_file() and path.read_bytes()[-1:] not in (b"", b"\n") else ""
+    append(path, f"{begin}{line}\n".encode())
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write `content` as JSON, atomically."""
     with replacing(path) as partial:

@@ -8,6 +8,7 @@ import yaml
 MAX_CHARACTERS = 2**20
 MAX_VALUES = 100_000
 MAX_DEPTH = 50
+_TOO_DEEP = f"it is nested more than {MAX_DEPTH} deep"
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -47,11 +48,17 @@ def check_yaml(text: str) -> None:
             if anchor:
                 sizes[anchor] = total - before
         if len(open_nodes) > MAX_DEPTH:
-            raise yaml.YAMLError(f"it is nested more than {MAX_DEPTH} deep")
+            raise yaml.YAMLError(_TOO_DEEP)
         if total > MAX_VALUES:
             raise yaml.YAMLError(f"it refers to itself, or unfolds to more than {MAX_VALUES:,} values")
 
 
 def _events(text: str) -> Iterator[yaml.Event]:
-    events: Iterator[yaml.Event] = yaml.parse(text, Loader=_Loader)
-    return events
+    try:
+        yield from yaml.parse(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        # libyaml reads up to 1,024 characters ahead of its first event, and may meet a limit of its own there
+        before = text[: error.problem_mark.index] if error.problem_mark else ""
+        if sum(map(before.count, "[{")) - sum(map(before.count, "]}")) > MAX_DEPTH:
+            raise yaml.YAMLError(_TOO_DEEP) from error
+        raise

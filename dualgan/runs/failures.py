@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
 
+from dualgan.runs.folder import CHECKPOINTS, CONFIG, LAST
 from dualgan.training.divergence import DivergenceError
 
 LOCK = ".lock"
@@ -91,15 +92,14 @@ def _free(place: Path) -> int:
 
 def how_to_go_on(run_dir: Path) -> str:
     """Where the last state of a run is."""
-    last = run_dir / "checkpoints" / "last.ckpt"
-    if not last.is_file():
+    if not (run_dir / CHECKPOINTS / LAST).is_file():
         return f"No checkpoint has been saved in {run_dir} yet."
     return f"Go on from the last checkpoint with: {fit_again(run_dir)}"
 
 
 def fit_again(run_dir: Path) -> str:
     """The command that goes on from a run's last checkpoint."""
-    return f"dualgan fit --config {shlex.quote(str(run_dir / 'config.yaml'))} --ckpt_path last"
+    return f"dualgan fit --config {shlex.quote(str(run_dir / CONFIG))} --ckpt_path last"
 
 
 @contextmanager

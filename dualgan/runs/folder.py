@@ -1,16 +1,21 @@
-"""The folder of a run: its name, what it holds already, and the checkpoint to go on from."""
+"""The folder of a run: its name, the names of its files, and the checkpoint to go on from."""
 
 import os
 from pathlib import Path
-from typing import Any
-
-from pytorch_lightning import Trainer
+from typing import TYPE_CHECKING, Any
 
 from dualgan.terminal.console import is_rank_zero
 from dualgan.weights.checkpoints import read_checkpoint
 
+if TYPE_CHECKING:  # who only reads runs does not wait for Lightning
+    from pytorch_lightning import Trainer
 
-def run_folder(trainer: Trainer) -> Path:
+CONFIG, METRICS, HISTORY, SPEED = "config.yaml", "metrics.csv", "metrics.jsonl", "speed.csv"
+CHECKPOINTS, LAST, BEST = "checkpoints", "last.ckpt", "best.ckpt"
+SAMPLES, REAL = "samples", "real.png"
+
+
+def run_folder(trainer: "Trainer") -> Path:
     """The run's folder."""
     return Path(trainer.default_root_dir)
 
@@ -27,12 +32,12 @@ def default_run_dir(configs: list[Any] | None) -> Path:
 
 def is_of_run(config: Path) -> bool:
     """Whether this is the configuration that a run has written down."""
-    return config.name == "config.yaml" and holds_run(config.parent)
+    return config.name == CONFIG and holds_run(config.parent)
 
 
 def holds_run(folder: Path) -> bool:
-    """Whether a training has left something to keep in a folder."""
-    return (folder / "metrics.csv").exists() or any(folder.glob("checkpoints/*.ckpt"))
+    """Whether a training has left numbers or a checkpoint in a folder; a configuration alone is no run yet."""
+    return (folder / METRICS).exists() or any((folder / CHECKPOINTS).glob("*.ckpt"))
 
 
 def resolve_checkpoint(name: str | None, run_dir: Path) -> str | None:
@@ -42,10 +47,10 @@ def resolve_checkpoint(name: str | None, run_dir: Path) -> str | None:
         ValueError: There is no such file, or it is damaged.
     """
     if name == "auto":
-        name = "last" if (run_dir / "checkpoints" / "last.ckpt").exists() else None
+        name = "last" if (run_dir / CHECKPOINTS / LAST).exists() else None
     if name is None:
         return None
-    path = run_dir / "checkpoints" / f"{name}.ckpt" if name in ("last", "best") else Path(name)
+    path = run_dir / CHECKPOINTS / f"{name}.ckpt" if name in ("last", "best") else Path(name)
     if not path.exists():
         raise ValueError(
             f"no checkpoint at {path}: pass --ckpt_path FILE, or --run_dir with --ckpt_path last or best, of a run "
@@ -63,10 +68,10 @@ def refuse_to_overwrite(run_dir: Path, ckpt_path: str | None) -> None:
     """
     if not is_rank_zero() or not holds_run(run_dir):
         return
-    if ckpt_path is not None and Path(ckpt_path).resolve().parent != (run_dir / "checkpoints").resolve():
+    if ckpt_path is not None and Path(ckpt_path).resolve().parent != (run_dir / CHECKPOINTS).resolve():
         raise ValueError(
             f"{run_dir} already holds a run, and {ckpt_path} is not one of its checkpoints: choose another --run_dir "
-            f"to go on from that file, or put the file into {run_dir / 'checkpoints'} if it is this run's"
+            f"to go on from that file, or put the file into {run_dir / CHECKPOINTS} if it is this run's"
         )
     if ckpt_path is None:
         raise ValueError(

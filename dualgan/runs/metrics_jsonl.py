@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from dualgan.evaluation.run import Evaluation
-from dualgan.files.atomic import append, write_json, write_whole
-
-HISTORY = "metrics.jsonl"
+from dualgan.files.atomic import append_line, write_json, write_whole
+from dualgan.runs.folder import HISTORY
 
 
 def append_to_history(run_dir: Path, verb: str, kimg: float | None, scores: Evaluation) -> None:
@@ -19,11 +18,8 @@ def append_to_history(run_dir: Path, verb: str, kimg: float | None, scores: Eval
         kimg: thousands of images that the generator was trained on.
         scores: what was measured.
     """
-    path = run_dir / HISTORY
     record = {"kimg": kimg, "verb": verb, **scores.values, "provenance": scores.provenance}
-    run_dir.mkdir(parents=True, exist_ok=True)
-    begin = "" if _ends_whole(path) else "\n"
-    append(path, f"{begin}{json.dumps(record)}\n".encode())
+    append_line(run_dir / HISTORY, json.dumps(record))
 
 
 def forget_after(run_dir: Path, kimg: float) -> None:
@@ -51,11 +47,6 @@ def _is_later(line: bytes, kimg: float) -> bool:
         return record["verb"] == "fit" and (kimg == 0 or record["kimg"] > kimg)
     except (ValueError, TypeError, KeyError):
         return False
-
-
-def _ends_whole(path: Path) -> bool:
-    """Whether the last line ends: a kill may have cut it off."""
-    return not path.is_file() or path.read_bytes()[-1:] in (b"", b"\n")
 
 
 def write_scores(path: Path, scores: Evaluation, **more: Any) -> None:

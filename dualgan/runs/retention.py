@@ -10,12 +10,13 @@ from lightning_fabric.plugins import TorchCheckpointIO
 
 from dualgan.files.atomic import replacing
 from dualgan.runs.clock import at_clock, clock_of
+from dualgan.runs.folder import BEST, LAST
 from dualgan.weights.checkpoints import images_seen_in
 
-LAST, BEST = "last.ckpt", "best.ckpt"
 LEFTOVERS = (
     ".config.yaml.*.partial",
     ".metrics.*.partial",
+    ".wandb.json.*.partial",
     "*/.kimg_*.partial",
     "*/.real.png.*.partial",
     "checkpoints/.*.partial",

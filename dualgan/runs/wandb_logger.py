@@ -2,23 +2,27 @@
 
 import logging
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from lightning_fabric.loggers.logger import rank_zero_experiment
 from lightning_utilities.core.rank_zero import rank_zero_only
-from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.loggers.logger import Logger
 
+from dualgan.files.atomic import read_json, write_json
 from dualgan.metrics.names import HIGHER, LOWER, SECTION
+from dualgan.pictures.grids import to_pil
 from dualgan.runs.clock import plain_kimg
-from dualgan.runs.wandb_file import history
 from dualgan.terminal.console import say
 from dualgan.weights.checkpoints import read_checkpoint
 
 logger = logging.getLogger(__name__)
+
+STATE = "wandb.json"  # in the run's folder: what its W&B run has got
 
 
 @dataclass
@@ -40,9 +44,9 @@ class WandbOptions:
     tags: list[str] | None = None
 
 
-@dataclass
+@dataclass(frozen=True)
 class Session:
-    """What earlier parts of a run have logged, as far as the files in its folder show.
+    """What the W&B run of a folder has got so far.
 
     Attributes:
         id: Of the W&B run; None begins a new one.
@@ -52,32 +56,16 @@ class Session:
 
     id: str | None = None
     kimg: float = -1.0
-    names: set[str] = field(default_factory=set)
+    names: frozenset[str] = frozenset()
 
 
 def earlier_session(run_dir: Path) -> Session:
-    """Read the files of the newest W&B run in a run's folder; a damaged one counts up to the damage."""
-    files = sorted((run_dir / "wandb").glob("*run-*-*/run-*.wandb"), key=lambda path: path.parent.name.split("-")[-2])
-    if not files:
+    """What earlier parts of a run have noted; a file that is missing or damaged begins a new W&B run."""
+    noted = read_json(run_dir / STATE)
+    try:
+        return Session(str(noted["id"]), float(noted["kimg"]), frozenset(noted["names"]))
+    except (TypeError, KeyError, ValueError):
         return Session()
-    session = Session(files[-1].stem.removeprefix("run-"))
-    for path in files:
-        if path.name != files[-1].name:
-            continue
-        try:
-            for row in history(path):
-                session = _with_row(session, row)
-        except ValueError:
-            continue
-    return session
-
-
-def _with_row(session: Session, row: dict[str, Any]) -> Session:
-    kimg = plain_kimg(row.get("kimg", -1.0))
-    if kimg < session.kimg:
-        return session
-    names = {name.split("/_type")[0] for name in row}
-    return Session(session.id, kimg, names | session.names if kimg == session.kimg else names)
 
 
 def session_to_continue(run_dir: Path, checkpoint: str | None, config: Callable[[], dict[str, Any]]) -> Session:
@@ -110,7 +98,7 @@ def session_to_continue(run_dir: Path, checkpoint: str | None, config: Callable[
 
 def wandb_logger(
     run_dir: Path, options: WandbOptions, checkpoint: str | None, config: Callable[[], dict[str, Any]]
-) -> WandbLogger | None:
+) -> "KimgWandbLogger | None":
     """W&B's logger with kimg as the axis of everything, or None where it is disabled.
 
     Args:
@@ -129,30 +117,64 @@ def wandb_logger(
     run_dir.mkdir(parents=True, exist_ok=True)
     session = session_to_continue(run_dir, checkpoint, config)
     return KimgWandbLogger(
+        run_dir,
         session,
-        id=session.id,
         resume=None if session.id is None else "allow",
         name=options.name or run_dir.name,
         project=options.project,
-        save_dir=str(run_dir.absolute()),  # W&B's own process has a working directory of its own
         group=options.group,
         tags=options.tags,
         settings=wandb.Settings(silent=True, mode="online" if online else "offline"),
     )
 
 
-class KimgWandbLogger(WandbLogger):
-    """Lightning's W&B logger with kimg instead of steps on every x axis, which the training does not depend on.
+class KimgWandbLogger(Logger):
+    """The W&B run of a training, with kimg instead of steps on every x axis; the training does not depend on it.
+
+    What is sent is noted in the run's folder before: W&B gives nothing back that it has got.
 
     Args:
+        run_dir: The run's folder.
         session: What the W&B run has already; rows of those times are not logged again.
-        options: As for WandbLogger.
+        options: As for wandb.init.
     """
 
-    def __init__(self, session: Session, **options: Any) -> None:
-        super().__init__(**options)
-        self.session = session
+    def __init__(self, run_dir: Path, session: Session, **options: Any) -> None:
+        super().__init__()
+        self.run_dir, self.session, self.options = run_dir, session, options
+        self._run: Any = None
         self._gone = False
+
+    @property
+    def name(self) -> str:
+        """The project."""
+        return str(self.options["project"])
+
+    @property
+    def version(self) -> str | None:
+        """The id of the W&B run, once there is one."""
+        return self.session.id
+
+    @property
+    def save_dir(self) -> str:
+        """The run's folder; W&B's own process has a working directory of its own."""
+        return str(self.run_dir.absolute())
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """The W&B run."""
+        if self._run is None:
+            import wandb
+
+            self._run = wandb.init(id=self.session.id, dir=self.save_dir, **self.options)
+            self._run.define_metric("kimg")
+            self._run.define_metric("*", step_metric="kimg", step_sync=True)
+            for best, names in (("min", LOWER), ("max", HIGHER)):
+                for name in names:
+                    self._run.define_metric(SECTION + name, step_metric="kimg", summary=f"{best},last")
+            self._note(Session(self._run.id, self.session.kimg, self.session.names))
+        return self._run
 
     def has(self, kimg: float, names: Collection[str]) -> bool:
         """Whether W&B has values of that time; all of them have names."""
@@ -160,44 +182,52 @@ class KimgWandbLogger(WandbLogger):
         return plain_kimg(kimg) < last or (plain_kimg(kimg) == last and self.session.names.issuperset(names))
 
     @rank_zero_only
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Send the run's configuration, as plain data."""
+        self.experiment.config.update(params, allow_val_change=True)
+
+    @rank_zero_only
     def log_metrics(self, metrics: Any, step: int | None = None) -> None:
         """Log a row that W&B does not have."""
         if "kimg" not in metrics or not self.has(float(metrics["kimg"]), metrics.keys() - {"epoch"}):
-            self._try(super().log_metrics, metrics, step)
-
-    @property
-    @rank_zero_experiment
-    def experiment(self) -> Any:
-        """The W&B run."""
-        fresh = self._experiment is None
-        self._wandb_init.pop("anonymous", None)  # W&B warns about this setting, which Lightning always makes
-        run = super().experiment
-        if fresh:
-            run.define_metric("kimg")
-            run.define_metric("*", step_metric="kimg", step_sync=True)
-            for best, names in (("min", LOWER), ("max", HIGHER)):
-                for name in names:
-                    run.define_metric(SECTION + name, step_metric="kimg", summary=f"{best},last")
-        return run
+            self._try(lambda: self._send(metrics, step))
 
     @rank_zero_only
-    def log_image(self, key: str, images: list[Any], step: int | None = None, **kwargs: Any) -> None:
-        """Send pictures."""
-        self._try(super().log_image, key, images, step, **kwargs)
+    def log_picture(self, key: str, picture: np.ndarray, kimg: float, step: int) -> None:
+        """Show a picture [H, W, C] that W&B does not have."""
+        import wandb
+
+        def send() -> None:
+            image = wandb.Image(to_pil(picture), caption=f"{kimg:.1f} kimg")
+            self._send({key: [image], "kimg": kimg}, step)
+
+        if not self.has(kimg, {key}):
+            self._try(send)
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
         """End the W&B run with the training, not with the process."""
-        self._try(super().finalize, status)
-        if self._experiment is not None:
-            self._try(self._experiment.finish, exit_code=0 if status == "success" else 1)
+        if self._run is not None:
+            self._try(lambda: self._run.finish(exit_code=0 if status == "success" else 1))
 
-    def _try(self, send: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+    def _send(self, values: Mapping[str, Any], step: int | None) -> None:
+        run = self.experiment
+        if "kimg" in values:
+            kimg = plain_kimg(values["kimg"])
+            earlier = self.session.names if kimg == self.session.kimg else frozenset[str]()
+            self._note(Session(self.session.id, kimg, earlier.union(values)))
+        run.log(dict(values) if step is None else {**values, "trainer/global_step": step})
+
+    def _note(self, session: Session) -> None:
+        self.session = session
+        write_json(self.run_dir / STATE, {**asdict(session), "names": sorted(session.names)})
+
+    def _try(self, send: Callable[[], Any]) -> None:
         """Do without W&B from its first failure on: its server or its process may be gone, and metrics.csv is not."""
         if self._gone:
             return
         try:
-            send(*args, **kwargs)
+            send()
         except Exception as error:  # its transport raises many kinds
             self._gone = True
             reason = str(error).strip().split("\n")[0] or type(error).__name__

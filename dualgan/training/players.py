@@ -30,6 +30,15 @@ class Fakes(NamedTuple):
     drawn: Drawn
 
 
+class Prediction(NamedTuple):
+    """What `predict` generates: one image per seed; the other values are as for `generate`."""
+
+    seeds: range = range(0)
+    batch_size: int = 64
+    truncation_psi: float = 1.0
+    noise_mode: str = "const"
+
+
 class Players(LightningModule):
     """Generator, discriminator and averaged generator, with the clock that all randomness hangs on.
 
@@ -60,7 +69,7 @@ class Players(LightningModule):
         self.loss, self.mixing, self.fake_labels, self.seed = loss, mixing, fake_labels, seed
         self.register_buffer("images_seen", torch.zeros((), dtype=torch.int64))
         self.clock = 0  # images_seen on the host: reading the buffer at every step would stall the device
-        self.prediction: tuple[range, int, float, str] = (range(0), 64, 1.0, "const")  # seeds, batch, psi, noise
+        self.prediction = Prediction()
 
     @property
     def takes_reference(self) -> bool:
@@ -134,14 +143,18 @@ class Players(LightningModule):
 
     def predict_dataloader(self) -> DataLoader[int]:
         """This rank's share of the seeds to generate."""
-        seeds, batch_size, _, _ = self.prediction
-        return DataLoader(seeds[rank() :: world_size()], batch_size=batch_size)  # type: ignore[arg-type]
+        own = self.prediction.seeds[rank() :: world_size()]
+        return DataLoader(own, batch_size=self.prediction.batch_size)  # type: ignore[arg-type]
 
     def predict_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         """Images of the averaged generator for seeds [N]: uint8 [N, H, W, C]."""
-        _, _, truncation_psi, noise_mode = self.prediction
-        seeds = batch.tolist()
-        images = generate(self.generator_ema, seeds, truncation_psi=truncation_psi, noise_mode=noise_mode)
+        wanted = self.prediction
+        images = generate(
+            self.generator_ema,
+            batch.tolist(),
+            truncation_psi=wanted.truncation_psi,
+            noise_mode=wanted.noise_mode,
+        )
         return torch.cat(list(images))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

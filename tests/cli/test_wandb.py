@@ -14,8 +14,9 @@ from dualgan.cli.main import main
 from dualgan.comparison.dashboard import MEDIA, QUALITY, SCALARS, build_workspace
 from dualgan.comparison.runs import read_run
 from dualgan.metrics.names import HIGHER, LOWER, SECTION
-from dualgan.runs.wandb_file import history, key_of, read_records
+from dualgan.runs.wandb_logger import Session, earlier_session
 from tests.conftest import TINY, words
+from tests.wandb_file import history, key_of, read_records
 
 
 def records(run_dir: Path) -> list[Any]:
@@ -98,6 +99,15 @@ def test_summaries_keep_the_best_and_the_last_value(offline_run: Path) -> None:
 
 
 @OWN_WARNINGS
+def test_what_was_sent_is_noted(offline_run: Path) -> None:
+    (path,) = (offline_run / "wandb").glob("offline-run-*/run-*.wandb")
+    session = earlier_session(offline_run)
+    assert path.stem == f"run-{session.id}"
+    assert session.kimg == 0.016
+    assert {"kimg", "loss/generator", "metrics/fd_efficientnet_lite0", "samples", "attention"} <= session.names
+
+
+@OWN_WARNINGS
 def test_speed_is_read_back(offline_run: Path) -> None:
     speed = read_run(offline_run, "run").images_per_second
     assert speed is not None
@@ -161,6 +171,13 @@ def test_resumed_run_stays_one_run_without_rows_twice(resume_here: Any) -> None:
     shutil.copy("run/checkpoints/copy.ckpt", "run/checkpoints/last.ckpt")  # as a kill leaves it
     found = resume_here(6, "--ckpt_path", "last")
     assert list(found.values()) == [[[8, 16], [24, 32], [40, 48]]]
+
+
+@OWN_WARNINGS
+@pytest.mark.parametrize("content", ["", "[1]", '{"id": "x"}', '{"id": "x", "kimg": [], "names": []}'])
+def test_notes_that_are_damaged_begin_a_new_run(content: str, tmp_path: Path) -> None:
+    (tmp_path / "wandb.json").write_text(content)
+    assert earlier_session(tmp_path) == Session()
 
 
 @OWN_WARNINGS

@@ -16,7 +16,7 @@ SETS_128 = ("celeba_128", "animal_face_128", "bedroom_128", "church_128")
 
 
 def run_of(config: dict[str, Any], **settings: Any) -> Run:
-    return Run("run", Path("run"), config=config, **settings)
+    return Run(name="run", folder=Path("run"), config=config, **settings)
 
 
 def figure(config: dict[str, Any]) -> float | None:

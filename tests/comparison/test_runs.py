@@ -6,6 +6,8 @@ import pytest
 
 from dualgan.comparison.runs import read_runs
 from dualgan.comparison.scores import scores
+from dualgan.runs.folder import holds_run
+from dualgan.runs.speed import append_speed
 from tests.comparison.conftest import ROWS, MakeRun
 
 
@@ -65,6 +67,35 @@ def test_damage_is_named_and_the_rest_is_kept(make_run: MakeRun) -> None:
     assert len(run.rows) == len(ROWS)
     assert len(run.records) == 3
     assert [problem.split()[0] for problem in run.problems] == ["metrics.csv", "metrics.jsonl", "config.yaml"]
+
+
+def test_speed_is_the_last_in_time_whatever_its_kimg(make_run: MakeRun) -> None:
+    folder = make_run()
+    for kimg, speed in ((1.0, 30.0), (2.0, 40.0), (1.5, 50.0)):  # the last one after going back to a checkpoint
+        append_speed(folder, kimg, speed)
+    (folder / "speed.csv").write_text((folder / "speed.csv").read_text() + "1.6,6")  # a kill has cut off 60
+    (run,) = read_runs([folder])
+    assert run.images_per_second == 50.0
+    append_speed(folder, 1.7, 70.0)
+    assert read_runs([folder])[0].images_per_second == 70.0
+
+
+def test_speed_of_a_run_that_kept_none_is_unknown(make_run: MakeRun) -> None:
+    (run,) = read_runs([make_run()])
+    assert run.images_per_second is None
+    assert run.problems == []
+
+
+def test_a_configuration_alone_is_no_run(make_run: MakeRun) -> None:
+    folder = make_run()
+    (folder / "metrics.csv").unlink()
+    assert not holds_run(folder)
+    with pytest.raises(ValueError, match="is no run"):
+        read_runs([folder])
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "last.ckpt").touch()
+    assert holds_run(folder)
+    assert read_runs([folder])[0].problems == ["metrics.csv is missing: no curves"]
 
 
 def test_equal_folder_names_get_parents(make_run: MakeRun) -> None:

