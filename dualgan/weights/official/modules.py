@@ -7,15 +7,13 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from dualgan.weights.official.pickle_machine import Call, UnreadablePickleError, read_pickle
+from dualgan.weights.official.pickles import Call, UnreadablePickleError, read_pickle
 from dualgan.weights.official.tensors import NAMES, StoredTensor, stored_tensor
 
 MAX_MODULES, MAX_DEPTH, MAX_NAME = 2000, 8, 100
 _PERSISTENT = "torch_utils.persistence._reconstruct_persistent_obj"
 _SCALARS = frozenset({"numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar"})
-_ALLOWED = frozenset(
-    {_PERSISTENT, "dnnlib.util.EasyDict", "collections.OrderedDict", "builtins.set", "numpy.dtype", *NAMES, *_SCALARS}
-)
+_ALLOWED = frozenset({_PERSISTENT, "numpy.dtype", *NAMES, *_SCALARS})
 _TENSORFLOW = "dnnlib.tflib"
 
 

@@ -13,7 +13,7 @@ from dualgan.networks.layers import fir_kernel
 from dualgan.networks.stylegan2.mapping import with_means_of_classes
 from dualgan.weights.building import check_fit, skeleton
 from dualgan.weights.official.modules import Record, modules_of, plain, read_official
-from dualgan.weights.official.pickle_machine import UnreadablePickleError
+from dualgan.weights.official.pickles import UnreadablePickleError
 from dualgan.weights.official.tensors import StoredTensor
 
 T = TypeVar("T")
@@ -127,8 +127,8 @@ def _generator(modules: list[Record]) -> dict[str, Any]:
             "its generator has no block synthesis.b4, so it is no StyleGAN2 but perhaps an alias-free StyleGAN3"
         )
     names = ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels", "mapping_kwargs", "synthesis_kwargs")
-    given = _Arguments(network, names)
-    synthesis = _Arguments.of(given.values.pop("synthesis_kwargs", {}) | given.rest(names), "synthesis_kwargs")
+    given = _made_with(network, names)
+    synthesis = _Arguments(given.values.pop("synthesis_kwargs", {}) | given.rest(names), "synthesis_kwargs")
     w_dim = given.integer("w_dim")
     arguments = {
         "resolution": given.integer("img_resolution"),
@@ -150,7 +150,7 @@ def _generator(modules: list[Record]) -> dict[str, Any]:
 def _discriminator(modules: list[Record]) -> dict[str, Any]:
     network = modules[0]
     _check_class(network, "Discriminator")
-    given = _Arguments(network, ("c_dim", "img_resolution", "img_channels"))
+    given = _made_with(network, ("c_dim", "img_resolution", "img_channels"))
     resolution, num_classes = given.integer("img_resolution"), given.integer("c_dim", lowest=0)
     widths = _widths(given)
     embed_dim = min(widths["channel_base"] // 4, widths["channel_max"])
@@ -250,23 +250,9 @@ def _expected(module: Record) -> Mapping[str, Any]:
 class _Arguments:
     """Arguments of a constructor. What is asked for is known; `refuse_others` names the rest."""
 
-    def __init__(self, network: Record, names: tuple[str, ...]) -> None:
-        """The arguments that a network was made with, positional ones under their `names`."""
-        positional, given = network.attributes.get("_init_args", ()), network.attributes.get("_init_kwargs")
-        if not isinstance(positional, tuple) or not isinstance(given, dict) or len(positional) > len(names):
-            raise UnreadablePickleError(f"its {network.class_name} does not say how it was made")
-        self._take(dict(zip(names, positional, strict=False)) | given, network.class_name)
-
-    @classmethod
-    def of(cls, values: Any, owner: str) -> "_Arguments":
-        """Arguments that are nested in others."""
+    def __init__(self, values: Any, owner: str) -> None:
         if not isinstance(values, dict):
             raise UnreadablePickleError(f"its {owner} are no dictionary")
-        made = cls.__new__(cls)
-        made._take(values, owner)
-        return made
-
-    def _take(self, values: dict[Any, Any], owner: str) -> None:
         self.values = {str(name)[:100]: plain(value) for name, value in values.items()}
         self.owner = owner
         self.known = _OF_LAYERS | _OF_TRAINING
@@ -274,7 +260,7 @@ class _Arguments:
     def section(self, name: str) -> "_Arguments":
         """Arguments that are passed on."""
         self.known = self.known | {name}
-        return self.of(self.values.get(name) or {}, name)
+        return _Arguments(self.values.get(name) or {}, name)
 
     def rest(self, names: tuple[str, ...]) -> dict[str, Any]:
         """Arguments other than these."""
@@ -302,3 +288,11 @@ class _Arguments:
         if others := sorted(self.values.keys() - self.known):
             value = self.values[others[0]]
             raise UnsupportedNetworkError(f"its {self.owner} has {others[0]} {reprlib.repr(value)}, which ours has not")
+
+
+def _made_with(network: Record, names: tuple[str, ...]) -> _Arguments:
+    """The arguments of a network, positional ones under their `names`."""
+    positional, given = network.attributes.get("_init_args", ()), network.attributes.get("_init_kwargs")
+    if not isinstance(positional, tuple) or not isinstance(given, dict) or len(positional) > len(names):
+        raise UnreadablePickleError(f"its {network.class_name} does not say how it was made")
+    return _Arguments(dict(zip(names, positional, strict=False)) | given, network.class_name)

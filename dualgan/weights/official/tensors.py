@@ -1,8 +1,9 @@
-"""Tensors of a pickle that was read by its operation codes: sizes as they are declared, and the numbers themselves.
+"""Tensors of a pickle that was read as records: sizes as they are declared, and the numbers themselves.
 
 PyTorch pickles a tensor as a call of `torch._utils._rebuild_tensor_v2` on a storage, and a storage as bytes in the
 format of `torch.save` before zip files: pickles for a magic number, a version, the machine, the storage's description
-and its key, then the number of elements and the elements.
+and its key, then the number of elements and the elements. torch.load(weights_only=True) reads them too, but takes the
+memory that a file claims, unpacks zip files, and hashes a nested key without end.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dualgan.weights.official.pickle_machine import Call, Global, Persistent, UnreadablePickleError, read_pickle
+from dualgan.weights.official.pickles import Call, Global, Persistent, UnreadablePickleError, read_pickle
 
 NAMES = frozenset(
     {"torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_parameter", "torch.storage._load_from_bytes"}

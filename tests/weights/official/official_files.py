@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from dualgan.networks import Network, StyleGAN2Discriminator, StyleGAN2Generator
 from dualgan.networks.layers import EqualizedConv2d, EqualizedLinear, ToRGB, fir_kernel
 from dualgan.networks.stylegan2.generator import StyledConv
-from dualgan.weights.official.pickle_machine import Call, Global
+from dualgan.weights.official.pickles import Call, Global
 
 CLASSES = {
     "StyleGAN2Generator": "Generator",
