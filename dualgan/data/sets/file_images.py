@@ -16,6 +16,7 @@ from dualgan.data.files.checking import Checked, check_files
 from dualgan.data.files.decoded import DecodedImages
 from dualgan.data.files.decoding import Crop, ResizeFilter, crop_box
 from dualgan.data.files.opening import open_files
+from dualgan.data.packed import is_packed, open_packed
 from dualgan.data.sets.official_layout import SourceCard
 from dualgan.files.atomic import cache_root, content_fingerprint
 
@@ -134,13 +135,9 @@ class FileImages(ImageDataModule, registered=False):
         )
 
     def _is_packed(self) -> bool:
-        from dualgan.data.packed import is_packed  # sets of files need none of what URLs need
-
         return is_packed(self.place)
 
     def _open_packed(self) -> ImageSource:
-        from dualgan.data.packed import open_packed
-
         images = open_packed(self.place, self.cache)
         wanted = {
             "resolution": self.resolution,
