@@ -3,13 +3,12 @@
 import hashlib
 import warnings
 from abc import abstractmethod
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pytorch_lightning import LightningDataModule
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from dualgan.data.arguments import check_least, check_resolution, usable_cpus
@@ -20,19 +19,14 @@ from dualgan.pictures.pixels import to_float
 from dualgan.runtime.seeding import mix_seed
 
 
-class TrainingState(Protocol):
-    """What a set asks the module that is trained on it."""
+class TrainingState(NamedTuple):
+    """What a set asks the module that is trained on it, which has attributes of these names.
 
-    @property
-    def images_seen(self) -> Tensor | int:
-        """Real images that it has been trained on, over all devices together, mirrored ones counted like others."""
+    Attributes:
+        images_seen: Real images that it has been trained on, over all devices together.
+        takes_reference: Whether every batch must bring reference images.
+    """
 
-    @property
-    def takes_reference(self) -> bool:
-        """Whether every batch must bring reference images."""
-
-
-class _Untrained(NamedTuple):
     images_seen: int = 0
     takes_reference: bool = False
 
@@ -40,9 +34,9 @@ class _Untrained(NamedTuple):
 class ImageDataModule(LightningDataModule):
     """Real images of one resolution. Subclasses say where they come from: `_prepare` and `_open`.
 
-    The trainer's module is a `TrainingState`; any other gets a TypeError. The order of training images is a pure
-    function of `seed` and its `images_seen`, see `InfiniteBatchSampler`. If it `takes_reference`, every batch has
-    reference images, in an order of their own that is a function of the same. Pass
+    The trainer's module has the attributes of a `TrainingState`; any other gets a TypeError. The order of training
+    images is a pure function of `seed` and its `images_seen`, see `InfiniteBatchSampler`. If it `takes_reference`,
+    every batch has reference images, in an order of their own that is a function of the same. Pass
     `Trainer(use_distributed_sampler=False)`: the sampler itself splits batches over ranks.
 
     Args:
@@ -223,7 +217,7 @@ class ImageDataModule(LightningDataModule):
         source, chosen = self._ready()
         images = RealImages(source, chosen, self.mirror)
         state = self._state()
-        place = (int(state.images_seen), rank, world_size)
+        place = (state.images_seen, rank, world_size)
         sampler = InfiniteBatchSampler(len(images), self.batch_size // world_size, self.seed, *place)
         settings: dict[str, Any] = {"persistent_workers": self.num_workers > 0}
         if not state.takes_reference:
@@ -278,15 +272,14 @@ class ImageDataModule(LightningDataModule):
     def _state(self) -> TrainingState:
         module: Any = None if self.trainer is None else self.trainer.lightning_module
         if module is None:
-            return _Untrained()
-        # Not isinstance: it does not see a module's buffers from Python 3.12 on.
-        if not all(hasattr(module, name) for name in _Untrained._fields):
+            return TrainingState()
+        try:
+            return TrainingState(int(module.images_seen), module.takes_reference)
+        except AttributeError as error:
             raise TypeError(
-                f"{type(module).__name__} cannot take images of {type(self).__name__}: expected the attributes "
-                f"images_seen, from which the order of images goes on, and takes_reference."
-            )
-        state: TrainingState = module
-        return state
+                f"{type(module).__name__} cannot take images of {type(self).__name__}: expected its attributes "
+                f"images_seen, from which the order of images goes on, and takes_reference ({error})."
+            ) from error
 
     def _reference_seed(self) -> int:
         return mix_seed(self.seed, "reference")

@@ -13,7 +13,7 @@ from PIL import Image
 
 from dualgan.data.duplicates import equal_groups, near_groups
 from dualgan.data.files.base import Entry, Files
-from dualgan.data.files.checking import Checked, check_image, in_parallel, reason, report_path, store_report
+from dualgan.data.files.checking import Checked, check_image, in_parallel, report_path, store_report
 from dualgan.data.files.opening import open_files
 from dualgan.data.packed import PackedFiles, is_packed, open_packed
 
@@ -138,14 +138,9 @@ def inspect_files(files: Files, entries: Sequence[Entry], cache: Path, num_chann
 
 
 def _examine(files: Files, entry: Entry, num_channels: int | None) -> tuple[Examined, NDArray[np.int64]]:
-    nothing = np.zeros((0, 256), np.int64)
-    try:
-        stored = files.read(entry.name)
-    except Exception as error:  # as in the check before a training
-        return Examined(Checked(entry.name, error=reason(error))), nothing
-    checked, image = check_image(entry.name, stored)
-    if image is None:
-        return Examined(checked), nothing
+    checked, stored, image = check_image(files, entry.name)
+    if stored is None or image is None:
+        return Examined(checked), np.zeros((0, 256), np.int64)
     counted = image.convert("L" if num_channels == 1 else "RGB") if num_channels else image
     levels = np.array(counted.histogram(), np.int64).reshape(-1, 256)
     return Examined(checked, *stored.header(), _pixel_hash(image), _perceptual_hash(image)), levels

@@ -8,6 +8,7 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from dualgan.data import Batch, SyntheticCLEVR
+from dualgan.data.base import TrainingState
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +108,7 @@ def test_ranks_share_the_references_of_one_process(cache: str, monkeypatch: pyte
     def first(*place: int) -> list[Batch]:
         data = make(cache)
         monkeypatch.setattr(data, "_place", lambda: place)
-        monkeypatch.setattr(data, "_state", lambda: Recorder(takes_reference=True))
+        monkeypatch.setattr(data, "_state", lambda: TrainingState(takes_reference=True))
         return list(islice(data.train_dataloader(), 3))
 
     for whole, even, odd in zip(first(0, 1), first(0, 2), first(1, 2), strict=True):

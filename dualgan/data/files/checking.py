@@ -46,7 +46,8 @@ def check_files(files: Files, entries: Sequence[Entry], cache: Path) -> list[Che
     missing = [entry for entry in entries if entry.name not in known]
     if missing:
         bar = f"Checking {files.root.name}"
-        known |= {checked.name: checked for checked in in_parallel(lambda entry: _check(files, entry), missing, bar)}
+        found = in_parallel(lambda entry: check_image(files, entry.name)[0], missing, bar)
+        known |= {checked.name: checked for checked in found}
         store_report(path, [known[entry.name] for entry in entries])
     return [known[entry.name] for entry in entries]
 
@@ -90,14 +91,18 @@ def store_report(path: Path, report: Sequence[Checked]) -> None:
     write_json(path, [vars(checked) for checked in report])
 
 
-def check_image(name: str, stored: StoredImage) -> tuple[Checked, Image.Image | None]:
-    """Decode one image: what that showed, and the image unless it is broken."""
+def check_image(files: Files, name: str) -> tuple[Checked, StoredImage | None, Image.Image | None]:
+    """Read and decode one image: what that showed, and what was read and decoded, unless it is broken."""
+    try:
+        stored = files.read(name)
+    except Exception as error:  # zipfile raises many kinds for damaged members
+        return Checked(name, error=reason(error)), None, None
     sha256 = stored.sha256()
     try:
         image = stored.decode()
     except Exception as error:  # decoders raise many kinds for broken files; each is reported
-        return Checked(name, sha256=sha256, error=reason(error)), None
-    return Checked(name, len(image.getbands()), image.width, image.height, sha256), image
+        return Checked(name, sha256=sha256, error=reason(error)), stored, None
+    return Checked(name, len(image.getbands()), image.width, image.height, sha256), stored, image
 
 
 def reason(error: Exception) -> str:
@@ -105,11 +110,3 @@ def reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror  # without the path, which is named beside it
     return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}".replace("\n", " ")
-
-
-def _check(files: Files, entry: Entry) -> Checked:
-    try:
-        stored = files.read(entry.name)
-    except Exception as error:  # zipfile raises many kinds for damaged members
-        return Checked(entry.name, error=reason(error))
-    return check_image(entry.name, stored)[0]

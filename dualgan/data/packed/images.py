@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dualgan.data.files.labels import MAX_CLASSES
-from dualgan.data.packed.location import LocalFolder, Location, is_url, locate
+from dualgan.data.packed.location import Folder, is_url, locate
 from dualgan.data.packed.manifest import FORMAT, MANIFEST, Manifest, PackedFile, Shard, parse
-from dualgan.files.atomic import file_sha256, read_json
+from dualgan.files.atomic import read_json
 
 _HEADER = 2**12  # bytes: more than that of any .npy file
 _OPEN_AT_ONCE = 128  # files; processes are often allowed 1,024
@@ -63,11 +63,9 @@ def verify(root: str | Path, cache_dir: Path | None = None) -> Manifest:
         total=sum(file.bytes for file in files), unit="B", unit_scale=True, desc="Verifying", disable=None
     ) as bar:
         for file in files:
-            if isinstance(location, LocalFolder):
-                if file_sha256(location.path / file.name) != file.sha256:
-                    damaged.append(file.name)
-            else:
-                location.fetch([file])
+            location.fetch([file])
+            if not location.is_whole(file):
+                damaged.append(file.name)
             bar.update(file.bytes)
     if damaged:
         raise ValueError(
@@ -89,7 +87,7 @@ class PackedImages:
         labels: Class of every image, int64 [N], or None for a set without labels.
     """
 
-    def __init__(self, location: Location, manifest: Manifest) -> None:
+    def __init__(self, location: Folder, manifest: Manifest) -> None:
         self.location = location
         self.manifest = manifest
         self.resolution = manifest.resolution

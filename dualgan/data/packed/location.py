@@ -5,10 +5,11 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 from filelock import FileLock
 
@@ -20,43 +21,21 @@ _DOWNLOADS = 8
 _LOCAL_TROUBLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS})
 
 
-class Location(Protocol):
-    """Access to the files of a set, also from worker processes."""
-
-    root: str
-
-    def manifest(self) -> Any:
-        """Return the parsed JSON of the manifest."""
-        ...
-
-    def check(self, files: Iterable[PackedFile]) -> None:
-        """Raise a ValueError when a file is known to be missing or to have the wrong size."""
-        ...
-
-    def fetch(self, files: Sequence[PackedFile]) -> None:
-        """Bring files near, all at once."""
-        ...
-
-    def open(self, file: PackedFile) -> BinaryIO:
-        """Open a file for unbuffered reading."""
-        ...
-
-
 def is_url(root: str | Path) -> bool:
     """Tell http://..., s3://... from paths."""
     return isinstance(root, str) and "://" in root
 
 
-def locate(root: str | Path, cache_dir: Path | None) -> Location:
+def locate(root: str | Path, cache_dir: Path | None) -> "Folder":
     """Return the location of a folder or URL."""
     if is_url(root):
         url = str(root).rstrip("/")
         return RemoteFolder(url, cache_root(str(cache_dir) if cache_dir else None) / "packed" / digest(url))
-    return LocalFolder(Path(root).expanduser())
+    return Folder(Path(root).expanduser())
 
 
-class LocalFolder:
-    """A folder on this machine or on a disk that it shares."""
+class Folder:
+    """The files of a set in a folder on this machine or on a disk that it shares. Processes may share or pickle it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -74,7 +53,7 @@ class LocalFolder:
         return _parsed(content)
 
     def check(self, files: Iterable[PackedFile]) -> None:
-        """Compare all sizes with those in the manifest."""
+        """Compare all sizes with those in the manifest. Raises ValueError."""
         with os.scandir(self.path) as found:
             sizes = {entry.name: entry.stat().st_size for entry in found if entry.is_file()}
         for file in files:
@@ -89,6 +68,10 @@ class LocalFolder:
     def fetch(self, files: Sequence[PackedFile]) -> None:
         """Do nothing: the files are here."""
 
+    def is_whole(self, file: PackedFile) -> bool:
+        """Whether a file has the manifest's SHA-256."""
+        return file_sha256(self.path / file.name) == file.sha256
+
     def open(self, file: PackedFile) -> BinaryIO:
         """Open a file for unbuffered reading."""
         try:
@@ -100,30 +83,31 @@ class LocalFolder:
         return ValueError(f"'{self.path / file.name}' is missing from its packed set. Copy or make the set again.")
 
 
-class RemoteFolder:
-    """A folder behind a URL that fsspec understands. Each file is fetched once per machine, into `cache`.
+class RemoteFolder(Folder):
+    """A folder behind a URL that fsspec understands. Each file is fetched once per machine, into the folder `cache`.
 
-    Files are written atomically and compared with the manifest's SHA-256. A cached file whose size or time has changed
-    since then is compared again, and fetched again when it is damaged.
+    fsspec's own caches take a file for whole that a killed or a second process has left there. Here files appear by one
+    rename, and count once they have the manifest's SHA-256. A cached file whose size or time has changed since then is
+    compared again, and fetched again when it is damaged.
     """
 
     def __init__(self, url: str, cache: Path) -> None:
+        super().__init__(cache)
         self.root = url
-        self.cache = cache
         self._known: set[str] = set()
 
     def manifest(self) -> Any:
         """Return the parsed JSON of the manifest; the cached one, with a warning, when the URL cannot be reached."""
-        path = self.cache / MANIFEST
+        path = self.path / MANIFEST
         try:
             content = _reach(self.root, lambda system, base: system.cat_file(f"{base}/{MANIFEST}"))
         except _UnreachableError as error:
             if not path.is_file():
                 raise ValueError(f"'{self.root}' cannot be read: {error}") from error
             warnings.warn(f"'{self.root}' cannot be reached ({error}): going on with the cached files", stacklevel=2)
-            content = path.read_bytes()
-        else:
-            _keep(path, content)
+            return super().manifest()
+        with self._kept(), replacing(path) as partial:
+            partial.write_bytes(content)
         return _parsed(content)
 
     def check(self, files: Iterable[PackedFile]) -> None:
@@ -136,50 +120,40 @@ class RemoteFolder:
             with ThreadPoolExecutor(min(_DOWNLOADS, len(wanted))) as pool:
                 list(pool.map(self._ensure, wanted))
 
+    def is_whole(self, file: PackedFile) -> bool:
+        """Whether a file is in the cache and has the manifest's SHA-256, by a note about the last time it had."""
+        path, note = self.path / file.name, self.path / f".{file.name}.verified"
+        if not path.is_file() or path.stat().st_size != file.bytes:
+            return False
+        expected = f"{file.sha256} {path.stat().st_mtime_ns}"
+        if note.is_file() and note.read_text() == expected:
+            return True
+        whole = super().is_whole(file)
+        if whole:
+            note.write_text(expected)
+        return whole
+
     def open(self, file: PackedFile) -> BinaryIO:
         """Open the cached file for unbuffered reading, after fetching it if need be."""
-        path = self.cache / file.name
-        if file.name in self._known:
-            try:
-                return path.open("rb", buffering=0)
-            except FileNotFoundError:  # somebody has cleared the cache
-                pass
-        self._ensure(file)
-        return path.open("rb", buffering=0)
+        if file.name not in self._known or not (self.path / file.name).exists():  # somebody may clear the cache
+            self._ensure(file)
+        return super().open(file)
 
     def _ensure(self, file: PackedFile) -> None:
-        try:
-            self.cache.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.cache / f".{file.name}.lock"):  # other processes of this machine wait and then find it
-                if not self._is_whole(file):
+        with self._kept():
+            self.path.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.path / f".{file.name}.lock"):  # other processes of this machine wait and then find it
+                if not self.is_whole(file):
                     self._download(file)
-        except OSError as error:
-            raise _no_cache(self.cache, error) from error
         self._known.add(file.name)
 
-    def _is_whole(self, file: PackedFile) -> bool:
-        path, stamp = self.cache / file.name, self.cache / f".{file.name}.verified"
-        try:
-            status = path.stat()
-        except FileNotFoundError:
-            return False
-        if status.st_size != file.bytes:
-            return False
-        expected = f"{file.sha256} {status.st_mtime_ns}"
-        if stamp.is_file() and stamp.read_text() == expected:
-            return True
-        if file_sha256(path) != file.sha256:
-            return False
-        stamp.write_text(expected)
-        return True
-
     def _download(self, file: PackedFile) -> None:
-        path = self.cache / file.name
+        path = self.path / file.name
         for attempt in range(_ATTEMPTS):
             try:
                 with replacing(path) as partial:
                     _reach(self.root, lambda system, base, to=partial: system.get_file(f"{base}/{file.name}", str(to)))
-                if self._is_whole(file):
+                if self.is_whole(file):
                     return
                 problem = "its content does not have the manifest's SHA-256"
             except _UnreachableError as error:
@@ -189,6 +163,16 @@ class RemoteFolder:
             f"'{self.root}/{file.name}' could not be fetched in {_ATTEMPTS} attempts: {problem}. Check the URL and the "
             f"network, or copy the set there again."
         )
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ValueError(
+                f"Remote images cannot be kept in '{self.path}': {error.strerror or error}. Make room there, or name "
+                f"another folder: cache_dir, or the environment variable DUALGAN_CACHE."
+            ) from error
 
 
 class _UnreachableError(Exception):
@@ -218,21 +202,6 @@ def _reach(url: str, action: Any) -> Any:
         if isinstance(error, OSError) and error.errno in _LOCAL_TROUBLE:
             raise
         raise _UnreachableError(f"{type(error).__name__}: {error}".replace("\n", " ")) from error
-
-
-def _keep(path: Path, content: bytes) -> None:
-    try:
-        with replacing(path) as partial:
-            partial.write_bytes(content)
-    except OSError as error:
-        raise _no_cache(path.parent, error) from error
-
-
-def _no_cache(cache: Path, error: OSError) -> ValueError:
-    return ValueError(
-        f"Remote images cannot be kept in '{cache}': {error.strerror or error}. Make room there, or name another "
-        f"folder: cache_dir, or the environment variable DUALGAN_CACHE."
-    )
 
 
 def _parsed(content: bytes) -> Any:

@@ -97,11 +97,12 @@ class Packer:
     def _read(self, entry: Entry, pixels: NDArray[np.uint8]) -> Checked:
         """Decode one file once: its pixels go to `pixels` [H, W, C], what is wrong with it into the result."""
         how = self.settings
+        checked, _, image = check_image(self.files, entry.name)
+        if image is None:
+            return checked
         try:
-            checked, image = check_image(entry.name, self.files.read(entry.name))
-            if image is not None:
-                pixels[:] = to_square(image, how.resolution, how.num_channels, how.resize_filter, how.crop)
-        except Exception as error:  # reading raises many kinds for damaged sources; a crop may not fit
+            pixels[:] = to_square(image, how.resolution, how.num_channels, how.resize_filter, how.crop)
+        except Exception as error:  # the crop may not fit
             return Checked(entry.name, error=reason(error))
         return checked
 

@@ -43,36 +43,19 @@ class Prepared:
     existed: bool
 
 
-@dataclass(frozen=True)
 class _Places:
     """The set, the folder where it grows beside it, and the report."""
 
-    out: Path
-
-    @property
-    def partial(self) -> Path:
-        return self.out.with_name(f"{self.out.name}.partial")
-
-    @property
-    def shards(self) -> Path:
-        return self.partial / "set"
-
-    @property
-    def notes(self) -> Path:
-        return self.partial / "notes"
-
-    @property
-    def state(self) -> Path:
-        return self.partial / "state.json"
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self.partial = out.with_name(f"{out.name}.partial")
+        self.shards, self.notes, self.state = (self.partial / name for name in ("set", "notes", "state.json"))
+        self.report = out.with_name(f"{out.name}.problems.txt")
 
     @property
     def has_work(self) -> bool:
         """Whether a shard is finished."""
         return self.notes.is_dir() and any(self.notes.glob("*.json"))
-
-    @property
-    def report(self) -> Path:
-        return self.out.with_name(f"{self.out.name}.problems.txt")
 
 
 def prepare(

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from dualgan.data.files.checking import Checked, check_files
 from dualgan.data.files.decoded import DecodedImages
 from dualgan.data.files.decoding import Crop, ResizeFilter, crop_box
 from dualgan.data.files.opening import open_files
+from dualgan.data.packed import is_packed, open_packed
 from dualgan.data.sets.official_layout import SourceCard
 from dualgan.files.atomic import cache_root, content_fingerprint
 
@@ -37,16 +38,11 @@ class FileImages(ImageDataModule, registered=False):
         num_channels: 3 reads all images as colour, 1 as gray; found out from the files by default (LMDB: 3).
         skip_bad_images: Go on without images that cannot be decoded.
         use_labels: Train a conditional GAN on the classes of the images.
-        batch_size: Images per training step over all devices together.
         num_workers: Processes that load batches; one per CPU and at most 4 by default.
-        mirror: Also train on every image flipped left to right.
-        subset: Train on this many images only, drawn at random, or on this fraction of them (0.2); all by default.
-        subset_seed: Seed of the draw of the subset.
-        seed: Seed of the order of training images.
-        num_val: Number of images, the first ones, in the validation and test loaders.
         reference: What metrics compare with: "full" is the set without `subset`, "train" the images trained on; else
             the path of other images, which are cropped and resized in the same way.
         cache_dir: Folder for what is found out about the files; $DUALGAN_CACHE or ~/.cache/dualgan by default.
+        kwargs: Settings of all sets.
 
     Raises:
         ValueError: For arguments that cannot work; from `prepare_data` and `setup` also for a missing root, a root
@@ -65,18 +61,13 @@ class FileImages(ImageDataModule, registered=False):
         num_channels: Literal[1, 3] | None = None,
         skip_bad_images: bool = False,
         use_labels: bool = False,
-        batch_size: int = 32,
         num_workers: int | None = None,
-        mirror: bool = False,
-        subset: int | float | None = None,
-        subset_seed: int = 0,
-        seed: int = 0,
-        num_val: int = 512,
         reference: str = "full",
         cache_dir: str | None = None,
+        **kwargs: Any,
     ) -> None:
         workers = default_workers() if num_workers is None else num_workers
-        super().__init__(resolution, batch_size, workers, mirror, subset, subset_seed, seed, num_val, reference)
+        super().__init__(resolution, num_workers=workers, reference=reference, **kwargs)
         check_choice("resize_filter", resize_filter, ResizeFilter)
         check_choice("crop", crop, Crop)
         if num_channels not in (None, 1, 3):
@@ -134,13 +125,9 @@ class FileImages(ImageDataModule, registered=False):
         )
 
     def _is_packed(self) -> bool:
-        from dualgan.data.packed import is_packed  # sets of files need none of what URLs need
-
         return is_packed(self.place)
 
     def _open_packed(self) -> ImageSource:
-        from dualgan.data.packed import open_packed
-
         images = open_packed(self.place, self.cache)
         wanted = {
             "resolution": self.resolution,

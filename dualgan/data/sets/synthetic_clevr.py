@@ -26,16 +26,9 @@ class SyntheticCLEVR(ImageDataModule):
         num_images: Number of images.
         scene_seed: Seed of the scenes.
         resolution: Height and width of the images, a power of two from 8 to 1024.
-        batch_size: Images per training step over all devices together.
-        num_workers: Processes that load batches; 0, loading in the main process, is fastest for small images.
-        mirror: Also train on every image flipped left to right.
-        subset: Train on this many images only, drawn at random, or on this fraction of them (0.2); all by default.
-        subset_seed: Seed of the draw of the subset.
-        seed: Seed of the order of training images.
-        num_val: Number of images, the first ones, in the validation and test loaders.
-        reference: What metrics compare with: "full" is the set without `subset`, "train" the images trained on.
         cache_dir: Folder for the rendered images; $DUALGAN_CACHE or ~/.cache/dualgan by default.
         num_renderers: Processes that render, one per CPU by default; 1 renders in the main process.
+        kwargs: Settings of all sets. No worker, loading in the main process, is fastest for small images.
 
     Raises:
         ValueError: For arguments that cannot work.
@@ -48,18 +41,11 @@ class SyntheticCLEVR(ImageDataModule):
         num_images: int = 10_000,
         scene_seed: int = 0,
         resolution: int = 32,
-        batch_size: int = 32,
-        num_workers: int = 0,
-        mirror: bool = False,
-        subset: int | float | None = None,
-        subset_seed: int = 0,
-        seed: int = 0,
-        num_val: int = 512,
-        reference: str = "full",
         cache_dir: str | None = None,
         num_renderers: int | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(resolution, batch_size, num_workers, mirror, subset, subset_seed, seed, num_val, reference)
+        super().__init__(resolution, **kwargs)
         check_least("num_images", num_images, 1)
         check_least("scene_seed", scene_seed, 0)
         if num_renderers is not None:

@@ -5,7 +5,6 @@ import os
 import pickle
 import tarfile
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from dualgan.data import CIFAR10
+from dualgan.data.base import TrainingState
 from dualgan.data.batches import with_reference
 from dualgan.data.packed import open_packed
 from dualgan.data.packed.preparing import prepare
@@ -201,7 +201,7 @@ def test_labels_stay_with_their_images_in_batches_with_references(tmp_path: Path
     known |= {
         image.flip(1).numpy().tobytes(): int(label) for image, label in zip(source.images, source.labels, strict=True)
     }
-    data._state = lambda: SimpleNamespace(images_seen=0, takes_reference=True)  # type: ignore[method-assign]
+    data._state = lambda: TrainingState(takes_reference=True)  # type: ignore[method-assign]
     loader = data.train_dataloader()
     assert loader.collate_fn is with_reference
     for _, batch in zip(range(6), loader, strict=False):
