@@ -82,6 +82,7 @@ def _looks_like(content: Any) -> str:
 def migrate(checkpoint: dict[str, Any]) -> None:
     """Bring a checkpoint of ours, whose header has been checked, to the current format, in place."""
     found = checkpoint["dualgan"]
+    found.setdefault("written_format", found["format_version"])
     while found["format_version"] < FORMAT_VERSION:
         MIGRATIONS[found["format_version"]](checkpoint)
         found["format_version"] += 1
@@ -102,8 +103,21 @@ def _from_2(checkpoint: dict[str, Any]) -> None:
         state |= {f"{name}.{key}": value for key, value in own.items()}
 
 
+def _of_another_version(found: dict[str, Any]) -> str:
+    """What to do about names and arguments that other versions have; nothing to say of this version's files."""
+    version, written = found.get("version"), found.get("written_format", FORMAT_VERSION)
+    if (version, written) == (__version__, FORMAT_VERSION):
+        return ""
+    return (
+        f". dualgan {version} wrote it with format version {written}, and this is dualgan {__version__} with format "
+        f"version {FORMAT_VERSION}: where names have changed, use dualgan {version}, or rename them in MIGRATIONS of "
+        f"dualgan/weights/checkpoints.py"
+    )
+
+
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], None]] = {1: _from_1, 2: _from_2}
-"""How a checkpoint of each older format becomes one of the next."""
+"""How a checkpoint of each older format becomes one of the next, in place. Who renames tensors, arguments or entries
+of checkpoints raises `FORMAT_VERSION`, says there what changed, and adds what does the same to older files."""
 
 
 CHANGES = {
@@ -132,7 +146,7 @@ def check_shapes(checkpoint: dict[str, Any], expected: dict[str, Tensor]) -> Non
         raise ValueError(
             f"the checkpoint does not fit the configured networks ({len(problems)} differences, for instance: "
             f"{'; '.join(problems[:3])}). It was made with {_in_short(built['generator'])} and "
-            f"{_in_short(built['discriminator'])}: use the config.yaml of its run"
+            f"{_in_short(built['discriminator'])}: use the config.yaml of its run{_of_another_version(built)}"
         )
 
 
@@ -262,7 +276,10 @@ def _network_of(checkpoint: dict[str, Any], described: str, name: str) -> Networ
             f"{source} holds no {name}{f', because {reason}' if reason else ''}: expected a .ckpt file of a training, "
             f"or an export with --what all"
         )
-    return rebuild(checkpoint["dualgan"].get(described), state, source)
+    try:
+        return rebuild(checkpoint["dualgan"].get(described), state, source)
+    except ValueError as error:
+        raise ValueError(f"{error}{_of_another_version(checkpoint['dualgan'])}") from error
 
 
 def state_of(checkpoint: dict[str, Any], name: str) -> dict[str, Tensor]:

@@ -9,6 +9,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from dualgan.files.atomic import write_whole
+
 _KEY = "dualgan"
 
 
@@ -20,17 +22,15 @@ def write_safetensors(path: Path, header: dict[str, Any], state: Mapping[str, Te
         header: Plain data; see `dualgan.weights.checkpoints.header`.
         state: Tensors under "generator_ema." and so on.
     """
-    partial = path.with_name(f"{path.name}.partial")
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
-    partial.write_bytes(save(tensors, metadata={_KEY: json.dumps(header)}))  # `save_file` hides it from other users
-    partial.replace(path)
+    write_whole(path, save(tensors, metadata={_KEY: json.dumps(header)}))  # `save_file` hides it from other users
 
 
 def read_safetensors(path: Path) -> dict[str, Any]:
     """Read a file of `write_safetensors`, on the CPU.
 
     Returns:
-        "dualgan", the header, and "state_dict", the tensors.
+        "dualgan", the header as the file has it, and "state_dict", the tensors.
 
     Raises:
         ValueError: It is damaged, or describes no networks of ours.
@@ -45,14 +45,7 @@ def read_safetensors(path: Path) -> dict[str, Any]:
         ) from error
     if text is None:
         raise ValueError(f"{path} does not describe its networks: expected a file of `dualgan export` or `import`")
-    return {"dualgan": _header(text, path), "state_dict": state}
-
-
-def _header(text: str, path: Path) -> dict[str, Any]:
     try:
-        header = json.loads(text)
+        return {"dualgan": json.loads(text), "state_dict": state}
     except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{path} has a damaged description of its networks: export them once more") from error
-    if not isinstance(header, dict) or not isinstance(header.get("format_version"), int):
-        raise ValueError(f"{path} has a damaged description of its networks: export them once more")
-    return header

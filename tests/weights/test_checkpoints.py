@@ -8,6 +8,7 @@ import torch
 
 from dualgan import load_generator
 from dualgan.networks import StyleGAN2Discriminator, StyleGAN2Generator
+from dualgan.version import __version__
 from dualgan.weights.checkpoints import (
     FORMAT_VERSION,
     MIGRATIONS,
@@ -128,3 +129,37 @@ def test_other_shapes_are_named() -> None:
     made, expected = content(w_dim=8), content(w_dim=16)["state_dict"]
     with pytest.raises(ValueError, match=r"does not fit .*\(8, 8\) in the file and \(16, 8\)"):
         check_shapes(made, expected)
+
+
+@pytest.mark.parametrize(
+    ("version", "advice"),
+    [("0.0.1", r"dualgan 0\.0\.1 wrote it .* use dualgan 0\.0\.1, or rename them in MIGRATIONS"), (__version__, None)],
+)
+def test_unknown_keys_say_which_version_wrote_them_and_what_to_do(
+    version: str, advice: str | None, tmp_path: Path
+) -> None:
+    made, expected = content(), content()["state_dict"]
+    made["dualgan"]["version"] = version
+    made["state_dict"]["generator_ema.mapping.old"] = made["state_dict"].pop("generator_ema.mapping.w_avg")
+    torch.save(made, tmp_path / "a.ckpt")
+    with pytest.raises(ValueError, match=r"mapping\.old is superfluous") as reading:
+        load_generator(tmp_path / "a.ckpt")
+    with pytest.raises(ValueError, match=r"mapping\.w_avg is missing") as resuming:
+        check_shapes(made, expected)
+    for error in (reading, resuming):
+        assert ("MIGRATIONS" not in str(error.value)) if advice is None else error.match(advice)
+
+
+def test_arguments_of_another_version_say_which(tmp_path: Path) -> None:
+    made = content()
+    made["dualgan"]["version"] = "0.0.1"
+    made["dualgan"]["generator"]["init_args"]["old"] = 1
+    torch.save(made, tmp_path / "a.ckpt")
+    with pytest.raises(ValueError, match=r"'old'.*dualgan 0\.0\.1 wrote it"):
+        load_generator(tmp_path / "a.ckpt")
+
+
+def test_a_migrated_file_says_which_format_it_had(format_1: Path) -> None:
+    made = read_checkpoint(format_1)
+    with pytest.raises(ValueError, match="format version 1, and this is"):
+        check_shapes(made, {})
