@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +13,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 from dualgan.evaluation.chunks import ChunkFolder, batches_of, own_chunks
-from dualgan.evaluation.images import Images, ReferenceSet, SetImages
+from dualgan.evaluation.images import BATCH_SIZE, Images, ReferenceSet, SetImages
+from dualgan.files.atomic import cache_root
 from dualgan.metrics import FeatureExtractor
 from dualgan.runtime.distributed import world_size
 
@@ -162,7 +162,7 @@ def real_chunks(
     cache_dir: str | Path | None = None,
     *,
     device: torch.device | str = "cpu",
-    batch_size: int = 64,
+    batch_size: int = BATCH_SIZE,
     progress: Progress | None = None,
 ) -> Iterator[Tensor]:
     """Yield this rank's features of `num` real images chunk by chunk, float32 [n, d]; see `real_features`."""
@@ -179,7 +179,7 @@ def real_features(
     cache_dir: str | Path | None = None,
     *,
     device: torch.device | str = "cpu",
-    batch_size: int = 64,
+    batch_size: int = BATCH_SIZE,
     progress: Progress | None = None,
 ) -> Tensor:
     """Features of `num` real images (None: all), float32 [num, d] on the CPU, from the cache as far as they are there.
@@ -215,7 +215,5 @@ def checked_num(num: int | None, size: int, name: str = "num_real") -> int:
 
 def cache_folder(reference: ReferenceSet, extractor: FeatureExtractor, num: int, cache_dir: str | Path | None) -> Path:
     """Folder of the features of `num` real images; another extractor, set or version has another one."""
-    if cache_dir is None:
-        cache_dir = os.environ.get("DUALGAN_CACHE") or Path.home() / ".cache" / "dualgan"
     key = repr((reference.fingerprint, extractor.identity, num, _CACHE_FORMAT))
-    return Path(cache_dir) / "features" / hashlib.sha256(key.encode()).hexdigest()[:32]
+    return cache_root(cache_dir) / "features" / hashlib.sha256(key.encode()).hexdigest()[:32]

@@ -1,11 +1,14 @@
 """Mean and covariance of more rows than fit into memory, at the full precision of the data."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from dualgan.metrics.functional import frechet_from_roots
+from dualgan.runtime.distributed import world_size
 
 _ROWS_PER_DIMENSION = 8  # that are collected between factorisations
 
@@ -54,6 +57,17 @@ class Moments:
         self.compact()
         root: Tensor = self._factor / max(self.count - 1, 1) ** 0.5
         return root
+
+    def over_ranks(self) -> "Moments":
+        """Moments of the rows of all ranks, in rank order; every rank must call it."""
+        if world_size() == 1:
+            return self
+        parts: list[Any] = [None] * world_size()
+        self.compact()
+        dist.all_gather_object(parts, self)
+        whole = Moments()
+        whole.merge(parts)
+        return whole
 
     def compact(self) -> None:
         """Turn rows that wait into moments."""

@@ -12,7 +12,7 @@ from lightning_fabric.loggers.logger import rank_zero_experiment
 from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.loggers import WandbLogger
 
-from dualgan.metrics.names import HIGHER, LOWER, SECTION
+from dualgan.metrics.names import SECTION, patterns
 from dualgan.runs.clock import plain_kimg
 from dualgan.runs.wandb_file import history
 from dualgan.terminal.console import say
@@ -175,7 +175,7 @@ class KimgWandbLogger(WandbLogger):
         if fresh:
             run.define_metric("kimg")
             run.define_metric("*", step_metric="kimg", step_sync=True)
-            for best, names in (("min", LOWER), ("max", HIGHER)):
+            for best, names in (("min", patterns("lower")), ("max", patterns("higher"))):
                 for name in names:
                     run.define_metric(SECTION + name, step_metric="kimg", summary=f"{best},last")
         return run

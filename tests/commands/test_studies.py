@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from dualgan.commands import project
-from dualgan.commands.shared.real_images import data_of_config, find_data
+from dualgan.commands.shared.real_images import real_images
 from dualgan.data import ImageFolder, SyntheticCLEVR
 from dualgan.networks import StyleGAN2Generator
 from dualgan.terminal.options import run_names
@@ -165,7 +165,7 @@ def test_images_are_read_like_those_of_the_run(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(json.dumps({"data": run}))
     G, ckpt = StyleGAN2Generator(8, channel_base=64, channel_max=8), str(tmp_path / "checkpoints" / "last.ckpt")
     assert project._read([str(tmp_path / "face.png")], ckpt, G).min() == 200
-    folder = find_data(str(tmp_path), ckpt, G)
+    folder = real_images(str(tmp_path), ckpt, 8)
     assert isinstance(folder, ImageFolder)
     assert (folder.crop, folder.resize_filter) == ("celeba", "lanczos")
     assert project._read([str(tmp_path / "face.png")], "elsewhere/a/last.ckpt", G).min() < 200
@@ -175,16 +175,15 @@ def test_images_are_read_like_those_of_the_run(tmp_path: Path) -> None:
 
 
 def test_where_data_is_found(ckpt: Path, photographs: Path, in_empty_folder: Path) -> None:
-    G = load_generator(ckpt)
-    own = find_data(None, str(ckpt), G)
+    own = real_images(None, str(ckpt), 8)
     assert isinstance(own, SyntheticCLEVR)
     assert own.num_images == 16
-    folder = find_data(str(photographs), str(ckpt), G)
+    folder = real_images(str(photographs), str(ckpt), 8)
     assert isinstance(folder, ImageFolder)
     assert (folder.resolution, folder.num_channels) == (8, 3)
     shutil.copy(ckpt, "alone.ckpt")
     with pytest.raises(ValueError, match="--data"):
-        find_data(None, "alone.ckpt", G)
+        real_images(None, "alone.ckpt", 8)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +199,7 @@ def test_where_data_is_found(ckpt: Path, photographs: Path, in_empty_folder: Pat
 def test_bad_configurations(text: str, expected: str, in_empty_folder: Path) -> None:
     Path("wrong.yaml").write_text(text)
     with pytest.raises(ValueError, match=expected) as caught:
-        data_of_config(Path("wrong.yaml"))
+        real_images("wrong.yaml", None, 8)
     assert "wrong.yaml" in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -274,8 +274,8 @@ def test_numbers_that_do_not_fit_are_named(tmp_path: Path) -> None:
         evaluate(generator, Photos(), extractor, num_fake=1, cache_dir=tmp_path)
     with pytest.raises(ValueError, match="seed 4096 is out of range"):
         evaluate(generator, Photos(), extractor, num_fake=10, seed=4096, cache_dir=tmp_path)
-    with pytest.raises(ValueError, match="metric 'fid' does not exist"):
-        evaluate(generator, Photos(), extractor, num_fake=10, metrics=("fid",), cache_dir=tmp_path)
+    with pytest.raises(ValueError, match="metric 'speed' is unknown: expected some of fid, kid"):
+        evaluate(generator, Photos(), extractor, num_fake=10, metrics=("speed",), cache_dir=tmp_path)
     short = Photos()
     short.dataset_size = 100
     with pytest.raises(ValueError, match="yielded 90 images instead of 100"):

@@ -6,9 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-_SHORT = {"frechet": "fd", "kernel": "kd", "inception_score": "is"}
-_PUBLISHED = {"frechet": "fid", "kernel": "kid", "inception_score": "is"}
-_KINDS = ("frechet", "kernel", "precision", "recall", "density", "coverage", "inception_score")
+from dualgan.metrics.table import reported_name, spec_of
 
 
 class FeatureExtractor(nn.Module):
@@ -27,21 +25,14 @@ class FeatureExtractor(nn.Module):
     num_classes: ClassVar[int] = 0
 
     def metric_name(self, kind: str) -> str:
-        """Name under which a metric of these features is reported: the published one only if it is that number.
-
-        Args:
-            kind: "frechet", "kernel", "precision", "recall", "density", "coverage" or "inception_score".
+        """Name under which a number of these features is reported; see `dualgan.metrics.table.reported_name`.
 
         Raises:
             ValueError: another kind, or the inception score of a network without classes.
         """
-        if kind not in _KINDS:
-            raise ValueError(f"metric {kind!r} does not exist: choose from {', '.join(_KINDS)}.")
-        if kind == "inception_score":
+        if spec_of(kind).source == "logits":
             self.check_classes()
-        if self.is_standard:
-            return _PUBLISHED.get(kind, kind)
-        return f"{_SHORT.get(kind, kind)}_{self.name}"
+        return reported_name(kind, self)
 
     @property
     def is_standard(self) -> bool:
@@ -63,7 +54,7 @@ class FeatureExtractor(nn.Module):
         if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
             raise ValueError(
                 f"images have dtype {images.dtype} and shape {tuple(images.shape)}: expected uint8 [N, H, W, C] with "
-                "1 or 3 channels. Convert generated images with dualgan.ops.to_uint8."
+                "1 or 3 channels. Convert generated images with dualgan.pictures.pixels.to_uint8."
             )
         return self.features(images.expand(-1, -1, -1, 3).permute(0, 3, 1, 2))
 

@@ -1,0 +1,54 @@
+"""Kernel distance (KID)."""
+
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from dualgan.metrics.base import FeatureMetric
+from dualgan.metrics.functional import kernel_distance
+from dualgan.metrics.table import MetricSpec, Number, register
+
+
+class KernelDistance(FeatureMetric):
+    """Kernel distance, a float64 scalar; see `functional.kernel_distance`. It is KID on Inception features only.
+
+    Args:
+        subset_size: rows per subset and side; None takes all rows once.
+        num_subsets: number of random subsets whose estimates are averaged.
+        seed: of the subsets.
+        reset_real_features: whether `reset()` forgets the real features too.
+        kwargs: of `torchmetrics.Metric`.
+    """
+
+    higher_is_better = False
+    recorded: ClassVar = {"kernel_subset_size": "subset_size", "kernel_num_subsets": "num_subsets"}
+
+    def __init__(
+        self,
+        subset_size: int | None = None,
+        num_subsets: int = 100,
+        seed: int = 0,
+        reset_real_features: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Start with no features."""
+        super().__init__(reset_real_features, **kwargs)
+        self.subset_size, self.num_subsets, self.seed = subset_size, num_subsets, seed
+
+    def score(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Apply the formula to features [N, d] and [M, d]."""
+        return kernel_distance(real, fake, self.subset_size, self.num_subsets, self.seed)
+
+
+SUBSET_SIZE, SUBSETS = 1000, 100  # the field's values
+
+register(
+    MetricSpec(
+        "kid",
+        "kernel distance",
+        (Number("kernel", "kid", "kd"),),
+        "lower",
+        lambda count, seed: KernelDistance(min(SUBSET_SIZE, count), SUBSETS, seed),
+        usual=True,
+    )
+)
