@@ -16,7 +16,7 @@ from dualgan.evaluation.paths import path_provenance, score_paths
 from dualgan.evaluation.scoring import FEATURES, HIDDEN, Scores, check_counts, name_of, recorded
 from dualgan.metrics import FeatureExtractor
 from dualgan.metrics.distances import PerceptualDistance
-from dualgan.metrics.table import kinds_of, specs_of, usual_metrics
+from dualgan.metrics.table import kinds_of, spec_of, specs_of, usual_metrics
 from dualgan.version import __version__
 
 
@@ -83,7 +83,7 @@ def evaluate(
         ValueError: an unknown metric, numbers of images that do not fit, or features that are not finite.
     """
     kinds = kinds_of(usual_metrics() if metrics is None else metrics)
-    paths = [kind for kind in kinds if specs_of([kind])[0].source == "paths"]
+    paths = [kind for kind in kinds if spec_of(kind).source == "paths"]
     of_images = [kind for kind in kinds if kind not in paths]
     fakes = GeneratedImages(generator, num_fake, seed, truncation_psi, noise_mode, device)
     compared = Comparison(reference, extractor, num_real, of_images, seed, batch_size, discriminator, device, cache_dir)

@@ -9,7 +9,7 @@ from torchmetrics import Metric
 
 from dualgan.evaluation.features import Rows, View
 from dualgan.metrics import FeatureExtractor, FrechetDistance
-from dualgan.metrics.table import MetricSpec, reported_name, specs_of
+from dualgan.metrics.table import MetricSpec, reported_name, spec_of, specs_of
 from dualgan.runtime.distributed import rank
 
 logger = logging.getLogger("dualgan.evaluation")
@@ -66,18 +66,15 @@ class Scores:
 
 def recorded(specs: Sequence[MetricSpec], count: int) -> dict[str, Any]:
     """What the formulas were told, for the record; `count` as for `Scores`."""
-    metrics = [spec.make(count, 0) for spec in specs]
-    return {
-        name: getattr(metric, attribute)
-        for metric in metrics
-        for name, attribute in getattr(metric, "recorded", {}).items()
-    }
+    found: dict[str, Any] = {}
+    for metric in [spec.make(count, 0) for spec in specs]:
+        found |= {name: getattr(metric, attribute) for name, attribute in getattr(metric, "recorded", {}).items()}
+    return found
 
 
 def name_of(kind: str, extractor: FeatureExtractor) -> str:
     """Name under which a number of images is reported."""
-    (spec,) = specs_of([kind])
-    return reported_name(kind, None) if spec.source == HIDDEN else extractor.metric_name(kind)
+    return reported_name(kind, None) if spec_of(kind).source == HIDDEN else extractor.metric_name(kind)
 
 
 def check_counts(kinds: Sequence[str], extractor: FeatureExtractor, num_real: int, num_fake: int) -> None:
@@ -87,7 +84,7 @@ def check_counts(kinds: Sequence[str], extractor: FeatureExtractor, num_real: in
         ValueError: too few images.
     """
     for kind in kinds:
-        (spec,) = specs_of([kind])
+        spec = spec_of(kind)
         for name, count in (("generated", num_fake), ("real", num_real)):
             if count < spec.least and not (name == "real" and spec.source == "logits"):
                 raise ValueError(

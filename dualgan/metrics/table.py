@@ -109,7 +109,7 @@ def all_metrics() -> list[MetricSpec]:
 
 def usual_metrics() -> list[str]:
     """Names of those that are measured where nothing else is asked for."""
-    return [spec.name for spec in METRICS.values() if spec.usual]
+    return [spec.name for spec in all_metrics() if spec.usual]
 
 
 def spec_of(name: str) -> MetricSpec:
@@ -121,10 +121,9 @@ def spec_of(name: str) -> MetricSpec:
     for spec in METRICS.values():
         if name == spec.name or name in spec.kinds:
             return spec
-    numbers = ", ".join(kind for spec in METRICS.values() for kind in spec.kinds if kind not in METRICS)
-    raise ValueError(
-        f"metric {name!r} is unknown: expected some of {', '.join(METRICS)}, or of their numbers {numbers}"
-    )
+    names = ", ".join(spec.name for spec in all_metrics())
+    numbers = ", ".join(kind for spec in all_metrics() for kind in spec.kinds if kind not in METRICS)
+    raise ValueError(f"metric {name!r} is unknown: expected some of {names}, or of their numbers {numbers}")
 
 
 def specs_of(names: Iterable[str]) -> list[MetricSpec]:

@@ -17,8 +17,10 @@ from dualgan.networks import StyleGAN2Generator
 from dualgan.terminal.options import run_names
 from dualgan.weights.checkpoints import load_discriminator, load_generator
 from tests.conftest import RunCLI
+from tests.conftest import words as split
 
 Run = Callable[[], Path]
+OUT = ("--out", "out.png")
 STUDIES = ("samples", "neighbors", "interpolate", "project", "tsne")
 
 
@@ -100,6 +102,78 @@ def test_tsne(ckpt: Path, run_cli: RunCLI) -> None:
     (one,) = json.loads(Path("plane.json").read_text())["checkpoints"]
     assert f"FDDF {one['fddf']:.4f}" in out
     assert np.shape(one["points"]["real"]) == np.shape(one["points"]["generated"]) == (4, 2)
+
+
+@pytest.mark.parametrize("attention", [False, True])
+def test_fddf_is_the_same_number_in_evaluate_and_tsne(
+    attention: bool, checkpoint: Callable[..., Path], run_cli: RunCLI
+) -> None:
+    real = ("--data", "SyntheticCLEVR", "--data.num_images", 80, "--data.num_renderers", 1)
+    ckpt = checkpoint(references=attention)
+    counts = ("--num_fake", 72, "--num_real", 72, "--seed", 1)
+    settings = ("--extractor", "efficientnet_lite0", "--metrics", "fddf", "--out", "metrics.json")
+    run_cli.succeeds("evaluate", "--ckpt", ckpt, *real, *counts, *settings)
+    run_cli.succeeds("tsne", "--ckpt", ckpt, *real, "--num", 72, "--seed", 1, "--points", 8, "--perplexity", 2, *OUT)
+    scores, (drawn,) = (
+        json.loads(Path("metrics.json").read_text()),
+        json.loads(Path("out.json").read_text())["checkpoints"],
+    )
+    assert scores["fddf"] == drawn["fddf"]
+    assert (drawn["num_real"], drawn["num_fake"]) == (72, 72)
+    wanted = {"fddf_references": 80 if attention else 0, "fddf_batch_size": 64}
+    assert {name: scores["provenance"][name] for name in wanted} == wanted
+
+
+WITH_DATA = {
+    "evaluate": split("--num_fake 8 --extractor efficientnet_lite0 --metrics fid --out metrics.json"),
+    "neighbors": split("--k 2 --space pixel --out out.png"),
+    "project": split("--num 2 --steps 1 --out out.png"),
+    "tsne": split("--num 4 --points 4 --perplexity 2 --out out.png"),
+}
+
+
+@pytest.mark.parametrize("verb", WITH_DATA)
+@pytest.mark.parametrize(
+    ("data", "options"),
+    [
+        ("photos", []),
+        ("photos", split("--data.num_channels 3 --data.subset 6")),
+        ("own.yaml", []),
+        ("own.yaml", split("--data.num_images=9")),
+        ("clevr_demo.yaml", split("--data.num_images 9 --data.resolution 8 --data.num_renderers 1")),
+        ("SyntheticCLEVR", split("--data.num_images 9 --data.num_renderers 1")),
+        (None, []),
+        (None, split("--data.subset 8")),
+    ],
+)
+def test_real_images_are_named_in_the_same_ways_for_every_command(
+    verb: str, data: str | None, options: list[str], ckpt: Path, run_cli: RunCLI
+) -> None:
+    Path("photos").mkdir()
+    for number in range(8):
+        Image.effect_noise((9, 8), 50 + number).convert("RGB").save(f"photos/{number}.png")
+    section = {"class_path": "SyntheticCLEVR", "init_args": {"resolution": 8, "num_images": 9, "num_renderers": 1}}
+    Path("own.yaml").write_text(json.dumps({"data": section}))
+    run_cli.succeeds(verb, "--ckpt", ckpt, *([] if data is None else ["--data", data]), *options, *WITH_DATA[verb])
+
+
+@pytest.mark.parametrize("verb", WITH_DATA)
+def test_mistakes_in_naming_real_images(verb: str, ckpt: Path, run_cli: RunCLI) -> None:
+    Path("own.yaml").write_text('data: {class_path: "SyntheticCLEVR", init_args: {num_images: 0}}')
+    Path("empty.yaml").write_text("model: {}")
+    shutil.copy(ckpt, "alone.ckpt")
+
+    def refused(*more: str, of: Path | str = ckpt) -> str:
+        return run_cli.fails(verb, "--ckpt", of, *more, *WITH_DATA[verb])
+
+    assert "no real images: alone.ckpt" in refused(of="alone.ckpt")
+    assert "own.yaml: num_images 0" in refused("--data", "own.yaml")
+    assert refused("--data", "own.yaml", "--data.num_images=-1").startswith("num_images -1")
+    assert "empty.yaml has no data section" in refused("--data", "empty.yaml")
+    assert "did you mean 'clevr_demo.yaml'" in refused("--data", "clevr_dem.yaml")
+    assert "did you mean --data.resolution" in refused("--data.rezolution", "8")
+    assert "unknown option 'scene_seed'" in refused("--data", "photos", "--data.scene_seed", "8").replace("data.", "")
+    assert "nowhere" in refused("--data", "nowhere")
 
 
 @pytest.mark.parametrize("study", STUDIES)
