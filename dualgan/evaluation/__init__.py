@@ -1,6 +1,5 @@
 """Score a generator or images against real images. Trainer-agnostic: a callback and a command both call `evaluate`."""
 
-from dualgan.evaluation.features import extract, real_features
 from dualgan.evaluation.images import BATCH_SIZE, NUM_FAKE, SEEDS_PER_RUN, ReferenceSet
 from dualgan.evaluation.run import Evaluation, evaluate, evaluate_images, images_to_see
 
@@ -12,7 +11,5 @@ __all__ = [
     "ReferenceSet",
     "evaluate",
     "evaluate_images",
-    "extract",
     "images_to_see",
-    "real_features",
 ]

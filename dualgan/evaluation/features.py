@@ -2,9 +2,8 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -38,25 +37,6 @@ class View:
 
     width: int
     features: Callable[[Tensor, int], Tensor]
-
-
-def extract(
-    batches: Iterable[Tensor],
-    extractor: FeatureExtractor,
-    device: torch.device | str,
-    progress: Progress | None = None,
-) -> Tensor:
-    """Extract features, float32 [N, d] on the CPU, from uint8 batches [n, H, W, C].
-
-    The extractor is moved to `device`. `progress` is told the number of images after each batch.
-    """
-    view = view_of(extractor, device)
-    chunks = [torch.empty(0, extractor.dim)]
-    for images in batches:
-        chunks.append(view.features(images, 0))
-        if progress is not None:
-            progress(len(images))
-    return torch.cat(chunks)
 
 
 def view_of(extractor: FeatureExtractor, device: torch.device | str) -> View:
@@ -165,27 +145,9 @@ def real_chunks(
     batch_size: int = BATCH_SIZE,
     progress: Progress | None = None,
 ) -> Iterator[Tensor]:
-    """Yield this rank's features of `num` real images chunk by chunk, float32 [n, d]; see `real_features`."""
-    folder = ChunkFolder(cache_folder(reference, extractor, num, cache_dir), "Cached features")
-    views = {"features": view_of(extractor, device)}
-    chunks = feature_chunks(SetImages(reference, num), views, "real", folder, batch_size, progress)
-    return (rows["features"] for rows in chunks)
+    """Yield this rank's features of `num` real images chunk by chunk, float32 [n, d], from the cache where they are.
 
-
-def real_features(
-    reference: ReferenceSet,
-    extractor: FeatureExtractor,
-    num: int | None = None,
-    cache_dir: str | Path | None = None,
-    *,
-    device: torch.device | str = "cpu",
-    batch_size: int = BATCH_SIZE,
-    progress: Progress | None = None,
-) -> Tensor:
-    """Features of `num` real images (None: all), float32 [num, d] on the CPU, from the cache as far as they are there.
-
-    With several ranks each gets its own part. A cache file that cannot be used is replaced; a folder that cannot be
-    written costs time, not the run.
+    A cache file that cannot be used is replaced; a folder that cannot be written costs time, not the run.
 
     Args:
         reference: the real images.
@@ -197,11 +159,12 @@ def real_features(
         progress: told the number of images after each batch, and each chunk that was read.
 
     Raises:
-        ValueError: `num` is not between 1 and the size of the set, or the set yields another number of images.
+        ValueError: the set yields another number of images.
     """
-    num = checked_num(num, reference.dataset_size)
-    chunks = partial(real_chunks, device=device, batch_size=batch_size, progress=progress)
-    return torch.cat([torch.empty(0, extractor.dim), *chunks(reference, extractor, num, cache_dir)])
+    folder = ChunkFolder(cache_folder(reference, extractor, num, cache_dir), "Cached features")
+    views = {"features": view_of(extractor, device)}
+    chunks = feature_chunks(SetImages(reference, num), views, "real", folder, batch_size, progress)
+    return (rows["features"] for rows in chunks)
 
 
 def checked_num(num: int | None, size: int, name: str = "num_real") -> int:

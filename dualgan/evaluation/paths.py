@@ -69,7 +69,7 @@ def score_paths(
     folder = ChunkFolder(work_dir and work_dir / kind, "Path lengths")
     chunks = feature_chunks(_Seeds(seeds), {kind: View(1, lengths)}, "path", folder, batch_size, progress)
     own = together(lambda: torch.cat([torch.empty(0), *(rows[kind].flatten() for rows in chunks)]))
-    metric = spec.make(len(seeds), 0).to(device)
+    metric = spec.metric.for_sets(len(seeds), 0).to(device)
     metric.update(own)
     return float(metric.compute())
 

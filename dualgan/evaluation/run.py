@@ -74,7 +74,7 @@ def evaluate(
         discriminator: for "fddf"; lives on `device`.
         distance: between images, for path lengths.
         device: where to run.
-        cache_dir: root of the cache of real features, see `real_features`.
+        cache_dir: root of the cache of real features, see `real_chunks`.
         work_dir: folder for features of generated images that a later call with the same arguments goes on from; None
             keeps none. The caller names it after all that the images depend on, and removes it.
         progress: told the number of images after each batch of this rank.

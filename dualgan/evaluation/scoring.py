@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torchmetrics import Metric
 
 from dualgan.evaluation.features import Rows, View
 from dualgan.metrics import FeatureExtractor, FrechetDistance
@@ -38,7 +37,7 @@ class Scores:
     ) -> None:
         self.kinds, self.extractor, self.device = kinds, extractor, device
         self.specs = specs_of(kinds)
-        self.metrics: dict[str, Metric] = {spec.name: spec.make(count, seed) for spec in self.specs}
+        self.metrics = {spec.name: spec.metric.for_sets(count, seed) for spec in self.specs}
 
     def feed(self, chunks: Iterable[Rows], views: Mapping[str, View], real: bool) -> None:
         """Take the features of one set, all of which metrics share: none has a copy of its own."""
@@ -67,8 +66,8 @@ class Scores:
 def recorded(specs: Sequence[MetricSpec], count: int) -> dict[str, Any]:
     """What the formulas were told, for the record; `count` as for `Scores`."""
     found: dict[str, Any] = {}
-    for metric in [spec.make(count, 0) for spec in specs]:
-        found |= {name: getattr(metric, attribute) for name, attribute in getattr(metric, "recorded", {}).items()}
+    for metric in [spec.metric.for_sets(count, 0) for spec in specs]:
+        found |= {name: getattr(metric, attribute) for name, attribute in metric.recorded.items()}
     return found
 
 
@@ -91,7 +90,7 @@ def check_counts(kinds: Sequence[str], extractor: FeatureExtractor, num_real: in
                     f"{count} {name} images are too few for {name_of(kind, extractor)}: it needs {spec.least} or more. "
                     f"Take more images or leave that metric out."
                 )
-            fits_covariance = isinstance(spec.make(2, 0), FrechetDistance) and spec.source == FEATURES
+            fits_covariance = issubclass(spec.metric, FrechetDistance) and spec.source == FEATURES
             if fits_covariance and count < extractor.dim and rank() == 0:
                 logger.warning(
                     "%d %s images are fewer than the %d dimensions of %s: their covariance is singular and %s is "

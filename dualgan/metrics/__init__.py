@@ -3,7 +3,7 @@
 # each module of a metric registers it in METRICS
 from dualgan.metrics.base import FeatureMetric, SampleMetric
 from dualgan.metrics.density_coverage import DensityCoverage
-from dualgan.metrics.discriminator import discriminator_features, reference_indices
+from dualgan.metrics.discriminator import DiscriminatorDistance, discriminator_features, reference_indices
 from dualgan.metrics.distances import LPIPS, FeatureDistance, PerceptualDistance, find_distance
 from dualgan.metrics.extractors import EfficientNetLite0, FeatureExtractor, InceptionV3, find_extractor
 from dualgan.metrics.frechet import FrechetDistance
@@ -18,6 +18,7 @@ __all__ = [
     "LPIPS",
     "METRICS",
     "DensityCoverage",
+    "DiscriminatorDistance",
     "EfficientNetLite0",
     "FeatureDistance",
     "FeatureExtractor",

@@ -2,14 +2,28 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
 
-class FeatureMetric(Metric):
+class SetMetric(Metric):
+    """Base of all metrics, which score whole sets."""
+
+    is_differentiable = False
+    full_state_update = False
+    recorded: ClassVar[Mapping[str, str]] = {}
+    """What is kept of the settings beside the numbers: its name there, and the attribute."""
+
+    @classmethod
+    def for_sets(cls, count: int, seed: int) -> Self:
+        """With the field's settings, for the number of images of the smaller set and an evaluation's seed."""
+        return cls()
+
+
+class FeatureMetric(SetMetric):
     """Base of the metrics that compare a set of generated features with a set of real ones.
 
     `update(features, real)` takes [N, d] on any device, N may be 0; `compute()` concatenates the shards of all ranks
@@ -20,11 +34,6 @@ class FeatureMetric(Metric):
         reset_real_features: whether `reset()` forgets the real features too. By default they are fed once and stay.
         kwargs: of `torchmetrics.Metric`.
     """
-
-    is_differentiable = False
-    full_state_update = False
-    recorded: ClassVar[Mapping[str, str]] = {}
-    """What is kept of the settings beside the numbers: its name there, and the attribute."""
 
     real_features: list[Tensor] | Tensor
     fake_features: list[Tensor] | Tensor
@@ -86,7 +95,7 @@ class FeatureMetric(Metric):
         raise NotImplementedError
 
 
-class SampleMetric(Metric):
+class SampleMetric(SetMetric):
     """Base of the metrics that need generated images only.
 
     `update(values)` takes one row per image on any device, N may be 0; `compute()` concatenates the shards of all
@@ -96,11 +105,6 @@ class SampleMetric(Metric):
     Args:
         kwargs: of `torchmetrics.Metric`.
     """
-
-    is_differentiable = False
-    full_state_update = False
-    recorded: ClassVar[Mapping[str, str]] = {}
-    """What is kept of the settings beside the numbers: its name there, and the attribute."""
 
     values: list[Tensor] | Tensor
     _form: ClassVar[tuple[str, ...]]

@@ -31,13 +31,4 @@ class DensityCoverage(FeatureMetric):
         return density_coverage(real, fake, self.k)
 
 
-register(
-    MetricSpec(
-        "dc",
-        "density and coverage",
-        (Number("density"), Number("coverage")),
-        "higher",
-        lambda count, seed: DensityCoverage(),
-        least=6,
-    )
-)
+register(MetricSpec("dc", "density and coverage", (Number("density"), Number("coverage")), DensityCoverage, least=6))

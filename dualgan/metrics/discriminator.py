@@ -14,14 +14,16 @@ from dualgan.metrics.table import MetricSpec, Number, register
 from dualgan.networks.sampling import evaluating
 from dualgan.pictures.pixels import to_float
 
+
+class DiscriminatorDistance(FrechetDistance):
+    """FDDF, a float64 scalar: feed it with `discriminator_features` of the same references for both sets."""
+
+    higher_is_better = None
+
+
 register(
     MetricSpec(
-        "fddf",
-        "Frechet distance of features of the checkpoint's discriminator",
-        (Number("fddf"),),
-        None,
-        lambda count, seed: FrechetDistance(),
-        source="hidden",
+        "fddf", "Frechet distance of the discriminator's features", (Number("fddf"),), DiscriminatorDistance, "hidden"
     )
 )
 

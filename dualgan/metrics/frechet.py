@@ -19,7 +19,7 @@ class FrechetDistance(FeatureMetric):
         kwargs: of `torchmetrics.Metric`.
     """
 
-    higher_is_better = False
+    higher_is_better: bool | None = False
 
     def __init__(self, reset_real_features: bool = False, **kwargs: Any) -> None:
         """Start with no features."""
@@ -53,13 +53,4 @@ class FrechetDistance(FeatureMetric):
         return frechet_from_moments(real, fake)
 
 
-register(
-    MetricSpec(
-        "fid",
-        "Frechet distance",
-        (Number("frechet", "fid", "fd"),),
-        "lower",
-        lambda count, seed: FrechetDistance(),
-        usual=True,
-    )
-)
+register(MetricSpec("fid", "Frechet distance", (Number("frechet", "fid", "fd"),), FrechetDistance, usual=True))

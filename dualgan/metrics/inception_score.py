@@ -31,14 +31,4 @@ class InceptionScore(SampleMetric):
         return inception_score(values, self.splits)
 
 
-register(
-    MetricSpec(
-        "is",
-        "inception score",
-        (Number("inception_score", "is"),),
-        "higher",
-        lambda count, seed: InceptionScore(),
-        source="logits",
-        least=10,
-    )
-)
+register(MetricSpec("is", "inception score", (Number("inception_score", "is"),), InceptionScore, "logits", least=10))

@@ -1,6 +1,6 @@
 """Kernel distance (KID)."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
@@ -35,20 +35,14 @@ class KernelDistance(FeatureMetric):
         super().__init__(reset_real_features, **kwargs)
         self.subset_size, self.num_subsets, self.seed = subset_size, num_subsets, seed
 
+    @classmethod
+    def for_sets(cls, count: int, seed: int) -> Self:
+        """The field's subsets, or the whole sets where they are smaller."""
+        return cls(min(1000, count), 100, seed)
+
     def score(self, real: Tensor, fake: Tensor) -> Tensor:
         """Apply the formula to features [N, d] and [M, d]."""
         return kernel_distance(real, fake, self.subset_size, self.num_subsets, self.seed)
 
 
-SUBSET_SIZE, SUBSETS = 1000, 100  # the field's values
-
-register(
-    MetricSpec(
-        "kid",
-        "kernel distance",
-        (Number("kernel", "kid", "kd"),),
-        "lower",
-        lambda count, seed: KernelDistance(min(SUBSET_SIZE, count), SUBSETS, seed),
-        usual=True,
-    )
-)
+register(MetricSpec("kid", "kernel distance", (Number("kernel", "kid", "kd"),), KernelDistance, usual=True))

@@ -141,22 +141,14 @@ class PerceptualPathLength(SampleMetric):
         return perceptual_path_length(values)
 
 
-def _register(name: str, space: Space, sampling: Sampling, where: str) -> None:
-    number, about = Number(f"ppl_{space}{sampling}"), f"path length in {where}"
+def _register(name: str, where: str, space: Space, sampling: Sampling) -> None:
+    numbers = (Number(f"ppl_{space}{sampling}"),)
     register(
-        MetricSpec(
-            name,
-            about,
-            (number,),
-            "lower",
-            lambda count, seed: PerceptualPathLength(),
-            source="paths",
-            path=(space, sampling),
-        )
+        MetricSpec(name, f"path length in {where}", numbers, PerceptualPathLength, "paths", path=(space, sampling))
     )
 
 
-_register("ppl", "w", "end", "W, at the ends of paths; StyleGAN2's, also ppl_wend")
-_register("ppl_wfull", "w", "full", "W, anywhere on paths")
-_register("ppl_zend", "z", "end", "Z, at the ends of paths")
-_register("ppl_zfull", "z", "full", "Z, anywhere on paths")
+_register("ppl", "W, at the ends of paths: ppl_wend, StyleGAN2's", "w", "end")
+_register("ppl_wfull", "W, anywhere on paths", "w", "full")
+_register("ppl_zend", "Z, at the ends of paths", "z", "end")
+_register("ppl_zfull", "Z, anywhere on paths", "z", "full")

@@ -31,13 +31,4 @@ class PrecisionRecall(FeatureMetric):
         return precision_recall(real, fake, self.k)
 
 
-register(
-    MetricSpec(
-        "pr",
-        "precision and recall",
-        (Number("precision"), Number("recall")),
-        "higher",
-        lambda count, seed: PrecisionRecall(),
-        least=4,
-    )
-)
+register(MetricSpec("pr", "precision and recall", (Number("precision"), Number("recall")), PrecisionRecall, least=4))

@@ -3,11 +3,11 @@
 A module of this package makes a metric known by registering its entry.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from torchmetrics import Metric
+from dualgan.metrics.base import SetMetric
 
 Better = Literal["lower", "higher"]
 Space = Literal["w", "z"]
@@ -60,11 +60,9 @@ class MetricSpec:
         name: for `dualgan evaluate --metrics`; it stands for all its numbers.
         about: what it is, in words.
         numbers: that it yields, the first ones of what `compute()` returns.
-        better: which values are; None where neither is.
-        make: a metric object, for the number of images of the smaller set and the evaluation's seed.
-        source: what the object is fed with: "features" (by an extractor, of real and generated images: see
-            `FeatureMetric`), "hidden" (likewise, by the checkpoint's discriminator), "logits" (by an extractor, of
-            generated images: see `SampleMetric`) or "paths" (lengths of a generator's paths: likewise).
+        metric: computes them; its `higher_is_better` tells which values are, None where neither is.
+        source: what it is fed with: a FeatureMetric with "features" (an extractor's) or "hidden" ones (the
+            checkpoint's discriminator's); a SampleMetric with "logits" (an extractor's) or "paths" (their lengths).
         least: images of a kind that it needs.
         usual: whether it is measured where nothing else is asked for.
         path: space of the paths, and where on them a step is measured.
@@ -73,12 +71,17 @@ class MetricSpec:
     name: str
     about: str
     numbers: tuple[Number, ...]
-    better: Better | None
-    make: Callable[[int, int], Metric]
+    metric: type[SetMetric]
     source: Source = "features"
     least: int = 2
     usual: bool = False
     path: tuple[Space, Sampling] = ("w", "end")
+
+    @property
+    def better(self) -> Better | None:
+        """Which values are."""
+        higher = self.metric.higher_is_better
+        return None if higher is None else "higher" if higher else "lower"
 
     @property
     def kinds(self) -> tuple[str, ...]:

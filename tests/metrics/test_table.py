@@ -20,6 +20,7 @@ from tests.evaluation.test_evaluation import Photos, TinyExtractor, TinyGenerato
 class MeanDistance(FeatureMetric):
     """How far the means of two sets are from each other."""
 
+    higher_is_better = False
     recorded = {"mean_distance_power": "power"}  # noqa: RUF012
     power = 2
 
@@ -32,7 +33,7 @@ class MeanDistance(FeatureMetric):
 def toy() -> Iterator[None]:
     """A metric that only this file knows."""
     number = Number("mean_distance", "md", "means")
-    register(MetricSpec("md", "mean distance", (number,), "lower", lambda count, seed: MeanDistance(), least=3))
+    register(MetricSpec("md", "mean distance", (number,), MeanDistance, least=3))
     yield
     del METRICS["md"]
 
