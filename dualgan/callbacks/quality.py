@@ -10,18 +10,16 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from tqdm import tqdm
 
 from dualgan.callbacks.clock import check_interval, crossed
-from dualgan.evaluation import Evaluation, evaluate
-from dualgan.evaluation.chunks import own_chunks
+from dualgan.evaluation import BATCH_SIZE, NUM_FAKE, Evaluation, evaluate, images_to_see
 from dualgan.gan import GAN
 from dualgan.metrics.extractors import FeatureExtractor, find_extractor
+from dualgan.metrics.table import kinds_of, usual_metrics
 from dualgan.runs.folder import run_folder
 from dualgan.runs.loggers import log_scores
 from dualgan.runs.metrics_jsonl import append_to_history
 from dualgan.terminal.console import Once, say
 
 logger = logging.getLogger(__name__)
-
-MetricKind = Literal["frechet", "kernel", "precision", "recall", "density", "coverage", "inception_score"]
 
 
 class Quality(Callback):
@@ -36,20 +34,20 @@ class Quality(Callback):
         weights: File with the extractor's weights; null looks in the usual places.
         batch_size: Images per batch and device.
         cache_dir: Folder for the features of real images; null is $DUALGAN_CACHE or ~/.cache/dualgan.
-        metrics: What to measure: "frechet", which must be among them, "kernel", "precision", "recall", "density",
-            "coverage", "inception_score".
+        metrics: What to measure: names as for `dualgan evaluate --metrics`, of metrics that need images only, or of
+            their numbers. "fid" (its number is "frechet") must be among them; null is fid and kid.
     """
 
     def __init__(
         self,
         every_kimg: float = 200.0,
-        num_fake: int = 50_000,
+        num_fake: int = NUM_FAKE,
         num_real: int | None = None,
         extractor: Literal["auto", "inception_v3", "efficientnet_lite0"] = "auto",
         weights: str | None = None,
-        batch_size: int = 64,
+        batch_size: int = BATCH_SIZE,
         cache_dir: str | None = None,
-        metrics: list[MetricKind] | None = None,
+        metrics: list[str] | None = None,
     ) -> None:
         self.every_kimg = check_interval(every_kimg, "quality")
         for name, number in (("num_fake", num_fake), ("num_real", num_real)):
@@ -58,9 +56,9 @@ class Quality(Callback):
         if batch_size < 1:
             raise ValueError(f"quality.batch_size {batch_size} is too small: give 1 or more")
         self.num_fake, self.num_real, self.batch_size, self.cache_dir = num_fake, num_real, batch_size, cache_dir
-        self.metrics = ["frechet", "kernel"] if metrics is None else list(dict.fromkeys(metrics))
+        self.metrics = kinds_of(usual_metrics() if metrics is None else metrics, "measure it with 'dualgan evaluate'")
         if "frechet" not in self.metrics:
-            raise ValueError(f"quality.metrics {self.metrics} lacks frechet, which chooses the best checkpoint: add it")
+            raise ValueError(f"quality.metrics {metrics} lacks frechet, which chooses the best checkpoint: add it")
         self.extractor_name, self.weights = extractor, weights
         self.extractor: FeatureExtractor | None = None
         self.history: list[tuple[float, dict[str, float]]] = []
@@ -153,8 +151,7 @@ class Quality(Callback):
         assert self.extractor is not None
         reference = trainer.datamodule.reference_set()  # type: ignore[attr-defined]
         num_real = self.num_real and min(self.num_real, reference.dataset_size)
-        counts = (self.num_fake, num_real or reference.dataset_size)
-        total = sum(len(chunk) for count in counts for chunk in own_chunks(count))
+        total = images_to_see(self.metrics, self.num_fake, num_real or reference.dataset_size)
         hidden = not trainer.is_global_zero or not sys.stderr.isatty()
         with (
             tqdm(total=total, desc="Evaluating", unit="img", leave=False, disable=hidden) as bar,

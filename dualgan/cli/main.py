@@ -19,6 +19,7 @@ TRAINER_VERBS = {
 COMMANDS = {
     "generate": "write images of chosen seeds from a checkpoint; needs neither data nor configuration",
     "attention": "draw where the generator's attention looks from some positions of its images",
+    "evaluate": "measure FID, KID, precision, recall and more of a checkpoint, or of images of any model",
     "compare": "put runs side by side: a table, and a page with curves, samples, settings and published figures",
     "dashboard": "make a W&B workspace that shows a project's runs side by side",
     "samples": "write one sheet of uncurated samples, also row by row under several truncations",
@@ -33,7 +34,6 @@ COMMANDS = {
     "prepare": "check images of any kind and pack them into a folder that loads fast, also over a network",
 }
 CONFIG_COMMANDS = {
-    "evaluate": "measure FID, KID, precision, recall and more of a checkpoint, or of images of any model",
     "complexity": "count parameters and multiply-adds of a configuration's networks",
 }
 VERBS = TRAINER_VERBS | COMMANDS | CONFIG_COMMANDS

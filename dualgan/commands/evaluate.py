@@ -8,46 +8,30 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from dualgan.commands.shared.evaluated_images import Parse, RealImagesOptions, fake_section
-from dualgan.commands.shared.measuring import DataSection, Job, measure, open_images
+from dualgan.commands.shared.evaluated_images import fake_section
+from dualgan.commands.shared.measuring import Job, measure
 from dualgan.commands.shared.processes import on_devices
-from dualgan.data.batches import ReferenceImages
+from dualgan.commands.shared.real_images import EPILOG, DataSection, open_section, real_section, split_options
+from dualgan.data import ImageDataModule
 from dualgan.data.files.decoding import Crop, ResizeFilter
-from dualgan.evaluation import Evaluation
-from dualgan.evaluation.paths import PATHS
+from dualgan.evaluation import BATCH_SIZE, NUM_FAKE, Evaluation
 from dualgan.files.atomic import file_sha256
 from dualgan.metrics.extractors.finding import ExtractorName
+from dualgan.metrics.table import all_metrics, kinds_of, specs_of, usual_metrics
 from dualgan.runs.metrics_jsonl import append_to_history, write_scores
 from dualgan.terminal.options import command_parser
 from dualgan.weights.checkpoints import generator_of, read_networks
 
-METRICS: dict[str, tuple[str, ...]] = {
-    "fid": ("frechet",),
-    "kid": ("kernel",),
-    "pr": ("precision", "recall"),
-    "dc": ("density", "coverage"),
-    "is": ("inception_score",),
-    "fddf": ("fddf",),
-    "ppl": ("ppl_wend",),
-    **{kind: (kind,) for kind in PATHS},
-}
-"""What can be asked for, and the metrics that each stands for."""
-
-_OF_NETWORKS = ("fddf", "ppl", *PATHS)  # those that images alone do not have
 _OF_GENERATORS = ("weights", "truncation_psi", "noise_mode")  # options that images alone do not have
 
-_METRICS_HELP = """What to measure in one pass over the images: fid (Frechet distance), kid (kernel distance), pr \
-(precision and recall), dc (density and coverage), is (inception score), fddf (Frechet distance of features of the \
-checkpoint's discriminator), ppl_wend, ppl_wfull, ppl_zend, ppl_zfull (path length in W or Z, at the ends of paths or \
-anywhere on them; ppl is ppl_wend, StyleGAN2's). Numbers carry their extractor's name: fid and kid only if \
-Inception-v3 with the published weights made them, and for instance fd_efficientnet_lite0 otherwise. (default: fid \
-kid)"""
 
-_EPILOG = """The real images: --data takes a folder, a zip, an LMDB or a packed set, or the name of a data set as in \
-'dualgan fit' (--data SyntheticCLEVR); --config takes the data section of a configuration. Without both it is the \
-config.yaml of the run that holds the checkpoint. --data.KEY VALUE sets any option of the data set over all that, such \
-as --data.root PATH, --data.num_channels 1 or --data.reference train ('dualgan fit --data.help NAME' lists them). A \
-stopped evaluation goes on where it was when the same command is given again."""
+def _metrics_help() -> str:
+    names = ", ".join(f"{spec.name} ({spec.about})" for spec in all_metrics())
+    return (
+        f"What to measure in one pass over the images: {names}. Numbers carry their extractor's name: fid and kid only "
+        f"if Inception-v3 with the published weights made them, and for instance fd_efficientnet_lite0 otherwise. "
+        f"(default: {' '.join(usual_metrics())})"
+    )
 
 
 @dataclass(frozen=True)
@@ -74,9 +58,8 @@ class Subject:
 
 
 def run(
-    parse: Parse,
-    metrics: Sequence[str],
-    data_words: list[str],
+    metrics: Sequence[str] | None = None,
+    data_options: Sequence[str] = (),
     ckpt: str | None = None,
     fake: str | None = None,
     data: str | None = None,
@@ -92,7 +75,7 @@ def run(
     seed: int = 0,
     extractor: ExtractorName = "auto",
     extractor_weights: str | None = None,
-    batch_size: int = 64,
+    batch_size: int = BATCH_SIZE,
     device: str = "auto",
     devices: int = 1,
     out: str | None = None,
@@ -100,13 +83,13 @@ def run(
     """Score a checkpoint, or images that any model has made, against real images.
 
     Args:
-        parse: Makes a configuration of the words of `dualgan fit`.
-        metrics: Names from METRICS.
-        data_words: The --data.KEY VALUE options.
+        metrics: Names of METRICS or of their numbers; the usual ones by default.
+        data_options: Words of the form --data.KEY VALUE.
         ckpt: Checkpoint of a run, for instance runs/clevr_demo/checkpoints/last.ckpt.
         fake: Score the images of this folder, zip or packed set instead; they must be of one size.
-        data: The real images: folder, zip, LMDB or packed set, or the name of a data set (see below).
-        config: The real images are those of this configuration's data section: a run's config.yaml, or a shipped one.
+        data: The real images: folder, zip, LMDB or packed set, configuration, or name of a data set (see below); by
+            default those of the checkpoint's run.
+        config: The same as --data CONFIG, for a run's config.yaml or a shipped configuration.
         resolution: Height and width of the real images; for files by default that of the generated ones.
         resize_filter: Pillow's filter for resizing real images. It changes metrics: compare numbers of one filter
             only. By default the packed set's or the data set's own.
@@ -124,23 +107,24 @@ def run(
         devices: Processes that share the work: one per GPU, or any number on the CPU.
         out: File to write; by default metrics.json in the run's folder, or in the current one.
     """
-    kinds = _kinds(metrics, fake)
+    if data is not None and config is not None:
+        raise ValueError("--data and --config both say which real images to take: give one of them")
+    kinds = kinds_of(metrics or usual_metrics(), "" if fake is None else "give --ckpt instead of --fake")
     _check_numbers(batch_size, num_fake=num_fake, num_real=num_real)
     reading = {"resolution": resolution, "resize_filter": resize_filter, "crop": crop}
-    given = {name: value for name, value in reading.items() if value is not None}
-    options = RealImagesOptions(parse, data, config, data_words, given)
+    given = [f"--data.{name}={value}" for name, value in reading.items() if value is not None]
     subject = _subject(ckpt, fake, weights == "ema", resolution)
     path = _file_to_write(out, subject)
-    section = options.section(subject.resolution, _config_of(subject.run_dir))
-    _check_real(open_images(section), section["init_args"]["resolution"], subject)
-    count = (subject.count or 50_000) if num_fake is None else num_fake
+    section = real_section(data or config, ckpt, subject.resolution, [*given, *data_options])
+    _check_real(open_section(section), subject)
+    count = (subject.count or NUM_FAKE) if num_fake is None else num_fake
     job = Job(
         ckpt, subject.section, section, kinds, count, num_real, weights == "ema",
         truncation_psi, noise_mode, seed, extractor, extractor_weights, batch_size,
         path.with_name(f"{path.name}.work"), subject.identity,
     )  # fmt: skip
     scores, work = _measured(job, device, devices)
-    _report(scores, subject, path, metrics)
+    _report(scores, subject, path, kinds)
     shutil.rmtree(work, ignore_errors=True)
     with suppress(OSError):  # another evaluation's features lie there too
         job.work_dir.rmdir()
@@ -161,21 +145,12 @@ def _check_numbers(batch_size: int, **counts: int | None) -> None:
             raise ValueError(f"{name} {number} is out of range: metrics need 2 images or more")
 
 
-def _kinds(metrics: Sequence[str], fake: str | None) -> tuple[str, ...]:
-    for name in metrics:
-        if name not in METRICS:
-            raise ValueError(f"metric {name!r} is unknown: expected some of {', '.join(METRICS)}")
-        if fake is not None and name in _OF_NETWORKS:
-            raise ValueError(f"metric {name!r} needs the networks of a checkpoint: give --ckpt instead of --fake")
-    return tuple(dict.fromkeys(kind for name in metrics for kind in METRICS[name]))
-
-
 def _subject(ckpt: str | None, fake: str | None, ema: bool, resolution: int | None) -> Subject:
     if ckpt is not None and fake is None:
         return _checkpoint(Path(ckpt), ema)
     if fake is not None and ckpt is None:
         section = fake_section(fake, resolution)
-        images = open_images(section)
+        images = open_section(section).reference_set()
         identity = {"fakes": fake, "fake_fingerprint": images.fingerprint}
         size = section["init_args"]["resolution"]
         return Subject(size, images.num_channels, images.dataset_size, section, None, None, identity)
@@ -192,15 +167,11 @@ def _checkpoint(path: Path, ema: bool) -> Subject:
     return Subject(generator.resolution, generator.num_channels, None, None, run_dir, kimg, identity)
 
 
-def _config_of(run_dir: Path | None) -> Path | None:
-    config = None if run_dir is None else run_dir / "config.yaml"
-    return config if config is not None and config.is_file() else None
-
-
-def _check_real(real: ReferenceImages, resolution: int, subject: Subject) -> None:
-    if resolution != subject.resolution:
+def _check_real(module: ImageDataModule, subject: Subject) -> None:
+    size, real = module.resolution, module.reference_set()
+    if size != subject.resolution:
         raise ValueError(
-            f"the real images are {resolution}x{resolution} and the generated ones {subject.resolution}x"
+            f"the real images are {size}x{size} and the generated ones {subject.resolution}x"
             f"{subject.resolution}: they must be of one size. Pass --resolution {subject.resolution}, or other images"
         )
     if real.num_channels != subject.num_channels:
@@ -219,12 +190,13 @@ def _measured(job: Job, device: str, devices: int) -> tuple[Evaluation, Path]:
         raise
 
 
-def _report(scores: Evaluation, subject: Subject, path: Path, metrics: Sequence[str]) -> None:
+def _report(scores: Evaluation, subject: Subject, path: Path, kinds: Sequence[str]) -> None:
     """Print and keep the numbers."""
     scores = replace(scores, provenance={**scores.provenance, **subject.identity})
     for name, value in scores.values.items():
         print(f"{name:<32} {value:.6g}")
-    wrong = [name.upper() for name in ("fid", "kid") if name in metrics and name not in scores.values]
+    names = [spec.name for spec in specs_of(kinds) if spec.name in ("fid", "kid")]
+    wrong = [name.upper() for name in names if name not in scores.values]
     if wrong:
         print(
             f"warning: this is NOT {' or '.join(wrong)}: {scores.provenance['extractor']} has measured, and "
@@ -237,31 +209,19 @@ def _report(scores: Evaluation, subject: Subject, path: Path, metrics: Sequence[
         append_to_history(subject.run_dir, "evaluate", subject.kimg, scores)
 
 
-def main(words: list[str], parse: Parse) -> None:
-    """Run the command with the words of the command line; `parse` understands those of `dualgan fit`."""
-    words, data_words = _split(words)
-    parser = command_parser("evaluate", run, skip={"parse", "metrics", "data_words"})
-    parser.add_argument("--metrics", nargs="+", default=["fid", "kid"], metavar="NAME", help=_METRICS_HELP)
-    parser.epilog = _EPILOG
+def main(words: list[str]) -> None:
+    """Run the command with the words of the command line."""
+    words, data_options = split_options(words)
+    parser = command_parser("evaluate", run, skip={"metrics", "data_options"})
+    parser.add_argument("--metrics", nargs="+", metavar="NAME", help=_metrics_help())
+    parser.epilog = f"{EPILOG} A stopped evaluation goes on where it was when the same command is given again."
     options = parser.parse_args(words).as_dict()
     without_effect = [f"--{name}" for name in _OF_GENERATORS if _is_given(name, words)]
     if options["fake"] is not None and without_effect:
         raise ValueError(
             f"{', '.join(without_effect)} has no effect on images that are there: leave it out with --fake"
         )
-    run(parse, data_words=data_words, **options)
-
-
-def _split(words: list[str]) -> tuple[list[str], list[str]]:
-    """Part the words from the --data.KEY VALUE options among them."""
-    ours: list[str] = []
-    of_data: list[str] = []
-    waiting = False  # for an option's value
-    for word in words:
-        belongs = word.startswith("--data.") or (waiting and not word.startswith("--"))
-        waiting = word.startswith("--data.") and "=" not in word
-        (of_data if belongs else ours).append(word)
-    return ours, of_data
+    run(data_options=data_options, **options)
 
 
 def _is_given(name: str, words: list[str]) -> bool:

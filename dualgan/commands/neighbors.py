@@ -1,7 +1,9 @@
 """`dualgan neighbors`: the training images nearest to generated ones."""
 
+from collections.abc import Sequence
+
 from dualgan.commands.shared.outputs import png_path, write_study
-from dualgan.commands.shared.real_images import find_data
+from dualgan.commands.shared.real_images import EPILOG, real_images, split_options
 from dualgan.metrics import find_extractor
 from dualgan.metrics.extractors import ExtractorName
 from dualgan.studies.neighbors import SPACES, Space, check_search, draw_neighbors, find_neighbors
@@ -13,6 +15,7 @@ def run(
     ckpt: str,
     out: str,
     data: str | None = None,
+    data_options: Sequence[str] = (),
     seeds: str = "0-7",
     k: int = 5,
     space: list[Space] | None = None,
@@ -27,7 +30,9 @@ def run(
     Args:
         ckpt: Checkpoint of a run, for instance runs/clevr_demo/checkpoints/last.ckpt.
         out: File that ends in .png; indices, names and distances go to the .json file beside it.
-        data: Training images: folder, zip, LMDB or packed set, or a config.yaml; by default those of the run's.
+        data: The training images: folder, zip, LMDB or packed set, configuration, or name of a data set (see below); by
+            default those of the checkpoint's run.
+        data_options: Words of the form --data.KEY VALUE.
         seeds: Numbers and ranges such as 0-7 or 1,5,10-12.
         k: Neighbours per image and space.
         space: "pixel", "perceptual" or both, the default.
@@ -43,7 +48,7 @@ def run(
     place = find_device(device)
     generator = load_generator(ckpt).to(place)
     labels = chosen_labels(label, generator.num_classes, len(numbers))
-    images = find_data(data, ckpt, generator)
+    images = real_images(data, ckpt, generator.resolution, data_options)
     network = find_extractor(extractor, weights) if "perceptual" in spaces else None
     check_search(numbers, spaces, network)
     found = find_neighbors(
@@ -56,8 +61,10 @@ def run(
 
 def main(args: list[str]) -> None:
     """Run the command with the words of the command line."""
-    parser = command_parser("neighbors", run, skip={"space"})
+    args, data_options = split_options(args)
+    parser = command_parser("neighbors", run, skip={"data_options", "space"})
     parser.add_argument(
         "--space", nargs="+", choices=SPACES, metavar="SPACE", help="pixel, perceptual or both, the default."
     )
-    run(**parser.parse_args(args).as_dict())
+    parser.epilog = EPILOG
+    run(data_options=data_options, **parser.parse_args(args).as_dict())

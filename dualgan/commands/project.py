@@ -1,5 +1,6 @@
 """`dualgan project`: real images as one or several generators reconstruct them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,8 @@ import numpy as np
 from safetensors.torch import save_file
 
 from dualgan.commands.shared.outputs import png_path, write_study
-from dualgan.commands.shared.real_images import find_data, reading_of_run
+from dualgan.commands.shared.real_images import EPILOG, reading_of_run, real_images, split_options
+from dualgan.data import ImageDataModule
 from dualgan.data.files.checking import reason
 from dualgan.data.files.decoding import decode, to_square
 from dualgan.metrics import find_distance, reference_indices
@@ -30,6 +32,7 @@ def run(
     out: str,
     images: list[str] | None = None,
     data: str | None = None,
+    data_options: Sequence[str] = (),
     num: int | None = None,
     steps: int = 500,
     space: LatentSpace = "w",
@@ -44,7 +47,9 @@ def run(
         ckpt: Checkpoints of runs of one resolution; each is a column of the figure.
         out: File that ends in .png; distances go to the .json and latents to the .safetensors files beside it.
         images: Files of real images; by default some of the data.
-        data: Folder, zip, LMDB or packed set, or a config.yaml; by default the data of the first checkpoint's run.
+        data: The real images: folder, zip, LMDB or packed set, configuration, or name of a data set (see below); by
+            default those of the first checkpoint's run.
+        data_options: Words of the form --data.KEY VALUE.
         num: Number of images drawn from the data, 4 by default.
         steps: Steps of the search per image.
         space: "w" for one w in all layers, "w+" for one of its own in each.
@@ -58,7 +63,7 @@ def run(
     check_search(steps, space)
     if seed < 0:
         raise ValueError(f"seed {seed} is negative: give 0 or more")
-    if images and (data is not None or num is not None):
+    if images and (data is not None or data_options or num is not None):
         raise ValueError("images were given, so that data and num have no effect: leave them out")
     generators = {name: load_generator(file) for name, file in zip(run_names(ckpt), ckpt, strict=True)}
     first = next(iter(generators.values()))
@@ -66,7 +71,8 @@ def run(
     if images:
         queries, names = _read(images, ckpt[0], first), [Path(image).name for image in images]
     else:
-        queries, names = _drawn(data, ckpt[0], first, 4 if num is None else num, seed)
+        module = real_images(data, ckpt[0], first.resolution, data_options)
+        queries, names = _drawn(module, first, 4 if num is None else num, seed)
     distance = find_distance(weights)
     found = {}
     for name, generator in generators.items():
@@ -93,7 +99,8 @@ def _check_alike(ckpt: list[str], generators: list[Generator]) -> None:
 
 def _read(files: list[str], ckpt: str, generator: Generator) -> np.ndarray:
     """Image files as the generator's training would see them, uint8 [N, H, W, C]."""
-    reading = {"resize_filter": "lanczos"} | reading_of_run(ckpt)
+    of_run = reading_of_run(ckpt)
+    reading = {"resize_filter": "lanczos"} | {k: of_run[k] for k in ("resize_filter", "crop") if k in of_run}
     return np.stack([_read_one(Path(file), generator, reading) for file in files])
 
 
@@ -110,9 +117,8 @@ def _read_one(file: Path, generator: Generator, reading: dict[str, Any]) -> np.n
         raise ValueError(f"{file} cannot be cropped like the run's images: {error}") from error
 
 
-def _drawn(data: str | None, ckpt: str, generator: Generator, num: int, seed: int) -> tuple[np.ndarray, list[str]]:
+def _drawn(module: ImageDataModule, generator: Generator, num: int, seed: int) -> tuple[np.ndarray, list[str]]:
     """Some images of the data and their names."""
-    module = find_data(data, ckpt, generator)
     check_data(module, generator)
     dataset = training_images(module)
     most = min(module.dataset_size, MAX_ROWS)
@@ -144,7 +150,8 @@ def _save_latents(projection: Projection, path: Path, ckpt: str, space: str) -> 
 
 def main(args: list[str]) -> None:
     """Run the command with the words of the command line."""
-    parser = command_parser("project", run, skip={"ckpt", "images", "noise"})
+    args, data_options = split_options(args)
+    parser = command_parser("project", run, skip={"data_options", "ckpt", "images", "noise"})
     parser.add_argument(
         "--ckpt",
         nargs="+",
@@ -154,4 +161,5 @@ def main(args: list[str]) -> None:
     )
     parser.add_argument("--images", nargs="+", metavar="FILE", help="Real images; by default some of the data.")
     parser.add_argument("--noise", action="store_true", help="Also search the noise maps.")
-    run(**parser.parse_args(args).as_dict())
+    parser.epilog = EPILOG
+    run(data_options=data_options, **parser.parse_args(args).as_dict())

@@ -1,7 +1,9 @@
 """`dualgan tsne`: discriminator features of real and generated images."""
 
+from collections.abc import Sequence
+
 from dualgan.commands.shared.outputs import png_path, write_study
-from dualgan.commands.shared.real_images import find_data
+from dualgan.commands.shared.real_images import EPILOG, real_images, split_options
 from dualgan.studies.neighbors import check_data
 from dualgan.studies.tsne import PERPLEXITY, check_numbers, draw_features, require_tsne, study_features
 from dualgan.terminal.options import command_parser, find_device, run_names
@@ -12,7 +14,8 @@ def run(
     ckpt: list[str],
     out: str,
     data: str | None = None,
-    num: int = 2000,
+    data_options: Sequence[str] = (),
+    num: int | None = None,
     points: int = 500,
     perplexity: float = PERPLEXITY,
     seed: int = 0,
@@ -23,8 +26,11 @@ def run(
     Args:
         ckpt: Checkpoints of runs on the same data; each is a panel of the figure.
         out: File that ends in .png; FDDF and the points go to the .json file beside it.
-        data: Folder, zip, LMDB or packed set, or a config.yaml; by default the data of the first checkpoint's run.
-        num: Images of a kind for FDDF; compare numbers of equal counts only. The paper takes 50000.
+        data: The real images: folder, zip, LMDB or packed set, configuration, or name of a data set (see below); by
+            default those of the first checkpoint's run.
+        data_options: Words of the form --data.KEY VALUE.
+        num: Images of a kind for FDDF; compare numbers of equal counts only. By default all real images and 50000
+            generated ones, as in 'dualgan evaluate', whose FDDF is the same.
         points: Images of a kind in the t-SNE.
         perplexity: Of t-SNE: how many neighbours count.
         seed: Seed of the latents, of reference images and of t-SNE.
@@ -35,7 +41,7 @@ def run(
     require_tsne()
     names = run_names(ckpt)
     generators = [load_generator(file) for file in ckpt]
-    images = find_data(data, ckpt[0], generators[0])
+    images = real_images(data, ckpt[0], generators[0].resolution, data_options)
     for generator in generators:
         check_data(images, generator)
     studies = {}
@@ -50,7 +56,8 @@ def run(
 
 def main(args: list[str]) -> None:
     """Run the command with the words of the command line."""
-    parser = command_parser("tsne", run, skip={"ckpt"})
+    args, data_options = split_options(args)
+    parser = command_parser("tsne", run, skip={"data_options", "ckpt"})
     parser.add_argument(
         "--ckpt",
         nargs="+",
@@ -58,4 +65,5 @@ def main(args: list[str]) -> None:
         metavar="FILE",
         help="Checkpoints of runs on the same data; each is a panel of the figure.",
     )
-    run(**parser.parse_args(args).as_dict())
+    parser.epilog = EPILOG
+    run(data_options=data_options, **parser.parse_args(args).as_dict())

@@ -4,14 +4,12 @@ import warnings
 from types import ModuleType
 from typing import Any
 
+from dualgan.metrics import EfficientNetLite0
 from dualgan.metrics.names import SECTION
+from dualgan.metrics.table import spec_of, usual_metrics
 
 NAME = "dualgan"
 
-QUALITY = {
-    "Frechet distance": ("fid", "fd_efficientnet_lite0"),
-    "Kernel distance": ("kid", "kd_efficientnet_lite0"),
-}
 SCALARS = {
     "losses": {
         "Discriminator loss": "loss/discriminator",
@@ -34,6 +32,16 @@ SCALARS = {
     "speed": {"Images per second": "train/images_per_second"},
 }
 MEDIA = {"Samples": "samples", "Attention maps": "attention"}
+
+
+def quality() -> dict[str, list[str]]:
+    """Titles and names of the metrics that every run logs, made by Inception-v3 or by what stands in for it."""
+    return {
+        spec.about.capitalize(): [
+            SECTION + name.replace("*", EfficientNetLite0.name) for n in spec.numbers for name in n.reported_names
+        ]
+        for spec in map(spec_of, usual_metrics())
+    }
 
 
 def load_extra() -> tuple[ModuleType, ModuleType]:
@@ -71,9 +79,8 @@ def build_workspace(entity: str, project: str, name: str = NAME) -> Any:
         return panels.LinePlot(title=title, x="kimg", y=list(names), title_x="kimg")
 
     pictures = [panels.MediaBrowser(title=title, media_keys=[key], num_columns=1) for title, key in MEDIA.items()]
-    quality = [line(title, *(SECTION + metric for metric in metrics)) for title, metrics in QUALITY.items()]
     scalars = {section: [line(title, name) for title, name in plots.items()] for section, plots in SCALARS.items()}
-    sections = {"samples": pictures, "quality": quality, **scalars}
+    sections = {"samples": pictures, "quality": [line(title, *names) for title, names in quality().items()], **scalars}
     return workspaces.Workspace(
         entity=entity,
         project=project,

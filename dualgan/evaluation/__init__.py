@@ -1,15 +1,15 @@
 """Score a generator or images against real images. Trainer-agnostic: a callback and a command both call `evaluate`."""
 
-from dualgan.evaluation.features import extract, real_features
-from dualgan.evaluation.images import SEEDS_PER_RUN, ReferenceSet
-from dualgan.evaluation.run import Evaluation, evaluate, evaluate_images
+from dualgan.evaluation.images import BATCH_SIZE, NUM_FAKE, SEEDS_PER_RUN, ReferenceSet
+from dualgan.evaluation.run import Evaluation, evaluate, evaluate_images, images_to_see
 
 __all__ = [
+    "BATCH_SIZE",
+    "NUM_FAKE",
     "SEEDS_PER_RUN",
     "Evaluation",
     "ReferenceSet",
     "evaluate",
     "evaluate_images",
-    "extract",
-    "real_features",
+    "images_to_see",
 ]

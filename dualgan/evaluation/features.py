@@ -2,10 +2,8 @@
 
 import hashlib
 import logging
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,7 +12,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 from dualgan.evaluation.chunks import ChunkFolder, batches_of, own_chunks
-from dualgan.evaluation.images import Images, ReferenceSet, SetImages
+from dualgan.evaluation.images import BATCH_SIZE, Images, ReferenceSet, SetImages
+from dualgan.files.atomic import cache_root
 from dualgan.metrics import FeatureExtractor
 from dualgan.runtime.distributed import world_size
 
@@ -38,25 +37,6 @@ class View:
 
     width: int
     features: Callable[[Tensor, int], Tensor]
-
-
-def extract(
-    batches: Iterable[Tensor],
-    extractor: FeatureExtractor,
-    device: torch.device | str,
-    progress: Progress | None = None,
-) -> Tensor:
-    """Extract features, float32 [N, d] on the CPU, from uint8 batches [n, H, W, C].
-
-    The extractor is moved to `device`. `progress` is told the number of images after each batch.
-    """
-    view = view_of(extractor, device)
-    chunks = [torch.empty(0, extractor.dim)]
-    for images in batches:
-        chunks.append(view.features(images, 0))
-        if progress is not None:
-            progress(len(images))
-    return torch.cat(chunks)
 
 
 def view_of(extractor: FeatureExtractor, device: torch.device | str) -> View:
@@ -162,30 +142,12 @@ def real_chunks(
     cache_dir: str | Path | None = None,
     *,
     device: torch.device | str = "cpu",
-    batch_size: int = 64,
+    batch_size: int = BATCH_SIZE,
     progress: Progress | None = None,
 ) -> Iterator[Tensor]:
-    """Yield this rank's features of `num` real images chunk by chunk, float32 [n, d]; see `real_features`."""
-    folder = ChunkFolder(cache_folder(reference, extractor, num, cache_dir), "Cached features")
-    views = {"features": view_of(extractor, device)}
-    chunks = feature_chunks(SetImages(reference, num), views, "real", folder, batch_size, progress)
-    return (rows["features"] for rows in chunks)
+    """Yield this rank's features of `num` real images chunk by chunk, float32 [n, d], from the cache where they are.
 
-
-def real_features(
-    reference: ReferenceSet,
-    extractor: FeatureExtractor,
-    num: int | None = None,
-    cache_dir: str | Path | None = None,
-    *,
-    device: torch.device | str = "cpu",
-    batch_size: int = 64,
-    progress: Progress | None = None,
-) -> Tensor:
-    """Features of `num` real images (None: all), float32 [num, d] on the CPU, from the cache as far as they are there.
-
-    With several ranks each gets its own part. A cache file that cannot be used is replaced; a folder that cannot be
-    written costs time, not the run.
+    A cache file that cannot be used is replaced; a folder that cannot be written costs time, not the run.
 
     Args:
         reference: the real images.
@@ -197,11 +159,12 @@ def real_features(
         progress: told the number of images after each batch, and each chunk that was read.
 
     Raises:
-        ValueError: `num` is not between 1 and the size of the set, or the set yields another number of images.
+        ValueError: the set yields another number of images.
     """
-    num = checked_num(num, reference.dataset_size)
-    chunks = partial(real_chunks, device=device, batch_size=batch_size, progress=progress)
-    return torch.cat([torch.empty(0, extractor.dim), *chunks(reference, extractor, num, cache_dir)])
+    folder = ChunkFolder(cache_folder(reference, extractor, num, cache_dir), "Cached features")
+    views = {"features": view_of(extractor, device)}
+    chunks = feature_chunks(SetImages(reference, num), views, "real", folder, batch_size, progress)
+    return (rows["features"] for rows in chunks)
 
 
 def checked_num(num: int | None, size: int, name: str = "num_real") -> int:
@@ -215,7 +178,5 @@ def checked_num(num: int | None, size: int, name: str = "num_real") -> int:
 
 def cache_folder(reference: ReferenceSet, extractor: FeatureExtractor, num: int, cache_dir: str | Path | None) -> Path:
     """Folder of the features of `num` real images; another extractor, set or version has another one."""
-    if cache_dir is None:
-        cache_dir = os.environ.get("DUALGAN_CACHE") or Path.home() / ".cache" / "dualgan"
     key = repr((reference.fingerprint, extractor.identity, num, _CACHE_FORMAT))
-    return Path(cache_dir) / "features" / hashlib.sha256(key.encode()).hexdigest()[:32]
+    return cache_root(cache_dir) / "features" / hashlib.sha256(key.encode()).hexdigest()[:32]

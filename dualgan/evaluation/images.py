@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from dualgan.networks.sampling import generate
 
 SEEDS_PER_RUN = 2**20  # evaluation seed s owns the image seeds s * 2**20, ..., (s + 1) * 2**20 - 1
+NUM_FAKE = 50_000  # images that are generated where no number is given: the field's
+BATCH_SIZE = 64  # it is part of FDDF's result: minibatch statistics see the batch
 
 
 class ReferenceSet(Protocol):

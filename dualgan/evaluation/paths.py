@@ -3,23 +3,16 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from dualgan.evaluation.chunks import ChunkFolder
 from dualgan.evaluation.features import Progress, View, feature_chunks, together
-from dualgan.metrics import PerceptualPathLength, path_lengths
+from dualgan.metrics import path_lengths
 from dualgan.metrics.distances import PerceptualDistance
-
-PATHS: dict[str, tuple[Literal["w", "z"], Literal["full", "end"]]] = {
-    "ppl_wend": ("w", "end"),
-    "ppl_wfull": ("w", "full"),
-    "ppl_zend": ("z", "end"),
-    "ppl_zfull": ("z", "full"),
-}
-"""Path lengths by name: the space that paths lie in, and where on them a step is measured."""
+from dualgan.metrics.table import spec_of
 
 EPSILON = 1e-4  # the field's value
 
@@ -54,7 +47,7 @@ def score_paths(
     """Perceptual path length over one path per seed; all ranks must call it and all get the same result.
 
     Args:
-        kind: a name from PATHS.
+        kind: of the number.
         generator: see `dualgan.metrics.path_lengths`; lives on `device`.
         distance: between images; is moved to `device`.
         seeds: one per path.
@@ -67,16 +60,16 @@ def score_paths(
         ValueError: lengths that are not finite.
     """
     distance.to(device)
-    space, sampling = PATHS[kind]
+    spec = spec_of(kind)
 
     def lengths(of_seeds: Tensor, first: int) -> Tensor:
         at_once = max(1, batch_size // 2)
-        return path_lengths(generator, distance, of_seeds.tolist(), space, sampling, EPSILON, at_once)[:, None]
+        return path_lengths(generator, distance, of_seeds.tolist(), *spec.path, EPSILON, at_once)[:, None]
 
     folder = ChunkFolder(work_dir and work_dir / kind, "Path lengths")
     chunks = feature_chunks(_Seeds(seeds), {kind: View(1, lengths)}, "path", folder, batch_size, progress)
     own = together(lambda: torch.cat([torch.empty(0), *(rows[kind].flatten() for rows in chunks)]))
-    metric = PerceptualPathLength().to(device)
+    metric = spec.metric.for_sets(len(seeds), 0).to(device)
     metric.update(own)
     return float(metric.compute())
 

@@ -8,26 +8,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from dualgan.evaluation.chunks import ChunkFolder
-from dualgan.evaluation.discriminating import discriminator_view
+from dualgan.evaluation.chunks import ChunkFolder, own_chunks
+from dualgan.evaluation.discriminating import discriminator_view, fddf_record
 from dualgan.evaluation.features import Progress, View, checked_num, feature_chunks, real_chunks, together, view_of
-from dualgan.evaluation.images import GeneratedImages, Images, ReferenceSet, SetImages
-from dualgan.evaluation.paths import PATHS, path_provenance, score_paths
-from dualgan.evaluation.scoring import (
-    FEATURES,
-    HIDDEN,
-    KERNEL_SUBSET_SIZE,
-    Side,
-    check_counts,
-    collect,
-    inception_score,
-    needs_rows,
-    parameters,
-    reported_name,
-    score,
-)
+from dualgan.evaluation.images import BATCH_SIZE, GeneratedImages, Images, ReferenceSet, SetImages
+from dualgan.evaluation.paths import path_provenance, score_paths
+from dualgan.evaluation.scoring import FEATURES, HIDDEN, Scores, check_counts, name_of, recorded
 from dualgan.metrics import FeatureExtractor
 from dualgan.metrics.distances import PerceptualDistance
+from dualgan.metrics.table import kinds_of, spec_of, specs_of, usual_metrics
 from dualgan.version import __version__
 
 
@@ -51,11 +40,11 @@ def evaluate(
     *,
     num_fake: int,
     num_real: int | None = None,
-    batch_size: int = 64,
+    batch_size: int = BATCH_SIZE,
     seed: int = 0,
     truncation_psi: float = 1.0,
     noise_mode: str = "const",
-    metrics: Sequence[str] = ("frechet", "kernel"),
+    metrics: Sequence[str] | None = None,
     ema: bool | None = None,
     discriminator: nn.Module | None = None,
     distance: PerceptualDistance | None = None,
@@ -80,13 +69,12 @@ def evaluate(
             2**32 image seeds.
         truncation_psi: for the generator.
         noise_mode: for the generator; with "random" the result depends on torch's generator and the number of ranks.
-        metrics: any of "frechet", "kernel", "precision", "recall", "density", "coverage", "inception_score", "fddf",
-            "ppl_wend", "ppl_wfull", "ppl_zend" and "ppl_zfull".
+        metrics: names of METRICS or of their numbers, such as "pr" or "recall"; None takes the usual ones.
         ema: whether the generator holds averaged weights; only recorded.
         discriminator: for "fddf"; lives on `device`.
         distance: between images, for path lengths.
         device: where to run.
-        cache_dir: root of the cache of real features, see `real_features`.
+        cache_dir: root of the cache of real features, see `real_chunks`.
         work_dir: folder for features of generated images that a later call with the same arguments goes on from; None
             keeps none. The caller names it after all that the images depend on, and removes it.
         progress: told the number of images after each batch of this rank.
@@ -94,20 +82,30 @@ def evaluate(
     Raises:
         ValueError: an unknown metric, numbers of images that do not fit, or features that are not finite.
     """
+    kinds = kinds_of(usual_metrics() if metrics is None else metrics)
+    paths = [kind for kind in kinds if spec_of(kind).source == "paths"]
+    of_images = [kind for kind in kinds if kind not in paths]
     fakes = GeneratedImages(generator, num_fake, seed, truncation_psi, noise_mode, device)
-    of_images = [kind for kind in metrics if kind not in PATHS]
     compared = Comparison(reference, extractor, num_real, of_images, seed, batch_size, discriminator, device, cache_dir)
     work = None if work_dir is None else Path(work_dir)
     values = compared.values(fakes, work, progress)
     made: dict[str, Any] = {"ema": ema, "truncation_psi": truncation_psi, "noise_mode": noise_mode}
-    for kind in [kind for kind in metrics if kind in PATHS]:
+    for kind in paths:
         assert distance is not None, "the caller has one for path lengths"
         if truncation_psi != 1:
             raise ValueError(f"{kind} is measured without truncation: leave it out, or truncation_psi {truncation_psi}")
         settings: dict[str, Any] = {"batch_size": batch_size, "device": device, "work_dir": work, "progress": progress}
-        values[distance.metric_name(*PATHS[kind])] = score_paths(kind, generator, distance, fakes.seeds, **settings)
+        values[distance.metric_name(kind)] = score_paths(kind, generator, distance, fakes.seeds, **settings)
         made |= path_provenance(distance)
     return Evaluation(values, {**compared.provenance(num_fake), **made, "seed": seed})
+
+
+def images_to_see(kinds: Sequence[str], num_fake: int, num_real: int) -> int:
+    """Number of images, and of paths, that this rank will tell an evaluation's progress of."""
+    sources = [spec.source for spec in specs_of(kinds)]
+    passes = [num_fake] * bool(set(sources) - {"paths"}) + [num_real] * len({FEATURES, HIDDEN} & set(sources))
+    passes += [num_fake] * sources.count("paths")
+    return sum(len(chunk) for count in passes for chunk in own_chunks(count))
 
 
 def evaluate_images(
@@ -117,9 +115,9 @@ def evaluate_images(
     *,
     num_fake: int | None = None,
     num_real: int | None = None,
-    batch_size: int = 64,
+    batch_size: int = BATCH_SIZE,
     seed: int = 0,
-    metrics: Sequence[str] = ("frechet", "kernel"),
+    metrics: Sequence[str] | None = None,
     device: torch.device | str = "cpu",
     cache_dir: str | Path | None = None,
     work_dir: str | Path | None = None,
@@ -135,14 +133,15 @@ def evaluate_images(
         num_real: real images to compare with; None takes all.
         batch_size: images per batch and rank, at most.
         seed: of KID's subsets.
-        metrics: any that `evaluate` knows, but "fddf" and path lengths.
+        metrics: any that `evaluate` knows, but those that need a checkpoint's networks.
         device: where to run.
         cache_dir: root of the cache of real features.
         work_dir: folder for features of the generated images.
         progress: told the number of images after each batch of this rank.
     """
+    kinds = kinds_of(usual_metrics() if metrics is None else metrics, without="there are images only")
     images = SetImages(fakes, checked_num(num_fake, fakes.dataset_size, "num_fake"))
-    compared = Comparison(reference, extractor, num_real, metrics, seed, batch_size, None, device, cache_dir)
+    compared = Comparison(reference, extractor, num_real, kinds, seed, batch_size, None, device, cache_dir)
     values = compared.values(images, None if work_dir is None else Path(work_dir), progress)
     made = {"fake_fingerprint": fakes.fingerprint, "fake_size": fakes.dataset_size}
     return Evaluation(values, {**compared.provenance(images.count), **made, "seed": seed})
@@ -155,7 +154,7 @@ class Comparison:
     reference: ReferenceSet
     extractor: FeatureExtractor
     num_real: int | None
-    metrics: Sequence[str]
+    kinds: Sequence[str]
     seed: int
     batch_size: int
     discriminator: nn.Module | None
@@ -163,26 +162,24 @@ class Comparison:
     cache_dir: str | Path | None
 
     def __post_init__(self) -> None:
-        self.names = {kind: reported_name(kind, self.extractor) for kind in self.metrics}
+        self.names = {kind: name_of(kind, self.extractor) for kind in self.kinds}
+        self.specs = specs_of(self.kinds)
         self.count = checked_num(self.num_real, self.reference.dataset_size)
-        if "inception_score" in self.metrics:
-            self.extractor.check_classes()
 
     def values(self, fakes: Images, work: Path | None, progress: Progress | None) -> dict[str, float]:
         """Score generated images; by reported name, in the order that was asked for."""
-        if not self.metrics:
+        if not self.kinds:
             return {}
-        check_counts(self.metrics, self.extractor, self.count, fakes.count)
+        check_counts(self.kinds, self.extractor, self.count, fakes.count)
         views = together(self._views)
-        fake = together(lambda: self._passed(fakes, views, "generated", work, progress))
-        real = together(lambda: self._real(views, work, progress))
-        scores = score(self.metrics, real, fake, self._subset_size(fakes.count), self.seed, self.device)
-        if "inception_score" in self.metrics:
-            scores["inception_score"] = inception_score(fake[FEATURES], self.extractor, self.device)
-        return {self.names[kind]: scores[kind] for kind in self.metrics}
+        scores = Scores(self.kinds, self.extractor, min(self.count, fakes.count), self.seed, self.device)
+        together(lambda: self._pass(scores, fakes, views, "generated", work, progress))
+        together(lambda: self._real(scores, views, work, progress))
+        return {self.names[kind]: value for kind, value in scores.values().items()}
 
     def provenance(self, num_fake: int) -> dict[str, Any]:
         """Where the numbers come from, as far as the real images, the extractor and the formulas go."""
+        hidden = HIDDEN in {spec.source for spec in self.specs}
         return {
             "real_fingerprint": self.reference.fingerprint,
             "real_size": self.reference.dataset_size,
@@ -194,39 +191,42 @@ class Comparison:
             "extractor_size": getattr(self.extractor, "size", None),
             "weight_hash": self.extractor.weight_hash,
             "extractor_identity": self.extractor.identity,
-            **parameters(self.metrics, self._subset_size(num_fake)),
+            **recorded(self.specs, min(self.count, num_fake)),
+            **(fddf_record(self.discriminator, self.reference, self.batch_size) if hidden else {}),
             "dualgan_version": __version__,
             "torch_version": str(torch.__version__),
         }
 
     def _views(self) -> dict[str, View]:
         """The networks that see every image."""
-        views = {FEATURES: view_of(self.extractor, self.device)} if set(self.metrics) - {"fddf"} else {}
-        if "fddf" in self.metrics:
-            assert self.discriminator is not None, "the caller has one for fddf"
+        sources = {spec.source for spec in self.specs}
+        views = {FEATURES: view_of(self.extractor, self.device)} if sources - {HIDDEN} else {}
+        if HIDDEN in sources:
+            assert self.discriminator is not None, "the caller has one for what it sees"
             views[HIDDEN] = discriminator_view(self.discriminator, self.reference, self.seed, self.device)
         return views
 
-    def _real(self, views: Mapping[str, View], work: Path | None, progress: Progress | None) -> dict[str, Side]:
+    def _real(self, scores: Scores, views: Mapping[str, View], work: Path | None, progress: Progress | None) -> None:
         """The real images' features are the extractor's, which come from the cache, and the discriminator's."""
-        sides = {}
-        if FEATURES in views:
+        if FEATURES in {spec.source for spec in self.specs}:
             chunks = real_chunks(
                 self.reference, self.extractor, self.count, self.cache_dir,
                 device=self.device, batch_size=self.batch_size, progress=progress,
             )  # fmt: skip
-            sides[FEATURES] = collect(({FEATURES: rows} for rows in chunks), views, needs_rows(self.metrics))[FEATURES]
+            scores.feed(({FEATURES: rows} for rows in chunks), {FEATURES: views[FEATURES]}, real=True)
         if HIDDEN in views:
             images = SetImages(self.reference, self.count)
-            sides |= self._passed(images, {HIDDEN: views[HIDDEN]}, "real", work, progress)
-        return sides
+            self._pass(scores, images, {HIDDEN: views[HIDDEN]}, "real", work, progress)
 
-    def _passed(
-        self, images: Images, views: Mapping[str, View], name: str, work: Path | None, progress: Progress | None
-    ) -> dict[str, Side]:
+    def _pass(
+        self,
+        scores: Scores,
+        images: Images,
+        views: Mapping[str, View],
+        name: str,
+        work: Path | None,
+        progress: Progress | None,
+    ) -> None:
         folder = ChunkFolder(work and work / name, f"Features of {name} images")
         chunks = feature_chunks(images, views, name, folder, self.batch_size, progress)
-        return collect(chunks, views, needs_rows(self.metrics))
-
-    def _subset_size(self, num_fake: int) -> int:
-        return min(KERNEL_SUBSET_SIZE, self.count, num_fake)
+        scores.feed(chunks, views, real=name == "real")

@@ -12,7 +12,7 @@ from typing import Any
 _STALE_SECONDS = 24 * 3600
 
 
-def cache_root(cache_dir: str | None) -> Path:
+def cache_root(cache_dir: str | Path | None) -> Path:
     """Folder for cached files: `cache_dir`, else $DUALGAN_CACHE, else ~/.cache/dualgan."""
     return Path(cache_dir or os.environ.get("DUALGAN_CACHE") or "~/.cache/dualgan").expanduser()
 

@@ -9,33 +9,23 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from dualgan.metrics.functional import frechet_distance
+from dualgan.metrics.frechet import FrechetDistance
+from dualgan.metrics.table import MetricSpec, Number, register
 from dualgan.networks.sampling import evaluating
 from dualgan.pictures.pixels import to_float
 
 
-def fddf(
-    discriminator: nn.Module,
-    real_batches: Iterable[Tensor],
-    fake_batches: Iterable[Tensor],
-    references: Tensor | None = None,
-) -> Tensor:
-    """Frechet distance of discriminator features, a float64 scalar, 0 or more.
+class DiscriminatorDistance(FrechetDistance):
+    """FDDF, a float64 scalar: feed it with `discriminator_features` of the same references for both sets."""
 
-    Args:
-        discriminator: see `discriminator_features`.
-        real_batches: uint8 [n, H, W, C], or float [n, C, H, W] in [-1, 1].
-        fake_batches: likewise.
-        references: reference images for both sets, see `discriminator_features`.
+    higher_is_better = None
 
-    Raises:
-        ValueError: fewer than two images of a kind, or images that do not suit the discriminator.
-    """
-    real, fake = (
-        discriminator_features(discriminator, batches, references=references)
-        for batches in (real_batches, fake_batches)
+
+register(
+    MetricSpec(
+        "fddf", "Frechet distance of the discriminator's features", (Number("fddf"),), DiscriminatorDistance, "hidden"
     )
-    return frechet_distance(real, fake)
+)
 
 
 def discriminator_features(

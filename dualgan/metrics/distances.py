@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from dualgan.metrics.extractors import EfficientNetLite0
 from dualgan.metrics.extractors.fidelity import load_state
+from dualgan.metrics.table import reported_name
 from dualgan.metrics.weights import WEIGHTS, file_hash, locate, read_state
 from dualgan.runtime.distributed import rank
 
@@ -32,10 +33,9 @@ class PerceptualDistance(nn.Module):
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Squared distances [N], 0 or more, of float images [N, 3, H, W] and [N, 3, H, W] in [-1, 1]."""
 
-    def metric_name(self, space: str, sampling: str) -> str:
+    def metric_name(self, kind: str) -> str:
         """Name of a path length with this distance, such as "ppl_wend" with LPIPS and its published weights."""
-        name = f"ppl_{space}{sampling}"
-        return name if self.is_standard else f"{name}_{self.name}"
+        return reported_name(kind, self)
 
     @property
     def is_standard(self) -> bool:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dualgan.metrics.blocks import row_blocks
 from dualgan.metrics.manifold import Points, closeness, neighbour_radii, product_dtype
+from dualgan.metrics.moments import Moments, frechet_from_moments
 
 
 def frechet_distance(real_features: Tensor, fake_features: Tensor) -> Tensor:
@@ -33,17 +34,7 @@ def frechet_distance(real_features: Tensor, fake_features: Tensor) -> Tensor:
         ValueError: fewer than two rows, different d, or features that are not finite.
     """
     real, fake = _prepare(real_features, fake_features)
-    return frechet_from_roots(real.mean(0), _covariance_root(real), fake.mean(0), _covariance_root(fake))
-
-
-def frechet_from_roots(real_mean: Tensor, real_root: Tensor, fake_mean: Tensor, fake_root: Tensor) -> Tensor:
-    """Frechet distance between two Gaussians, a scalar: means [d], roots A [k, d] with A^T A = the covariance."""
-    # tr (Sigma_1 Sigma_2)^(1/2) = ||A_1 A_2^T||_* for any A_k with A_k^T A_k = Sigma_k
-    cross = torch.linalg.svdvals(fake_root @ real_root.T).sum()
-    # Eq. 6: |m_1 - m_2|^2 + tr(Sigma_1 + Sigma_2 - 2 (Sigma_1 Sigma_2)^(1/2))
-    means = (real_mean - fake_mean).square().sum()
-    distance: Tensor = means + real_root.square().sum() + fake_root.square().sum() - 2 * cross
-    return distance.clamp(min=0)  # rounding can leave -1e-13
+    return frechet_from_moments(Moments.of(real), Moments.of(fake)).to(real.device)
 
 
 def kernel_distance(
@@ -232,21 +223,6 @@ def _float64(features: Tensor) -> Tensor:
     # Apple's GPU has no float64
     features = features.detach().cpu() if features.device.type == "mps" else features.detach()
     return features.to(torch.float64)
-
-
-def _covariance_root(features: Tensor) -> Tensor:
-    """Return A [min(N, d), d] with A^T A = the unbiased covariance of features [N, d].
-
-    Triangular factors keep the full precision of the data, which forming the covariance would square away.
-    """
-    count, dims = features.shape
-    centered: Tensor = (features - features.mean(0)) / (count - 1) ** 0.5
-    if count <= dims:
-        return centered
-    root: Tensor = centered[:0]
-    for block in torch.split(centered, 8 * dims):
-        root = torch.linalg.qr(torch.cat([root, block]), mode="r").R
-    return root
 
 
 def _mmd(real: Tensor, fake: Tensor, real_members: Tensor, fake_members: Tensor) -> Tensor:

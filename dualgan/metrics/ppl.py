@@ -6,13 +6,14 @@ StyleGAN2: no crop, images of at most 256 pixels a side, both ends of a step wit
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from dualgan.metrics.base import SampleMetric
 from dualgan.metrics.functional import check_values
-from dualgan.networks.sampling import evaluating, labels_for
+from dualgan.metrics.table import MetricSpec, Number, Sampling, Space, register
+from dualgan.networks.sampling import evaluating, labels_for, slerp
 from dualgan.runtime.seeding import mix_seed
 
 ImageDistance = Callable[[Tensor, Tensor], Tensor]
@@ -50,8 +51,8 @@ def path_lengths(
     generator: nn.Module,
     distance: ImageDistance,
     seeds: Sequence[int],
-    space: Literal["w", "z"] = "w",
-    sampling: Literal["full", "end"] = "full",
+    space: Space = "w",
+    sampling: Sampling = "full",
     epsilon: float = 1e-4,
     batch_size: int = 16,
 ) -> Tensor:
@@ -92,17 +93,6 @@ def comparable(images: Tensor) -> Tensor:
     return torch.nn.functional.avg_pool2d(images, factor).expand(-1, 3, -1, -1)
 
 
-def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """Points [N, d] at t [N, 1] on the great circles from a to b [N, d], at the distance sqrt d that latents have."""
-    a, b = (x / x.norm(dim=1, keepdim=True) for x in (a, b))
-    cosine = (a * b).sum(dim=1, keepdim=True)
-    sideways = b - cosine * a
-    angle = t * cosine.clamp(-1, 1).acos()
-    point = a * angle.cos() + sideways / sideways.norm(dim=1, keepdim=True) * angle.sin()
-    latent: Tensor = point / point.norm(dim=1, keepdim=True) * math.sqrt(a.shape[1])
-    return latent
-
-
 def _ends_of_steps(generator: nn.Module, seeds: Sequence[int], space: str, sampling: str, epsilon: float) -> Tensor:
     """ws [2N, num_ws, w_dim]: N points on paths, then the points one step further."""
     z_dim, num_classes = int(generator.z_dim), int(generator.num_classes)  # type: ignore[arg-type]
@@ -115,7 +105,8 @@ def _ends_of_steps(generator: nn.Module, seeds: Sequence[int], space: str, sampl
     labels = labels_for(seeds, num_classes)
     both = None if labels is None else labels.repeat(2).to(device)
     if space == "z":
-        points = torch.cat([slerp(z[0].double(), z[1].double(), x) for x in (t, t + epsilon)])
+        first, second = (x.double() / x.double().norm(dim=1, keepdim=True) * math.sqrt(z_dim) for x in z)
+        points = torch.cat([slerp(first, second, x) for x in (t, t + epsilon)])
         ws: Tensor = generator.mapping(points.float(), both)  # type: ignore[operator]
         return ws
     first, second = generator.mapping(z.flatten(0, 1), both).double().chunk(2)  # type: ignore[operator]
@@ -131,3 +122,33 @@ def _check_settings(space: str, sampling: str, epsilon: float, batch_size: int) 
         raise ValueError(f"epsilon {epsilon} is not a step: it must be above 0. The field uses 1e-4.")
     if batch_size < 1:
         raise ValueError(f"batch_size {batch_size} is not a number of paths: it must be 1 or more.")
+
+
+class PerceptualPathLength(SampleMetric):
+    """Mean path length without outliers, a float64 scalar; see `perceptual_path_length`.
+
+    Each rank feeds the `ppl.path_lengths` of its share of the seeds.
+
+    Args:
+        kwargs: of `torchmetrics.Metric`.
+    """
+
+    higher_is_better = False
+    _form, _source = ("paths",), "the result of path_lengths"
+
+    def score(self, values: Tensor) -> Tensor:
+        """Apply the formula to path lengths [N]."""
+        return perceptual_path_length(values)
+
+
+def _register(name: str, where: str, space: Space, sampling: Sampling) -> None:
+    numbers = (Number(f"ppl_{space}{sampling}"),)
+    register(
+        MetricSpec(name, f"path length in {where}", numbers, PerceptualPathLength, "paths", path=(space, sampling))
+    )
+
+
+_register("ppl", "W, at the ends of paths: ppl_wend, StyleGAN2's", "w", "end")
+_register("ppl_wfull", "W, anywhere on paths", "w", "full")
+_register("ppl_zend", "Z, at the ends of paths", "z", "end")
+_register("ppl_zfull", "Z, anywhere on paths", "z", "full")

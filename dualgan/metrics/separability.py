@@ -5,11 +5,10 @@ attributes are the caller's: StyleGAN's 40 were trained on CelebA-HQ.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torchmetrics import Metric
 
 from dualgan.metrics.functional import check_values
 from dualgan.networks.sampling import evaluating, labels_for, latents
@@ -91,46 +90,6 @@ def attribute_logits(
             points.append((z if space == "z" else ws[:, 0]).float().cpu())
             logits.append(found.float().cpu())
     return torch.cat(points), torch.cat(logits)
-
-
-class LinearSeparability(Metric):
-    """Separability score, a float64 scalar; see `separability`.
-
-    `update(latent_points, logits)` takes [N, d] and [N, A], N may be 0; `compute()` joins the shards of all ranks.
-    Values are no part of a `state_dict`.
-
-    Args:
-        kwargs: of `torchmetrics.Metric`.
-    """
-
-    is_differentiable = False
-    higher_is_better = False
-    full_state_update = False
-    latent_points: list[Tensor] | Tensor
-    logits: list[Tensor] | Tensor
-
-    def __init__(self, **kwargs: Any) -> None:
-        """Start with no images."""
-        super().__init__(**kwargs)
-        self.add_state("latent_points", [], dist_reduce_fx="cat")
-        self.add_state("logits", [], dist_reduce_fx="cat")
-
-    def update(self, latent_points: Tensor, logits: Tensor) -> None:
-        """Add the latents [N, d] and attribute logits [N, A] of some images."""
-        assert isinstance(self.latent_points, list), "the states are lists outside of compute()"
-        assert isinstance(self.logits, list), "the states are lists outside of compute()"
-        self.latent_points.append(latent_points.detach().to(self.device))
-        self.logits.append(logits.detach().to(self.device))
-
-    def compute(self) -> Tensor:
-        """Score all images of all ranks.
-
-        Raises:
-            ValueError: there are too few (see `separability`).
-        """
-        joined = (torch.cat(x) if isinstance(x, list) and x else x for x in (self.latent_points, self.logits))
-        points, logits = (x if isinstance(x, Tensor) else torch.empty(0, 1) for x in joined)
-        return separability(points, logits)
 
 
 def _entropy_left(points: Tensor, logits: Tensor) -> Tensor:

@@ -31,6 +31,20 @@ def labels_for(seeds: Sequence[int], num_classes: int) -> Tensor | None:
     return torch.stack(draws) if draws else torch.empty(0, dtype=torch.int64)
 
 
+def slerp(start: Tensor, end: Tensor, fractions: Tensor) -> Tensor:
+    """Points [..., d] at `fractions` [..., 1] of the way from `start` to `end` [..., d] on great circles.
+
+    Equal fractions turn by equal angles, and lengths change evenly. Latents that point the same way, or opposite ways,
+    where the great circle is not defined, get a straight line.
+    """
+    lengths = torch.stack([x.norm(dim=-1, keepdim=True) for x in (start, end)])
+    a, b = start / lengths[0], end / lengths[1]
+    angle = (a * b).sum(dim=-1, keepdim=True).clamp(-1, 1).acos()
+    arc = (((1 - fractions) * angle).sin() * a + (fractions * angle).sin() * b) / angle.sin()
+    points = arc * torch.lerp(lengths[0], lengths[1], fractions)
+    return torch.where(angle.sin() < 1e-6, torch.lerp(start, end, fractions), points)
+
+
 def generate(
     generator: nn.Module,
     seeds: Sequence[int],

@@ -14,7 +14,7 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.loggers.logger import Logger
 
 from dualgan.files.atomic import read_json, write_json
-from dualgan.metrics.names import HIGHER, LOWER, SECTION
+from dualgan.metrics.names import SECTION, patterns
 from dualgan.pictures.grids import to_pil
 from dualgan.runs.clock import plain_kimg
 from dualgan.terminal.console import say
@@ -170,7 +170,7 @@ class KimgWandbLogger(Logger):
             self._run = wandb.init(id=self.session.id, dir=self.save_dir, **self.options)
             self._run.define_metric("kimg")
             self._run.define_metric("*", step_metric="kimg", step_sync=True)
-            for best, names in (("min", LOWER), ("max", HIGHER)):
+            for best, names in (("min", patterns("lower")), ("max", patterns("higher"))):
                 for name in names:
                     self._run.define_metric(SECTION + name, step_metric="kimg", summary=f"{best},last")
             self._note(Session(self._run.id, self.session.kimg, self.session.names))

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from dualgan.networks import Generator
-from dualgan.networks.sampling import evaluating, labels_for, latents
+from dualgan.networks.sampling import evaluating, labels_for, latents, slerp
 from dualgan.pictures.figures import DPI, MAX_ROWS, frame, show
 from dualgan.pictures.grids import to_pil
 from dualgan.pictures.pixels import to_uint8
@@ -156,22 +156,6 @@ def check_paths(seeds: Sequence[int], steps: int, space: str, linear: bool, thre
         raise ValueError(f"threshold {threshold:g} is out of range: scores lie between 0 and 1")
 
 
-def slerp(start: Tensor, end: Tensor, fractions: Tensor) -> Tensor:
-    """Points [S, D] from `start` to `end` [D] at `fractions` [S]: equal angles, lengths that change evenly.
-
-    Latents that point the same way, or opposite ways, where the great circle is not defined, get a straight line.
-    """
-    lengths = torch.stack([start.norm(), end.norm()])
-    a, b = start / lengths[0], end / lengths[1]
-    angle = (a @ b).clamp(-1, 1).acos()
-    if angle.sin() < 1e-6:
-        return torch.lerp(start, end, fractions[:, None])
-    t = fractions[:, None]
-    directions = (((1 - t) * angle).sin() * a + (t * angle).sin() * b) / angle.sin()
-    points: Tensor = directions * torch.lerp(lengths[0], lengths[1], t)
-    return points
-
-
 def step_scores(images: np.ndarray) -> np.ndarray:
     """Mean absolute difference of consecutive uint8 images [P, S, H, W, C], as values from 0 to 1: [P, S - 1]."""
     steps = np.abs(np.diff(images.astype(np.int16), axis=1))
@@ -192,7 +176,7 @@ def _path_ws(
     if space == "w":
         ws: Tensor = generator.mapping(ends.float(), labels, truncation_psi=truncation_psi)
         return torch.lerp(ws[0], ws[1], fractions[:, None, None].to(ws.dtype))
-    z = torch.lerp(ends[0], ends[1], fractions[:, None]) if linear else slerp(ends[0], ends[1], fractions)
+    z = torch.lerp(ends[0], ends[1], fractions[:, None]) if linear else slerp(ends[0], ends[1], fractions[:, None])
     classes = None if labels is None else labels[:1].expand(len(z))
     along: Tensor = generator.mapping(z.float(), classes, truncation_psi=truncation_psi)
     return along

@@ -2,7 +2,6 @@
 
 # N images of a kind, M points of a kind, D features
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,19 +11,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dualgan.data.base import ImageDataModule
-from dualgan.metrics import discriminator_features, reference_indices
-from dualgan.metrics.functional import frechet_distance
+from dualgan.evaluation.discriminating import hidden_features
+from dualgan.evaluation.images import NUM_FAKE, SEEDS_PER_RUN
 from dualgan.networks import Discriminator, Generator
-from dualgan.networks.sampling import generate
 from dualgan.pictures.figures import DPI
-from dualgan.studies.neighbors import check_data, training_images
+from dualgan.studies.neighbors import check_data
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BATCH = 32  # part of the result: minibatch statistics see it
 PERPLEXITY = 30.0
-SEEDS_PER_RUN = 2**20  # study seed s owns the image seeds from s * 2**20 on
 REAL, FAKE = "#202020", "#1a9a3a"
 PANEL = 4.0  # inches
 
@@ -35,7 +31,7 @@ class FeatureStudy:
 
     Attributes:
         real: Features of real images, float32 [N, D].
-        fake: Features of generated images, float32 [N, D].
+        fake: Features of generated images, float32 [N', D].
         fddf: Frechet distance between them.
         real_points: t-SNE of the first M real ones, float32 [M, 2].
         fake_points: t-SNE of the first M generated ones, together with the real ones; float32 [M, 2].
@@ -50,14 +46,14 @@ class FeatureStudy:
     def as_dict(self) -> dict[str, Any]:
         """FDDF and the points as plain data."""
         points = {"real": self.real_points.tolist(), "generated": self.fake_points.tolist()}
-        return {"fddf": self.fddf, "num": len(self.real), "points": points}
+        return {"fddf": self.fddf, "num_real": len(self.real), "num_fake": len(self.fake), "points": points}
 
 
 def study_features(
     generator: Generator,
     discriminator: Discriminator,
     data: ImageDataModule,
-    num: int = 2000,
+    num: int | None = None,
     points: int = 500,
     *,
     seed: int = 0,
@@ -72,7 +68,8 @@ def study_features(
         generator: Usually the one that the discriminator was trained against; on the discriminator's device.
         discriminator: D.
         data: Real images; `data.reference` says which of them metrics use.
-        num: Images of a kind for FDDF, 2 or more. The paper takes 50,000.
+        num: Images of a kind for FDDF, 2 or more; None takes all real ones and 50,000 generated ones, as `evaluate`
+            does and the paper.
         points: Images of a kind in the t-SNE, 2 to `num`.
         seed: Of the latents, of the references and of t-SNE, 0 to 4095.
         perplexity: Of t-SNE, above 0 and below the number of all its points.
@@ -83,30 +80,33 @@ def study_features(
     check_numbers(num, points, seed, perplexity)
     require_tsne()
     check_data(data, generator)
-    reference_set = data.reference_set()
-    if num > reference_set.dataset_size:
-        raise ValueError(f"num {num} is above the {reference_set.dataset_size} real images: give at most as many")
-    references = _references(data, num, seed) if discriminator.takes_reference else None
-    seeds = range(seed * SEEDS_PER_RUN, seed * SEEDS_PER_RUN + num)
-    real_batches = (batch.images for batch in reference_set.reference_dataloader(num, BATCH))
-    real, fake = (
-        discriminator_features(discriminator, _shown(batches, name, num), references=references)
-        for name, batches in (("Real", real_batches), ("Generated", generate(generator, seeds, batch_size=BATCH)))
-    )
+    reference = data.reference_set()
+    num_real, num_fake = num or reference.dataset_size, num or NUM_FAKE
+    if num_real > reference.dataset_size:
+        raise ValueError(f"num {num} is above the {reference.dataset_size} real images: give at most as many")
+    if points > num_real:
+        raise ValueError(f"points {points} is above the {num_real} real images: give at most as many")
+    device = next(generator.parameters()).device
+    settings: dict[str, Any] = {"seed": seed, "device": device}
+    with tqdm(total=num_real + num_fake, desc="Looking", unit="image", disable=None, leave=False) as bar:
+        real, fake, fddf = hidden_features(
+            generator, discriminator, reference, num_fake, num_real, **settings, progress=bar.update
+        )
     embedded = tsne(torch.cat([real[:points], fake[:points]]), seed, perplexity)
-    return FeatureStudy(real, fake, float(frechet_distance(real, fake)), embedded[:points], embedded[points:])
+    return FeatureStudy(real, fake, fddf, embedded[:points], embedded[points:])
 
 
-def check_numbers(num: int, points: int, seed: int, perplexity: float) -> None:
+def check_numbers(num: int | None, points: int, seed: int, perplexity: float) -> None:
     """Refuse numbers that do not go together.
 
     Raises:
         ValueError: See `study_features`.
     """
-    if not 2 <= num <= SEEDS_PER_RUN:
+    most = SEEDS_PER_RUN if num is None else num
+    if not 2 <= most <= SEEDS_PER_RUN:
         raise ValueError(f"num {num} is out of range: expected 2 to {SEEDS_PER_RUN} images of a kind")
-    if not 2 <= points <= num:
-        raise ValueError(f"points {points} is out of range: of {num} images, 2 to {num} can be drawn")
+    if not 2 <= points <= most:
+        raise ValueError(f"points {points} is out of range: of {most} images, 2 to {most} can be drawn")
     if not 0 <= seed < 2**32 // SEEDS_PER_RUN:
         raise ValueError(f"seed {seed} is out of range: expected 0 to {2**32 // SEEDS_PER_RUN - 1}")
     if not 0 < perplexity < 2 * points:
@@ -134,22 +134,6 @@ def tsne(features: Tensor, seed: int, perplexity: float = PERPLEXITY) -> np.ndar
     embedding = TSNE(n_components=2, perplexity=perplexity, init="pca", random_state=seed)
     points: np.ndarray = embedding.fit_transform(features.numpy()).astype(np.float32)
     return points
-
-
-def _references(data: ImageDataModule, num: int, seed: int) -> Tensor:
-    """Real images to be seen beside: uint8 [at most num, H, W, C]."""
-    dataset = training_images(data)
-    count = min(num, len(dataset.chosen))
-    positions = reference_indices(len(dataset.chosen), count, seed).tolist()
-    return dataset.__getitems__(positions).images
-
-
-def _shown(batches: Iterable[Tensor], name: str, num: int) -> Iterable[Tensor]:
-    """Batches with a progress bar where someone watches."""
-    with tqdm(total=num, desc=name, unit="image", disable=None, leave=False) as bar:
-        for batch in batches:
-            yield batch
-            bar.update(len(batch))
 
 
 def draw_features(studies: dict[str, FeatureStudy]) -> "Figure":

@@ -20,9 +20,9 @@ def resolve_configs(words: list[str]) -> list[str]:
     resolved = list(words)
     for i, word in enumerate(words):
         if word in ("--config", "-c") and i + 1 < len(words):
-            resolved[i + 1] = _find_config(words[i + 1])
+            resolved[i + 1] = find_config(words[i + 1])
         elif word.startswith("--config="):
-            resolved[i] = "--config=" + _find_config(word.removeprefix("--config="))
+            resolved[i] = "--config=" + find_config(word.removeprefix("--config="))
     return resolved
 
 
@@ -32,7 +32,12 @@ def shipped_configs() -> list[Path]:
     return [found[name] for name in sorted(found)]
 
 
-def _find_config(name: str) -> str:
+def find_config(name: str) -> str:
+    """Path of a configuration that is a file or shipped under this name.
+
+    Raises:
+        ValueError: It is neither.
+    """
     if Path(name).is_file() or "\n" in name:
         return name
     parts = Path(name).parts

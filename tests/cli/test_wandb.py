@@ -11,9 +11,9 @@ import pytest
 import wandb
 
 from dualgan.cli.main import main
-from dualgan.comparison.dashboard import MEDIA, QUALITY, SCALARS, build_workspace
+from dualgan.comparison.dashboard import MEDIA, SCALARS, build_workspace, quality
 from dualgan.comparison.runs import read_run
-from dualgan.metrics.names import HIGHER, LOWER, SECTION
+from dualgan.metrics.names import SECTION, patterns
 from dualgan.runs.wandb_logger import Session, earlier_session
 from tests.conftest import TINY, words
 from tests.wandb_file import history, key_of, read_records
@@ -92,7 +92,7 @@ def test_summaries_keep_the_best_and_the_last_value(offline_run: Path) -> None:
     found = {
         r.metric.glob_name or r.metric.name: r.metric.summary for r in records(offline_run) if r.HasField("metric")
     }
-    for names, best in ((LOWER, "min"), (HIGHER, "max")):
+    for names, best in ((patterns("lower"), "min"), (patterns("higher"), "max")):
         for name in names:
             summary = found[SECTION + name]
             assert (summary.min, summary.max, summary.last) == (best == "min", best == "max", True)
@@ -131,7 +131,7 @@ def test_dashboard_shows_what_a_run_logs(offline_run: Path) -> None:
 
 @OWN_WARNINGS
 def test_dashboard_leaves_out_nothing_that_matters(offline_run: Path) -> None:
-    shown = {SECTION + name for names in QUALITY.values() for name in names} | set(MEDIA.values())
+    shown = {name for names in quality().values() for name in names} | set(MEDIA.values())
     shown |= {name for plots in SCALARS.values() for name in plots.values()}
     ours = {
         name for name in logged(offline_run) if name.startswith((SECTION, "loss/", "contrast/", "logits/", "path_"))

@@ -11,14 +11,16 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from dualgan.commands import project
-from dualgan.commands.shared.real_images import data_of_config, find_data
+from dualgan.commands.shared.real_images import real_images
 from dualgan.data import ImageFolder, SyntheticCLEVR
 from dualgan.networks import StyleGAN2Generator
 from dualgan.terminal.options import run_names
 from dualgan.weights.checkpoints import load_discriminator, load_generator
 from tests.conftest import RunCLI
+from tests.conftest import words as split
 
 Run = Callable[[], Path]
+OUT = ("--out", "out.png")
 STUDIES = ("samples", "neighbors", "interpolate", "project", "tsne")
 
 
@@ -102,6 +104,78 @@ def test_tsne(ckpt: Path, run_cli: RunCLI) -> None:
     assert np.shape(one["points"]["real"]) == np.shape(one["points"]["generated"]) == (4, 2)
 
 
+@pytest.mark.parametrize("attention", [False, True])
+def test_fddf_is_the_same_number_in_evaluate_and_tsne(
+    attention: bool, checkpoint: Callable[..., Path], run_cli: RunCLI
+) -> None:
+    real = ("--data", "SyntheticCLEVR", "--data.num_images", 80, "--data.num_renderers", 1)
+    ckpt = checkpoint(references=attention)
+    counts = ("--num_fake", 72, "--num_real", 72, "--seed", 1)
+    settings = ("--extractor", "efficientnet_lite0", "--metrics", "fddf", "--out", "metrics.json")
+    run_cli.succeeds("evaluate", "--ckpt", ckpt, *real, *counts, *settings)
+    run_cli.succeeds("tsne", "--ckpt", ckpt, *real, "--num", 72, "--seed", 1, "--points", 8, "--perplexity", 2, *OUT)
+    scores, (drawn,) = (
+        json.loads(Path("metrics.json").read_text()),
+        json.loads(Path("out.json").read_text())["checkpoints"],
+    )
+    assert scores["fddf"] == drawn["fddf"]
+    assert (drawn["num_real"], drawn["num_fake"]) == (72, 72)
+    wanted = {"fddf_references": 80 if attention else 0, "fddf_batch_size": 64}
+    assert {name: scores["provenance"][name] for name in wanted} == wanted
+
+
+WITH_DATA = {
+    "evaluate": split("--num_fake 8 --extractor efficientnet_lite0 --metrics fid --out metrics.json"),
+    "neighbors": split("--k 2 --space pixel --out out.png"),
+    "project": split("--num 2 --steps 1 --out out.png"),
+    "tsne": split("--num 4 --points 4 --perplexity 2 --out out.png"),
+}
+
+
+@pytest.mark.parametrize("verb", WITH_DATA)
+@pytest.mark.parametrize(
+    ("data", "options"),
+    [
+        ("photos", []),
+        ("photos", split("--data.num_channels 3 --data.subset 6")),
+        ("own.yaml", []),
+        ("own.yaml", split("--data.num_images=9")),
+        ("clevr_demo.yaml", split("--data.num_images 9 --data.resolution 8 --data.num_renderers 1")),
+        ("SyntheticCLEVR", split("--data.num_images 9 --data.num_renderers 1")),
+        (None, []),
+        (None, split("--data.subset 8")),
+    ],
+)
+def test_real_images_are_named_in_the_same_ways_for_every_command(
+    verb: str, data: str | None, options: list[str], ckpt: Path, run_cli: RunCLI
+) -> None:
+    Path("photos").mkdir()
+    for number in range(8):
+        Image.effect_noise((9, 8), 50 + number).convert("RGB").save(f"photos/{number}.png")
+    section = {"class_path": "SyntheticCLEVR", "init_args": {"resolution": 8, "num_images": 9, "num_renderers": 1}}
+    Path("own.yaml").write_text(json.dumps({"data": section}))
+    run_cli.succeeds(verb, "--ckpt", ckpt, *([] if data is None else ["--data", data]), *options, *WITH_DATA[verb])
+
+
+@pytest.mark.parametrize("verb", WITH_DATA)
+def test_mistakes_in_naming_real_images(verb: str, ckpt: Path, run_cli: RunCLI) -> None:
+    Path("own.yaml").write_text('data: {class_path: "SyntheticCLEVR", init_args: {num_images: 0}}')
+    Path("empty.yaml").write_text("model: {}")
+    shutil.copy(ckpt, "alone.ckpt")
+
+    def refused(*more: str, of: Path | str = ckpt) -> str:
+        return run_cli.fails(verb, "--ckpt", of, *more, *WITH_DATA[verb])
+
+    assert "no real images: alone.ckpt" in refused(of="alone.ckpt")
+    assert "own.yaml: num_images 0" in refused("--data", "own.yaml")
+    assert refused("--data", "own.yaml", "--data.num_images=-1").startswith("num_images -1")
+    assert "empty.yaml has no data section" in refused("--data", "empty.yaml")
+    assert "did you mean 'clevr_demo.yaml'" in refused("--data", "clevr_dem.yaml")
+    assert "did you mean --data.resolution" in refused("--data.rezolution", "8")
+    assert "unknown option 'scene_seed'" in refused("--data", "photos", "--data.scene_seed", "8").replace("data.", "")
+    assert "nowhere" in refused("--data", "nowhere")
+
+
 @pytest.mark.parametrize("study", STUDIES)
 def test_mistakes_that_all_refuse_before_any_file(study: str, ckpt: Path, run_cli: RunCLI) -> None:
     assert "nowhere.ckpt" in run_cli.fails(study, "--ckpt", "nowhere.ckpt", "--out", "out.png")
@@ -165,7 +239,7 @@ def test_images_are_read_like_those_of_the_run(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(json.dumps({"data": run}))
     G, ckpt = StyleGAN2Generator(8, channel_base=64, channel_max=8), str(tmp_path / "checkpoints" / "last.ckpt")
     assert project._read([str(tmp_path / "face.png")], ckpt, G).min() == 200
-    folder = find_data(str(tmp_path), ckpt, G)
+    folder = real_images(str(tmp_path), ckpt, 8)
     assert isinstance(folder, ImageFolder)
     assert (folder.crop, folder.resize_filter) == ("celeba", "lanczos")
     assert project._read([str(tmp_path / "face.png")], "elsewhere/a/last.ckpt", G).min() < 200
@@ -175,16 +249,15 @@ def test_images_are_read_like_those_of_the_run(tmp_path: Path) -> None:
 
 
 def test_where_data_is_found(ckpt: Path, photographs: Path, in_empty_folder: Path) -> None:
-    G = load_generator(ckpt)
-    own = find_data(None, str(ckpt), G)
+    own = real_images(None, str(ckpt), 8)
     assert isinstance(own, SyntheticCLEVR)
     assert own.num_images == 16
-    folder = find_data(str(photographs), str(ckpt), G)
+    folder = real_images(str(photographs), str(ckpt), 8)
     assert isinstance(folder, ImageFolder)
     assert (folder.resolution, folder.num_channels) == (8, 3)
     shutil.copy(ckpt, "alone.ckpt")
     with pytest.raises(ValueError, match="--data"):
-        find_data(None, "alone.ckpt", G)
+        real_images(None, "alone.ckpt", 8)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +273,7 @@ def test_where_data_is_found(ckpt: Path, photographs: Path, in_empty_folder: Pat
 def test_bad_configurations(text: str, expected: str, in_empty_folder: Path) -> None:
     Path("wrong.yaml").write_text(text)
     with pytest.raises(ValueError, match=expected) as caught:
-        data_of_config(Path("wrong.yaml"))
+        real_images("wrong.yaml", None, 8)
     assert "wrong.yaml" in str(caught.value)
     assert "\n" not in str(caught.value)
 

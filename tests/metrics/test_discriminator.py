@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dualgan.metrics import discriminator_features, fddf, reference_indices
-from dualgan.metrics.functional import frechet_distance
+from dualgan.metrics import discriminator_features, reference_indices
 from dualgan.pictures.pixels import to_float
 from tests.tiny import attending_discriminator, discriminator
 
@@ -44,13 +43,6 @@ def test_each_image_meets_the_same_reference_in_any_share() -> None:
     torch.testing.assert_close(whole[4:8], wanted)
     with pytest.raises(ValueError, match="needs reference images"):
         discriminator_features(D, [shown])
-
-
-def test_fddf_is_the_frechet_distance_of_the_features() -> None:
-    D = attending_discriminator(resolution=8)
-    real, fake, references = torch.split(images(40, 1), 8), torch.split(images(32, 2), 8), images(8, 3)
-    features = [discriminator_features(D, batches, references=references) for batches in (real, fake)]
-    assert fddf(D, real, fake, references) == frechet_distance(*features)
 
 
 def test_references_are_one_fixed_list() -> None:

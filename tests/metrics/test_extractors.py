@@ -127,7 +127,7 @@ def test_only_the_published_weights_get_published_names(
     monkeypatch.setitem(WEIGHTS, "inception_v3", replace(INCEPTION, sha256=other.weight_hash[:8]))
     wanted = ["fid", "kid", "precision", "recall", "density", "coverage"]
     assert [other.metric_name(kind) for kind in KINDS] == wanted
-    with pytest.raises(ValueError, match="metric 'fid' does not exist: choose from frechet"):
+    with pytest.raises(ValueError, match="metric 'fid' has numbers of its own: name one of frechet"):
         other.metric_name("fid")
 
 

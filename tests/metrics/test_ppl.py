@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dualgan.metrics import LPIPS, FeatureDistance, find_distance, path_lengths, perceptual_path_length
-from dualgan.metrics.ppl import comparable, slerp
+from dualgan.metrics.ppl import comparable
 from dualgan.metrics.weights import WEIGHTS
 from tests.tiny import generator
 
@@ -52,15 +52,6 @@ def test_length_on_a_great_circle_is_the_angle() -> None:
     lengths = path_lengths(Linear(), squared_error, range(200), "z", epsilon=1e-2)
     # radius sqrt d, angles around pi / 2: the mean of (3 angle)^2 is 9 (pi^2 / 4 + 1 / d)
     assert float(lengths.mean()) == pytest.approx(9 * (np.pi**2 / 4 + 1 / 48), rel=0.05)
-
-
-def test_slerp_keeps_the_norm_and_meets_both_ends() -> None:
-    a, b = torch.randn(2, 5, 16, dtype=torch.float64).unbind()
-    for t, end in ((0.0, a), (1.0, b)):
-        point = slerp(a, b, torch.full((5, 1), t, dtype=torch.float64))
-        torch.testing.assert_close(point, end / end.norm(dim=1, keepdim=True) * 4)
-    middle = slerp(a, b, torch.full((5, 1), 0.3, dtype=torch.float64))
-    torch.testing.assert_close(middle.norm(dim=1), torch.full((5,), 4.0, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("space", ["w", "z"])
@@ -131,15 +122,15 @@ def test_lpips_is_torch_fidelitys(vgg16_file: Path, monkeypatch: pytest.MonkeyPa
     distances = ours(a * 2 - 1, b * 2 - 1)
     torch.testing.assert_close(distances, theirs(a * 255, b * 255), rtol=1e-4, atol=0)
     assert float(ours(a, a).max()) == 0
-    assert ours.metric_name("w", "end") == "ppl_wend_lpips_vgg16"  # these weights are not the published ones
+    assert ours.metric_name("ppl_wend") == "ppl_wend_lpips_vgg16"  # these weights are not the published ones
     ours.weight_hash = WEIGHTS["vgg16"].sha256[:8] + WEIGHTS["lpips_vgg16"].sha256[:8]
-    assert ours.metric_name("w", "end") == "ppl_wend"
+    assert ours.metric_name("ppl_wend") == "ppl_wend"
 
 
 def test_the_fallback_is_named_and_loud(caplog: pytest.LogCaptureFixture, caches: None) -> None:
     distance = find_distance()
     assert isinstance(distance, FeatureDistance)
-    assert distance.metric_name("z", "full") == "ppl_zfull_efficientnet_lite0"
+    assert distance.metric_name("ppl_zfull") == "ppl_zfull_efficientnet_lite0"
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     for word in (WEIGHTS["vgg16"].file, "dualgan weights --download vgg16", "instead of LPIPS"):
         assert word in caplog.text

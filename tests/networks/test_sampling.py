@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dualgan.networks.sampling import generate, labels_for, latents
+from dualgan.networks.sampling import generate, labels_for, latents, slerp
 
 
 class TinyGenerator(nn.Module):
@@ -136,3 +136,27 @@ def test_wrong_labels_are_named(tiny: TinyGenerator) -> None:
         generate(conditional, range(2), labels=torch.tensor([0, 3]))
     with pytest.raises(ValueError, match="batch_size 0"):
         generate(tiny, range(2), batch_size=0)
+
+
+def test_slerp_keeps_its_ends_and_its_pace() -> None:
+    a, b = torch.randn(2, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    points = slerp(a, b, torch.linspace(0, 1, 7, dtype=torch.float64)[:, None])
+    assert torch.allclose(points[0], a)
+    assert torch.allclose(points[-1], b)
+    directions = nn.functional.normalize(points)
+    angles = (directions[1:] * directions[:-1]).sum(1).acos()
+    assert torch.allclose(angles, angles[0].expand(6))
+    assert torch.allclose(points.norm(dim=1).diff(), (b.norm() - a.norm()).expand(6) / 6)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_slerp_on_a_line(sign: float) -> None:
+    a = torch.tensor([1.0, 2.0])
+    assert torch.allclose(slerp(a, 2 * sign * a, torch.tensor([[0.0], [1.0]])), torch.stack([a, 2 * sign * a]))
+
+
+def test_slerp_of_many_pairs_at_once() -> None:
+    a, b = torch.randn(2, 5, 16, dtype=torch.float64).unbind()
+    halfway = torch.full((5, 1), 0.5, dtype=torch.float64)
+    for pair, point in zip(zip(a, b, strict=True), slerp(a, b, halfway), strict=True):
+        assert torch.allclose(slerp(*pair, halfway[:1])[0], point)

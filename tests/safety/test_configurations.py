@@ -74,11 +74,11 @@ def test_nothing_else_in_a_configuration_runs(text: str, run_cli: RunCLI, marker
 
 
 def test_data_section_of_a_run_names_no_code(run_cli: RunCLI, marker: Path, module: Path, tmp_path: Path) -> None:
-    from dualgan.commands.shared.real_images import data_of_config
+    from dualgan.commands.shared.real_images import real_images
 
     (tmp_path / "config.yaml").write_text(f"data: {{class_path: {EVIL}}}")
     with pytest.raises(ValueError, match=r"config\.yaml: data .* is not imported: expected one of AnimalFace"):
-        data_of_config(tmp_path / "config.yaml")
+        real_images(str(tmp_path / "config.yaml"), None, 8)
     assert "hostile_module" not in sys.modules
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dualgan.networks import StyleGAN2Generator
 from dualgan.networks.sampling import generate, labels_for, latents
-from dualgan.studies.interpolate import JUMP, draw_interpolation, interpolate, save_animation, slerp, step_scores
+from dualgan.studies.interpolate import JUMP, draw_interpolation, interpolate, save_animation, step_scores
 
 Make = Callable[..., StyleGAN2Generator]
 
@@ -37,23 +37,6 @@ class Jumping(nn.Module):
 def jumping_seeds() -> list[int]:
     z = latents(range(20), 4)[:, 0]
     return [int((z < 0).nonzero()[0]), int((z >= 0).nonzero()[0])]
-
-
-def test_slerp_keeps_its_ends_and_its_pace() -> None:
-    a, b = torch.randn(2, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    points = slerp(a, b, torch.linspace(0, 1, 7, dtype=torch.float64))
-    assert torch.allclose(points[0], a)
-    assert torch.allclose(points[-1], b)
-    directions = nn.functional.normalize(points)
-    angles = (directions[1:] * directions[:-1]).sum(1).acos()
-    assert torch.allclose(angles, angles[0].expand(6))
-    assert torch.allclose(points.norm(dim=1).diff(), (b.norm() - a.norm()).expand(6) / 6)
-
-
-@pytest.mark.parametrize("sign", [1.0, -1.0])
-def test_slerp_on_a_line(sign: float) -> None:
-    a = torch.tensor([1.0, 2.0])
-    assert torch.allclose(slerp(a, 2 * sign * a, torch.tensor([0.0, 1.0])), torch.stack([a, 2 * sign * a]))
 
 
 @pytest.mark.parametrize(("space", "linear"), [("z", False), ("z", True), ("w", False)])

@@ -8,24 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning.cli import instantiate_class
 from tqdm import tqdm
 
-from dualgan.data import ImageDataModule
+from dualgan.commands.shared.real_images import DataSection, open_section
 from dualgan.data.batches import ReferenceImages
-from dualgan.evaluation import Evaluation, evaluate, evaluate_images
-from dualgan.evaluation.chunks import own_chunks, rows_in
-from dualgan.evaluation.paths import PATHS
+from dualgan.evaluation import Evaluation, evaluate, evaluate_images, images_to_see
+from dualgan.evaluation.chunks import rows_in
 from dualgan.files.atomic import digest, file_sha256
 from dualgan.metrics.distances import PerceptualDistance, find_distance
 from dualgan.metrics.extractors import FeatureExtractor, find_extractor
 from dualgan.metrics.extractors.finding import ExtractorName
+from dualgan.metrics.table import specs_of
 from dualgan.runtime.distributed import rank
 from dualgan.version import __version__
 from dualgan.weights.checkpoints import discriminator_of, generator_of, read_networks
-
-DataSection = dict[str, Any]
-"""A data set as in a configuration: class_path and init_args."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,7 @@ class Job:
         ckpt: checkpoint, or None to score `fake`.
         fake: generated images.
         data: real images.
-        kinds: metrics, as `dualgan.evaluation.evaluate` knows them.
+        kinds: of the numbers that are wanted.
         num_fake: generated images.
         num_real: real images; None takes all.
         ema: whether to take the averaged weights.
@@ -67,36 +63,27 @@ class Job:
     identity: dict[str, Any]
 
 
-def open_images(section: DataSection, prepared: bool = False) -> ReferenceImages:
-    """Open the images that a data section names for comparison.
-
-    Args:
-        section: the data set.
-        prepared: whether another process has rendered or checked the images, and given its warnings.
+def open_images(section: DataSection) -> ReferenceImages:
+    """Open the images of a data section, which another process has rendered or checked, and given its warnings.
 
     Raises:
         ValueError: They cannot be opened.
     """
-    data: ImageDataModule = instantiate_class((), section)
-    if prepared:
-        data.setup()
-    return data.reference_set()
+    module = open_section(section)
+    module.setup()
+    return module.reference_set()
 
 
 def measure(device: torch.device, job: Job) -> tuple[Evaluation, Path]:
     """Do this process's part: scores, which are the same in all, and the folder that is of no more use then."""
     extractor = find_extractor(job.extractor, job.extractor_weights)
-    reference = open_images(job.data, prepared=True)
-    fakes = open_images(job.fake, prepared=True) if job.fake else None
-    num_real = job.num_real or reference.dataset_size
-    of_images = set(job.kinds) - PATHS.keys()
-    passes = [job.num_fake] * bool(of_images) + [num_real] * bool(of_images - {"fddf"})
-    passes += [num_real] * ("fddf" in of_images) + [job.num_fake] * len(PATHS.keys() & job.kinds)
-    distance = find_distance() if PATHS.keys() & job.kinds else None
+    reference = open_images(job.data)
+    fakes = open_images(job.fake) if job.fake else None
+    total = images_to_see(job.kinds, job.num_fake, job.num_real or reference.dataset_size)
+    distance = find_distance() if any(spec.source == "paths" for spec in specs_of(job.kinds)) else None
     work = job.work_dir / _key(job, extractor, distance, reference)
     if rank() == 0 and (done := rows_in(work / "generated")):
         print(f"Going on: {done} of {job.num_fake} generated images have been measured already.")
-    total = sum(len(chunk) for count in passes for chunk in own_chunks(count))
     hidden = rank() != 0 or not sys.stderr.isatty()
     with tqdm(total=total, desc="Evaluating", unit="img", leave=False, disable=hidden) as bar:
         settings: dict[str, Any] = {
@@ -130,6 +117,7 @@ def _score_checkpoint(
             f"checkpoints that are named by their time"
         )
     generator = generator_of(checkpoint, job.ema).to(device)
+    sees = any(spec.source == "hidden" for spec in specs_of(job.kinds))
     return partial(
         evaluate,
         generator,
@@ -138,6 +126,6 @@ def _score_checkpoint(
         truncation_psi=job.truncation_psi,
         noise_mode=job.noise_mode,
         ema=job.ema,
-        discriminator=discriminator_of(checkpoint).to(device) if "fddf" in job.kinds else None,
+        discriminator=discriminator_of(checkpoint).to(device) if sees else None,
         distance=distance,
     )

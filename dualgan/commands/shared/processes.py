@@ -1,22 +1,36 @@
 """The same work in several processes of this machine, one per device."""
 
+import os
 import pickle
 import re
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, spawn
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.strategies.ddp import DDPStrategy
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
-from dualgan.data.arguments import usable_cpus
 from dualgan.runtime.process import flush_denormals, keep_freed_memory
+from dualgan.terminal.console import quiet_libraries
 from dualgan.terminal.options import find_device
 
 T = TypeVar("T")
 Work = Callable[[torch.device, Any], T]
+
+
+class _Spawned(DDPStrategy):
+    """Fabric's launcher, here whatever scheduler has started this program, and without its banner."""
+
+    def __init__(self) -> None:
+        super().__init__(start_method="spawn", cluster_environment=LightningEnvironment())
+
+    def setup_environment(self) -> None:
+        with quiet_libraries():  # in the new process
+            super().setup_environment()
 
 
 def on_devices(work: Work[T], job: Any, device: str, devices: int) -> T:
@@ -42,30 +56,27 @@ def on_devices(work: Work[T], job: Any, device: str, devices: int) -> T:
         return work(place, job)
     if place.type == "cuda" and devices > torch.cuda.device_count():
         raise ValueError(f"devices {devices} is too large: this machine has {torch.cuda.device_count()} GPUs")
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            spawn(_in_process, (devices, folder, place.type, work, job), nprocs=devices)  # type: ignore[no-untyped-call]
-        except ProcessRaisedException as error:
-            if mistake := re.search(r"^ValueError: (.*)\Z", str(error).strip(), flags=re.MULTILINE | re.DOTALL):
-                raise ValueError(mistake[1]) from error
-            raise
-        except ProcessExitedException as error:
-            raise RuntimeError(f"one of {devices} processes ended early ({error}): is there memory for all?") from error
-        result: T = pickle.loads((Path(folder) / "result").read_bytes())
+    port = os.environ.get("MASTER_PORT")
+    try:
+        with quiet_libraries():
+            fabric = Fabric(accelerator=place.type, devices=devices, strategy=_Spawned())
+            result: T = pickle.loads(fabric.launch(partial(_in_process, work, job)))
         return result
+    # Fabric passes on what the processes raise as torch words it: a traceback, of which the user needs the last line.
+    except ProcessRaisedException as error:
+        if mistake := re.search(r"^ValueError: (.*)\Z", str(error).strip(), flags=re.MULTILINE | re.DOTALL):
+            raise ValueError(mistake[1]) from error
+        raise
+    except ProcessExitedException as error:
+        raise RuntimeError(f"one of {devices} processes ended early ({error}): is there memory for all?") from error
+    finally:  # Fabric leaves its port there, where a training in this process would find it
+        if port is None:
+            os.environ.pop("MASTER_PORT", None)
 
 
-def _in_process(rank: int, devices: int, folder: str, kind: str, work: Work[T], job: Any) -> None:
+def _in_process(work: Work[T], job: Any, fabric: Fabric) -> bytes:
     flush_denormals()
     keep_freed_memory()
-    device = torch.device(kind, rank) if kind == "cuda" else torch.device(kind)
-    if kind == "cuda":
-        torch.cuda.set_device(device)
-    else:
-        torch.set_num_threads(max(1, usable_cpus() // devices))
-    backend = "nccl" if kind == "cuda" else "gloo"
-    dist.init_process_group(backend, init_method=f"file://{folder}/store", rank=rank, world_size=devices)
-    result = work(device, job)
-    if rank == 0:
-        (Path(folder) / "result").write_bytes(pickle.dumps(result))
+    result = work(fabric.device, job)
     dist.destroy_process_group()
+    return pickle.dumps(result)  # Fabric looks for tensors in what is not bytes, and refuses frozen dataclasses

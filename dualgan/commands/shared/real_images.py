@@ -1,50 +1,85 @@
-"""The real images that a command looks at: those of a path, or those that a checkpoint's run was trained on."""
+"""The real images that a command looks at, in one grammar for all commands that have --data."""
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pytorch_lightning.cli import instantiate_class
 
-from dualgan.data import ImageDataModule, ImageFolder
+from dualgan.data import ImageDataModule
 from dualgan.data.packed import is_packed, open_packed
 from dualgan.files.yaml_text import load_yaml
-from dualgan.networks.base import Network
-from dualgan.terminal.messages import ParagraphParser, explain
+from dualgan.terminal.configs import find_config
+from dualgan.terminal.messages import ParagraphParser
+
+EPILOG = """The real images: --data takes a folder, a zip, an LMDB or a packed set, which are read like the images of \
+the checkpoint's run; or a YAML file with a data section, a run's config.yaml or a shipped configuration; or the name \
+of a data set as in 'dualgan fit' (--data SyntheticCLEVR). Without it they are those of the checkpoint's own run. \
+--data.KEY VALUE sets any option of the data set over all that, such as --data.root PATH, --data.num_channels 1 or \
+--data.reference train ('dualgan fit --data.help NAME' lists them)."""
+
+DataSection = dict[str, Any]
+"""A data set as in a configuration: class_path and init_args."""
 
 
-def find_data(data: str | None, ckpt: str, network: Network) -> ImageDataModule:
-    """Open the real images that suit a checkpoint.
+def real_images(data: str | None, ckpt: str | None, resolution: int, options: Sequence[str] = ()) -> ImageDataModule:
+    """Build the data set of some real images; see `real_section` for arguments and errors."""
+    return open_section(real_section(data, ckpt, resolution, options))
+
+
+def real_section(data: str | None, ckpt: str | None, resolution: int, options: Sequence[str] = ()) -> DataSection:
+    """Say which data set some real images are.
 
     Args:
-        data: Folder or zip of images, LMDB, or packed set, read at the network's resolution and colours, cropped and
-            resized like the images of the checkpoint's run; or a configuration (config.yaml). None takes that of the
-            checkpoint's run, RUN/config.yaml.
-        ckpt: The checkpoint, for instance RUN/checkpoints/last.ckpt.
-        network: One of its networks.
+        data: Folder or zip of images, LMDB, or packed set: read as colour or gray, cropped and resized like the images
+            of the checkpoint's run. Or a configuration (a file or a shipped one, .yaml), or the name of a data set.
+            None takes the configuration of the checkpoint's run, RUN/config.yaml.
+        ckpt: The checkpoint, for instance RUN/checkpoints/last.ckpt; None where there is none.
+        resolution: Height and width of images that say nothing about it.
+        options: Words of the command line, --data.KEY VALUE, which have the last word.
 
     Raises:
         ValueError: There are no such images, no such configuration, or one without a data section that works.
     """
-    if data is None:
-        return data_of_config(_config_of_run(Path(ckpt)))
-    if Path(data).suffix in (".yaml", ".yml"):
-        return data_of_config(Path(data))
-    resolution, num_channels = (getattr(network, name) for name in ("resolution", "num_channels"))
+    if data in ImageDataModule.registry:
+        return _parsed({"class_path": data, "init_args": {"resolution": resolution}}, options)
+    if data is None or Path(data).suffix in (".yaml", ".yml"):
+        return _of_config(_config_of_run(ckpt) if data is None else Path(find_config(data)), options)
     reading = {"resolution": resolution} | reading_of_run(ckpt) | packed_as(data)
-    return ImageFolder(data, num_channels=1 if num_channels == 1 else 3, **reading)
+    return _parsed({"class_path": "ImageFolder", "init_args": {"root": data, **reading}}, options)
 
 
-def reading_of_run(ckpt: str) -> dict[str, Any]:
-    """Crop and resize filter of the images that a checkpoint's run was trained on; nothing where they are not known.
+def open_section(section: DataSection) -> ImageDataModule:
+    """Build the data set of a section that `real_section` has made."""
+    module: ImageDataModule = instantiate_class((), section)
+    return module
+
+
+def split_options(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Part a command's own words from the --data.KEY VALUE options among them."""
+    ours: list[str] = []
+    of_data: list[str] = []
+    waiting = False  # for an option's value
+    for word in words:
+        belongs = word.startswith("--data.") or (waiting and not word.startswith("--"))
+        waiting = word.startswith("--data.") and "=" not in word
+        (of_data if belongs else ours).append(word)
+    return ours, of_data
+
+
+def reading_of_run(ckpt: str | None) -> dict[str, Any]:
+    """Crop, resize filter and channels of the images of a checkpoint's run, as far as its configuration says them.
 
     Raises:
         ValueError: The run's config.yaml is damaged.
     """
-    config = _config_beside(Path(ckpt))
-    if not config.is_file():
+    config = _config_beside(ckpt)
+    if config is None or not config.is_file():
         return {}
-    module = data_of_config(config)
-    return {name: getattr(module, name) for name in ("resize_filter", "crop") if hasattr(module, name)}
+    said = _of_config(config)["init_args"]
+    return {name: said[name] for name in ("resize_filter", "crop", "num_channels") if said.get(name) is not None}
 
 
 def packed_as(place: str) -> dict[str, Any]:
@@ -59,21 +94,26 @@ def packed_as(place: str) -> dict[str, Any]:
     return {"resolution": images.resolution, "resize_filter": images.resize_filter, "crop": images.crop}
 
 
-def data_of_config(path: Path) -> ImageDataModule:
-    """Build the data module of a configuration.
-
-    Raises:
-        ValueError: There is no such file, or its data section is missing or wrong.
-    """
-    section = _section(path)
+def _parsed(section: Any, options: Sequence[str]) -> DataSection:
     parser = ParagraphParser()
     parser.classes = {"data": ImageDataModule}
     parser.add_subclass_arguments(ImageDataModule, "data")
+    words = ["--data", json.dumps(section, default=str), *options]
+    found: DataSection = parser.parse_args(words).data.as_dict()
+    open_section(found)  # finds what only the data set itself refuses
+    return found
+
+
+def _of_config(path: Path, options: Sequence[str] = ()) -> DataSection:
+    """The data section of a configuration."""
+    section = _section(path)
     try:
-        module: ImageDataModule = parser.instantiate_classes(parser.parse_object({"data": section})).data
+        return _parsed(section, options)
     except ValueError as error:
-        raise ValueError(f"{path}: {explain(str(error))}") from error
-    return module
+        keys = [word.split("=")[0].rpartition(".")[2] for word in options if word.startswith("--")]
+        if any(key in str(error) for key in keys):  # the command line says it
+            raise
+        raise ValueError(f"{path}: {error}") from error
 
 
 def _section(path: Path) -> Any:
@@ -89,15 +129,18 @@ def _section(path: Path) -> Any:
     return section
 
 
-def _config_beside(ckpt: Path) -> Path:
-    return ckpt.resolve().parent.parent / "config.yaml"
+def _config_beside(ckpt: str | None) -> Path | None:
+    return None if ckpt is None else Path(ckpt).resolve().parent.parent / "config.yaml"
 
 
-def _config_of_run(ckpt: Path) -> Path:
+def _config_of_run(ckpt: str | None) -> Path:
     config = _config_beside(ckpt)
-    if not config.is_file():
+    if config is None or not config.is_file():
+        where = (
+            "" if ckpt is None else f": {ckpt} does not lie in the checkpoints folder of a run (looked for {config})"
+        )
         raise ValueError(
-            f"{ckpt} does not lie in the checkpoints folder of a run, whose config.yaml would name the data "
-            f"(looked for {config}): pass --data with a folder or zip of images, or a config.yaml"
+            f"no real images{where}. Pass --data with a folder or zip of images, a config.yaml, or the name of a "
+            f"data set"
         )
     return config

@@ -6,9 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-_SHORT = {"frechet": "fd", "kernel": "kd", "inception_score": "is"}
-_PUBLISHED = {"frechet": "fid", "kernel": "kid", "inception_score": "is"}
-_KINDS = ("frechet", "kernel", "precision", "recall", "density", "coverage", "inception_score")
+from dualgan.metrics.table import reported_name, spec_of
 
 
 class FeatureExtractor(nn.Module):
@@ -27,21 +25,14 @@ class FeatureExtractor(nn.Module):
     num_classes: ClassVar[int] = 0
 
     def metric_name(self, kind: str) -> str:
-        """Name under which a metric of these features is reported: the published one only if it is that number.
-
-        Args:
-            kind: "frechet", "kernel", "precision", "recall", "density", "coverage" or "inception_score".
+        """Name under which a number of these features is reported; see `dualgan.metrics.table.reported_name`.
 
         Raises:
             ValueError: another kind, or the inception score of a network without classes.
         """
-        if kind not in _KINDS:
-            raise ValueError(f"metric {kind!r} does not exist: choose from {', '.join(_KINDS)}.")
-        if kind == "inception_score":
+        if spec_of(kind).source == "logits":
             self.check_classes()
-        if self.is_standard:
-            return _PUBLISHED.get(kind, kind)
-        return f"{_SHORT.get(kind, kind)}_{self.name}"
+        return reported_name(kind, self)
 
     @property
     def is_standard(self) -> bool:

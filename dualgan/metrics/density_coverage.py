@@ -1,0 +1,34 @@
+"""Density and coverage."""
+
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from dualgan.metrics.base import FeatureMetric
+from dualgan.metrics.functional import density_coverage
+from dualgan.metrics.table import MetricSpec, Number, register
+
+
+class DensityCoverage(FeatureMetric):
+    """Density (0 or more) and coverage ([0, 1]), float64 scalars; see `functional.density_coverage`.
+
+    Args:
+        k: neighbour that sets a ball's radius.
+        reset_real_features: whether `reset()` forgets the real features too.
+        kwargs: of `torchmetrics.Metric`.
+    """
+
+    higher_is_better = True
+    recorded: ClassVar = {"density_coverage_k": "k"}
+
+    def __init__(self, k: int = 5, reset_real_features: bool = False, **kwargs: Any) -> None:
+        """Start with no features."""
+        super().__init__(reset_real_features, **kwargs)
+        self.k = k
+
+    def score(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """Apply the formula to features [N, d] and [M, d]."""
+        return density_coverage(real, fake, self.k)
+
+
+register(MetricSpec("dc", "density and coverage", (Number("density"), Number("coverage")), DensityCoverage, least=6))

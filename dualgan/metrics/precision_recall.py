@@ -1,0 +1,34 @@
+"""Precision and recall."""
+
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from dualgan.metrics.base import FeatureMetric
+from dualgan.metrics.functional import precision_recall
+from dualgan.metrics.table import MetricSpec, Number, register
+
+
+class PrecisionRecall(FeatureMetric):
+    """Precision and recall, float64 scalars in [0, 1]; see `functional.precision_recall`.
+
+    Args:
+        k: neighbour that sets a ball's radius.
+        reset_real_features: whether `reset()` forgets the real features too.
+        kwargs: of `torchmetrics.Metric`.
+    """
+
+    higher_is_better = True
+    recorded: ClassVar = {"precision_recall_k": "k"}
+
+    def __init__(self, k: int = 3, reset_real_features: bool = False, **kwargs: Any) -> None:
+        """Start with no features."""
+        super().__init__(reset_real_features, **kwargs)
+        self.k = k
+
+    def score(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """Apply the formula to features [N, d] and [M, d]."""
+        return precision_recall(real, fake, self.k)
+
+
+register(MetricSpec("pr", "precision and recall", (Number("precision"), Number("recall")), PrecisionRecall, least=4))

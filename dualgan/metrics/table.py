@@ -1,0 +1,169 @@
+"""Which metrics there are: one entry each, which every part of the program reads.
+
+A module of this package makes a metric known by registering its entry.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from dualgan.metrics.base import SetMetric
+
+Better = Literal["lower", "higher"]
+Space = Literal["w", "z"]
+Sampling = Literal["full", "end"]
+Source = Literal["features", "logits", "hidden", "paths"]
+
+
+class Maker(Protocol):
+    """The network that a number depends on."""
+
+    name: str
+
+    @property
+    def is_standard(self) -> bool:
+        """Whether published numbers are made with exactly this network and these weights."""
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number that a metric yields.
+
+    Attributes:
+        kind: its name in configurations and in the program, the same whatever network it depends on.
+        published: the name under which it is reported if the published network has made it; its kind by default.
+        other: what its reported name begins with if another network has; the name of that follows. By default the
+            published name.
+    """
+
+    kind: str
+    published: str = ""
+    other: str = ""
+
+    @property
+    def reported_names(self) -> tuple[str, str]:
+        """The published name, and the others as a pattern."""
+        published = self.published or self.kind
+        return published, f"{self.other or published}_*"
+
+    def reported(self, maker: Maker | None) -> str:
+        """Name under which the number of a network is reported; None where it depends on no pretrained one."""
+        published, others = self.reported_names
+        return published if maker is None or maker.is_standard else others.replace("*", maker.name)
+
+
+@dataclass(frozen=True)
+class MetricSpec:
+    """A metric.
+
+    Attributes:
+        name: for `dualgan evaluate --metrics`; it stands for all its numbers.
+        about: what it is, in words.
+        numbers: that it yields, the first ones of what `compute()` returns.
+        metric: computes them; its `higher_is_better` tells which values are, None where neither is.
+        source: what it is fed with: a FeatureMetric with "features" (an extractor's) or "hidden" ones (the
+            checkpoint's discriminator's); a SampleMetric with "logits" (an extractor's) or "paths" (their lengths).
+        least: images of a kind that it needs.
+        usual: whether it is measured where nothing else is asked for.
+        path: space of the paths, and where on them a step is measured.
+    """
+
+    name: str
+    about: str
+    numbers: tuple[Number, ...]
+    metric: type[SetMetric]
+    source: Source = "features"
+    least: int = 2
+    usual: bool = False
+    path: tuple[Space, Sampling] = ("w", "end")
+
+    @property
+    def better(self) -> Better | None:
+        """Which values are."""
+        higher = self.metric.higher_is_better
+        return None if higher is None else "higher" if higher else "lower"
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of the numbers."""
+        return tuple(number.kind for number in self.numbers)
+
+    @property
+    def needs_networks(self) -> bool:
+        """Whether images alone do not have it."""
+        return self.source in ("hidden", "paths")
+
+
+METRICS: dict[str, MetricSpec] = {}
+"""All metrics by name."""
+
+
+def register(spec: MetricSpec) -> None:
+    """Make a metric known."""
+    taken = {name for other in METRICS.values() for name in (other.name, *other.kinds)}
+    assert taken.isdisjoint((spec.name, *spec.kinds)), f"two metrics are called {spec.name}"
+    METRICS[spec.name] = spec
+
+
+def all_metrics() -> list[MetricSpec]:
+    """All metrics, the usual ones first."""
+    return sorted(METRICS.values(), key=lambda spec: not spec.usual)
+
+
+def usual_metrics() -> list[str]:
+    """Names of those that are measured where nothing else is asked for."""
+    return [spec.name for spec in all_metrics() if spec.usual]
+
+
+def spec_of(name: str) -> MetricSpec:
+    """The metric of a name, or that yields a number of this kind.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for spec in METRICS.values():
+        if name == spec.name or name in spec.kinds:
+            return spec
+    names = ", ".join(spec.name for spec in all_metrics())
+    numbers = ", ".join(kind for spec in all_metrics() for kind in spec.kinds if kind not in METRICS)
+    raise ValueError(f"metric {name!r} is unknown: expected some of {names}, or of their numbers {numbers}")
+
+
+def specs_of(names: Iterable[str]) -> list[MetricSpec]:
+    """The metrics of some names, each once."""
+    return list({spec.name: spec for spec in map(spec_of, names)}.values())
+
+
+def kinds_of(names: Iterable[str], without: str = "") -> tuple[str, ...]:
+    """The kinds of numbers that names of metrics and of numbers stand for, each once.
+
+    Args:
+        names: of both sorts.
+        without: what to do about a metric that needs a checkpoint's networks where there are none; empty allows it.
+
+    Raises:
+        ValueError: a name is unknown, or its metric not allowed.
+    """
+    kinds: list[str] = []
+    for name in names:
+        spec = spec_of(name)
+        if without and spec.needs_networks:
+            raise ValueError(f"metric {name!r} needs the networks of a checkpoint: {without}")
+        kinds += spec.kinds if name == spec.name else [name]
+    return tuple(dict.fromkeys(kinds))
+
+
+def reported_name(kind: str, maker: Maker | None) -> str:
+    """Name under which a number is reported: the published one only if it is that number.
+
+    Args:
+        kind: of the number.
+        maker: extractor or perceptual distance that it depends on.
+
+    Raises:
+        ValueError: another kind.
+    """
+    number = next((number for number in spec_of(kind).numbers if number.kind == kind), None)
+    if number is None:
+        raise ValueError(f"metric {kind!r} has numbers of its own: name one of {', '.join(spec_of(kind).kinds)}")
+    return number.reported(maker)
