@@ -4,6 +4,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -13,7 +14,8 @@ from dualgan.callbacks.clock import check_interval, crossed
 from dualgan.evaluation import BATCH_SIZE, NUM_FAKE, Evaluation, evaluate, images_to_see
 from dualgan.gan import GAN
 from dualgan.metrics.extractors import FeatureExtractor, find_extractor
-from dualgan.metrics.table import kinds_of, usual_metrics
+from dualgan.metrics.names import SECTION
+from dualgan.metrics.table import kinds_of, spec_of, usual_metrics
 from dualgan.runs.folder import run_folder
 from dualgan.runs.loggers import log_scores
 from dualgan.runs.metrics_jsonl import append_to_history
@@ -28,7 +30,9 @@ class Quality(Callback):
     Args:
         every_kimg: Thousands of images between evaluations.
         num_fake: Images to generate for an evaluation.
-        num_real: Real images to compare with, of those that the data's `reference` names; null takes all.
+        num_real: Real images to compare with, of those that the data's `reference` names; null takes all, once each,
+            and a number draws from the mirrored ones too where the data has `mirror`. With 50000 generated images
+            that is the published fid50k_full, and with 50000 real ones fid50k.
         extractor: Feature extractor. "auto" is Inception-v3 where its weights are found, which gives FID and KID;
             EfficientNet-Lite0 otherwise, whose distances have names of their own.
         weights: File with the extractor's weights; null looks in the usual places.
@@ -36,6 +40,7 @@ class Quality(Callback):
         cache_dir: Folder for the features of real images; null is $DUALGAN_CACHE or ~/.cache/dualgan.
         metrics: What to measure: names as for `dualgan evaluate --metrics`, of metrics that need images only, or of
             their numbers. "fid" (its number is "frechet") must be among them; null is fid and kid.
+        noise_mode: "random" draws the generator's noise anew, as published protocols do; "const" repeats one noise.
     """
 
     def __init__(
@@ -48,6 +53,7 @@ class Quality(Callback):
         batch_size: int = BATCH_SIZE,
         cache_dir: str | None = None,
         metrics: list[str] | None = None,
+        noise_mode: Literal["random", "const", "none"] = "random",
     ) -> None:
         self.every_kimg = check_interval(every_kimg, "quality")
         for name, number in (("num_fake", num_fake), ("num_real", num_real)):
@@ -59,7 +65,7 @@ class Quality(Callback):
         self.metrics = kinds_of(usual_metrics() if metrics is None else metrics, "measure it with 'dualgan evaluate'")
         if "frechet" not in self.metrics:
             raise ValueError(f"quality.metrics {metrics} lacks frechet, which chooses the best checkpoint: add it")
-        self.extractor_name, self.weights = extractor, weights
+        self.extractor_name, self.weights, self.noise_mode = extractor, weights, noise_mode
         self.extractor: FeatureExtractor | None = None
         self.history: list[tuple[float, dict[str, float]]] = []
         self._once = Once()
@@ -82,9 +88,9 @@ class Quality(Callback):
 
     @property
     def main_metric(self) -> str:
-        """Name of the Frechet distance as logged."""
-        assert self.extractor is not None
-        return "metrics/" + self.extractor.metric_name("frechet")
+        """Name of the Frechet distance as it was logged last."""
+        names = {SECTION + name for number in spec_of("frechet").numbers for name in number.reported_names}
+        return next(name for name in self.history[-1][1] if any(fnmatchcase(name, known) for known in names))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Score the untrained generator."""
@@ -149,7 +155,7 @@ class Quality(Callback):
 
     def _evaluate(self, trainer: Trainer, gan: GAN) -> Evaluation:
         assert self.extractor is not None
-        reference = trainer.datamodule.reference_set()  # type: ignore[attr-defined]
+        reference = trainer.datamodule.reference_set(self.num_real)  # type: ignore[attr-defined]
         num_real = self.num_real and min(self.num_real, reference.dataset_size)
         total = images_to_see(self.metrics, self.num_fake, num_real or reference.dataset_size)
         hidden = not trainer.is_global_zero or not sys.stderr.isatty()
@@ -165,6 +171,7 @@ class Quality(Callback):
                 num_real=num_real,
                 batch_size=self.batch_size,
                 metrics=self.metrics,
+                noise_mode=self.noise_mode,
                 ema=True,
                 device=gan.device,
                 cache_dir=self.cache_dir,

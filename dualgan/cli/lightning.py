@@ -370,7 +370,9 @@ def summary(trainer: Trainer, gan: GAN) -> str:
         if len(quality.history) < 2:
             continue
         first, last = quality.history[0], quality.history[-1]
-        before, after = first[1][quality.main_metric], last[1][quality.main_metric]
+        before, after = first[1].get(quality.main_metric), last[1][quality.main_metric]
+        if before is None:  # other images were compared then
+            continue
         lines.append(
             f"{quality.main_metric.removeprefix('metrics/')}: {before:.1f} at {first[0]:g} kimg, {after:.1f} at "
             f"{last[0]:g} kimg, {before / max(after, 1e-9):.1f} times lower"

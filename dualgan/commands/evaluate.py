@@ -71,7 +71,7 @@ def run(
     num_real: int | None = None,
     weights: Literal["ema", "raw"] = "ema",
     truncation_psi: float = 1.0,
-    noise_mode: Literal["const", "random", "none"] = "const",
+    noise_mode: Literal["random", "const", "none"] = "random",
     seed: int = 0,
     extractor: ExtractorName = "auto",
     extractor_weights: str | None = None,
@@ -95,10 +95,11 @@ def run(
             only. By default the packed set's or the data set's own.
         crop: Square of the real images that is kept; by default the packed set's or the data set's own.
         num_fake: Images to generate, 50000 by default, or to take from --fake, all by default.
-        num_real: Real images to compare with; all by default.
+        num_real: Real images to compare with, mirrored ones among them where the data set has `mirror`; all, once
+            each, by default. With 50000 generated images these are fid50k (50000) and fid50k_full (all).
         weights: The generator's averaged weights, or "raw", those that were trained.
         truncation_psi: 1 for none; smaller values trade variety for quality.
-        noise_mode: "const" repeats the same noise, "random" draws it, "none" leaves it out.
+        noise_mode: "random" draws it, as published protocols do; "const" repeats the same noise, "none" leaves it out.
         seed: Of the images and of what metrics draw, 0 to 4095.
         extractor: Feature extractor; "auto" is Inception-v3 where its weights are found, and else EfficientNet-Lite0.
         extractor_weights: File with the extractor's weights; by default the usual places are looked at.
@@ -196,7 +197,7 @@ def _report(scores: Evaluation, subject: Subject, path: Path, kinds: Sequence[st
     for name, value in scores.values.items():
         print(f"{name:<32} {value:.6g}")
     names = [spec.name for spec in specs_of(kinds) if spec.name in ("fid", "kid")]
-    wrong = [name.upper() for name in names if name not in scores.values]
+    wrong = [name.upper() for name in names if not any(found.startswith(name) for found in scores.values)]
     if wrong:
         print(
             f"warning: this is NOT {' or '.join(wrong)}: {scores.provenance['extractor']} has measured, and "

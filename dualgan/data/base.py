@@ -191,8 +191,12 @@ class ImageDataModule(LightningDataModule):
         source, chosen = self._ready()
         return None if source.labels is None else hashlib.sha256(source.labels[chosen].tobytes()).hexdigest()[:16]
 
-    def reference_set(self) -> ReferenceImages:
+    def reference_set(self, num: int | None = None) -> ReferenceImages:
         """Return the images that metrics compare with, as `reference` says.
+
+        Args:
+            num: How many of them are compared with. All is every image once; a number is drawn from what is trained
+                on, with `mirror` from the mirrored images too, as the published fid50k_full and fid50k are.
 
         Raises:
             ValueError: When they cannot be opened.
@@ -202,7 +206,8 @@ class ImageDataModule(LightningDataModule):
         if self.reference != "train":
             source = self._reference_source()
             chosen, fingerprint = np.arange(len(source)), source.fingerprint
-        return ReferenceImages(source, chosen, fingerprint, self.shuffled, self.num_workers)
+        mirrored = self.mirror and num is not None
+        return ReferenceImages(source, chosen, fingerprint, self.shuffled, self.num_workers, mirrored)
 
     def _reference_source(self) -> ImageSource:
         return self._ready()[0]

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from dualgan.data.sampler import epoch_permutation
 from dualgan.data.worker_signals import obey_the_parent_only
+from dualgan.files.atomic import digest
 from dualgan.runtime.process import flush_denormals
 from dualgan.runtime.seeding import mix_seed
 
@@ -90,6 +91,25 @@ class RealImages(Dataset[Batch]):
         return Batch(torch.from_numpy(images), of_these)
 
 
+class SomeImages(Dataset[Batch]):
+    """Some of the images of a dataset, in an order of their own."""
+
+    def __init__(self, images: RealImages, wanted: NDArray[np.int64]) -> None:
+        self.images, self.wanted = images, wanted
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.wanted)
+
+    def __getitem__(self, index: int) -> Batch:
+        """Return the batch of one image."""
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """Return the batch of several images."""
+        return self.images.__getitems__(self.wanted[np.asarray(indices, np.int64)].tolist())
+
+
 class ReferenceImages:
     """The real images that metrics compare with: what `dualgan.evaluation.ReferenceSet` asks for.
 
@@ -99,20 +119,31 @@ class ReferenceImages:
         resize_filter: Filter that resized them; None where nothing was.
         crop: What was cut out of them; None where nothing was.
         num_channels: 3 for colour, 1 for gray.
+        mirrored: Every image is there a second time, flipped left to right.
+        label_counts: Images of every class, int64 [classes]; None without labels.
     """
 
     def __init__(
-        self, source: ImageSource, chosen: NDArray[np.int64], fingerprint: str, shuffled: bool, num_workers: int
+        self,
+        source: ImageSource,
+        chosen: NDArray[np.int64],
+        fingerprint: str,
+        shuffled: bool,
+        num_workers: int,
+        mirrored: bool = False,
     ) -> None:
-        self.source, self.chosen, self.fingerprint = source, chosen, fingerprint
-        self.shuffled, self.num_workers = shuffled, num_workers
-        self.dataset_size = len(chosen)
+        self.images = RealImages(source, chosen, mirrored)
+        self.fingerprint = digest([fingerprint, "mirrored"]) if mirrored else fingerprint
+        self.shuffled, self.num_workers, self.mirrored = shuffled and not mirrored, num_workers, mirrored
+        self.dataset_size = len(self.images)
+        labels = source.labels
+        self.label_counts = None if labels is None else torch.from_numpy(np.bincount(labels[chosen]))
         self.resize_filter, self.crop, self.num_channels = source.resize_filter, source.crop, source.num_channels
 
     def reference_dataloader(
         self, num: int | None = None, batch_size: int = 64, *, batches: Sequence[range] | None = None
     ) -> DataLoader[Batch]:
-        """Finite, ordered loader of `num` images (all by default), never mirrored.
+        """Finite, ordered loader of `num` images (all by default).
 
         A part of files in the order of their names would be some classes and not others: it is drawn at random, the
         same for everyone, and smaller parts are in larger ones.
@@ -122,16 +153,16 @@ class ReferenceImages:
             batch_size: Images per batch.
             batches: Load these batches only, each the images at some of the positions 0 to num - 1.
         """
-        chosen = self.chosen[:num]
-        if len(chosen) < len(self.chosen) and not self.shuffled:
+        wanted = np.arange(len(self.images))[:num]
+        if len(wanted) < len(self.images) and not self.shuffled:
             # Not a subset's seed: with `reference="full"` this would be the images that were trained on.
-            order = epoch_permutation(mix_seed("images that metrics compare with"), 0, len(self.chosen))
-            chosen = self.chosen[np.sort(order[:num])]
+            order = epoch_permutation(mix_seed("images that metrics compare with"), 0, len(self.images))
+            wanted = np.sort(order[:num])
         order_of = {"batch_size": batch_size} if batches is None else {"batch_sampler": batches}
-        return image_loader(RealImages(self.source, chosen, mirror=False), self.num_workers, **order_of)
+        return image_loader(SomeImages(self.images, wanted), self.num_workers, **order_of)
 
 
-def image_loader(images: RealImages, num_workers: int, **order: Any) -> DataLoader[Batch]:
+def image_loader(images: Dataset[Batch], num_workers: int, **order: Any) -> DataLoader[Batch]:
     """Return a loader of batches in an order that DataLoader's other arguments say."""
     settings: dict[str, Any] = {"collate_fn": _as_it_is, **order}
     return DataLoader(

@@ -1,5 +1,6 @@
 """What is measured: sequences of images whose parts can be had in any order, real ones and generated ones."""
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -7,7 +8,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from dualgan.networks.sampling import generate
+from dualgan.networks.sampling import generate, labels_for
+from dualgan.runtime.distributed import rank
+from dualgan.runtime.seeding import reseed
+
+logger = logging.getLogger("dualgan.evaluation")
 
 SEEDS_PER_RUN = 2**20  # evaluation seed s owns the image seeds s * 2**20, ..., (s + 1) * 2**20 - 1
 NUM_FAKE = 50_000  # images that are generated where no number is given: the field's
@@ -24,6 +29,14 @@ class ReferenceSet(Protocol):
     @property
     def dataset_size(self) -> int:
         """Number of images."""
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether every image is there a second time, flipped left to right."""
+
+    @property
+    def label_counts(self) -> Tensor | None:
+        """Images of every class, int64 [classes]; None without labels."""
 
     def reference_dataloader(self, num: int | None, *, batches: Sequence[range]) -> Iterable[Any]:
         """Some batches of `num` images in a fixed order: objects with `.images`, uint8 [n, H, W, C], or tuples of it.
@@ -83,8 +96,9 @@ class GeneratedImages:
         count: 2 to 2**20.
         seed: of the evaluation, 0 to 4095: torch's CPU generator knows 2**32 image seeds.
         truncation_psi: for the generator.
-        noise_mode: for the generator; with "random" images depend on torch's generator and the number of ranks.
+        noise_mode: for the generator; with "random" noise is drawn once per batch, from the batch's first seed.
         device: where to run.
+        label_counts: images of every class [num_classes], which classes are drawn by; None draws them uniformly.
 
     Raises:
         ValueError: a count or a seed out of range.
@@ -96,6 +110,7 @@ class GeneratedImages:
     truncation_psi: float = 1.0
     noise_mode: str = "const"
     device: torch.device | str = "cpu"
+    label_counts: Tensor | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32 // SEEDS_PER_RUN:
@@ -115,15 +130,46 @@ class GeneratedImages:
     def batches(self, batches: Sequence[range]) -> Iterator[Tensor]:
         """Yield the images of each range of positions, uint8 [n, H, W, C]."""
         for positions in batches:
+            seeds = self.seeds[positions.start : positions.stop]
+            if self.noise_mode == "random":
+                reseed("noise of an evaluation", seeds[0])
             yield from generate(
                 self.generator,
-                self.seeds[positions.start : positions.stop],
+                seeds,
+                labels=labels_for(seeds, int(self.generator.num_classes), self.label_counts),  # type: ignore[arg-type]
                 truncation_psi=self.truncation_psi,
                 noise_mode=self.noise_mode,
                 batch_size=len(positions),
                 device=self.device,
                 require_finite=True,
             )
+
+
+def class_counts(num_classes: int, reference: ReferenceSet) -> Tensor | None:
+    """How often an evaluation draws each class: as often as the reference set has it, float64 [num_classes].
+
+    None, which is uniform, where the set has no labels; a warning says so.
+
+    Raises:
+        ValueError: the set has more classes than the generator.
+    """
+    counts = reference.label_counts
+    if num_classes == 0:
+        return None
+    if counts is None:
+        if rank() == 0:
+            logger.warning(
+                "The real images have no labels (use_labels): the %d classes of the generator are drawn equally often, "
+                "which is another distribution than that of its training set unless that is balanced.",
+                num_classes,
+            )
+        return None
+    if len(counts) > num_classes:
+        raise ValueError(
+            f"the real images have {len(counts)} classes, and the generator {num_classes}: compare it with images of "
+            f"the classes that it was trained on."
+        )
+    return torch.nn.functional.pad(counts.double(), (0, num_classes - len(counts)))
 
 
 def _images(batch: Any) -> Tensor:

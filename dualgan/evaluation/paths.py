@@ -39,6 +39,7 @@ def score_paths(
     distance: PerceptualDistance,
     seeds: range,
     *,
+    label_counts: Tensor | None,
     batch_size: int,
     device: torch.device | str,
     work_dir: Path | None = None,
@@ -51,6 +52,7 @@ def score_paths(
         generator: see `dualgan.metrics.path_lengths`; lives on `device`.
         distance: between images; is moved to `device`.
         seeds: one per path.
+        label_counts: images of every class, which classes are drawn by.
         batch_size: images at a time; a path needs two.
         device: where to run.
         work_dir: folder for lengths that a later call with the same arguments goes on from.
@@ -64,7 +66,11 @@ def score_paths(
 
     def lengths(of_seeds: Tensor, first: int) -> Tensor:
         at_once = max(1, batch_size // 2)
-        return path_lengths(generator, distance, of_seeds.tolist(), *spec.path, EPSILON, at_once)[:, None]
+        space, sampling, crop = spec.path
+        found = path_lengths(
+            generator, distance, of_seeds.tolist(), space, sampling, EPSILON, at_once, crop, label_counts
+        )  # fmt: skip
+        return found[:, None]
 
     folder = ChunkFolder(work_dir and work_dir / kind, "Path lengths")
     chunks = feature_chunks(_Seeds(seeds), {kind: View(1, lengths)}, "path", folder, batch_size, progress)
@@ -80,5 +86,5 @@ def path_provenance(distance: PerceptualDistance) -> dict[str, Any]:
         "ppl_distance": distance.name,
         "ppl_weight_hash": distance.weight_hash,
         "ppl_epsilon": EPSILON,
-        "ppl_noise_mode": "const",
+        "ppl_noise": "drawn once per batch",
     }

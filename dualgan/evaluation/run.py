@@ -11,12 +11,12 @@ from torch import nn
 from dualgan.evaluation.chunks import ChunkFolder, own_chunks
 from dualgan.evaluation.discriminating import discriminator_view, fddf_record
 from dualgan.evaluation.features import Progress, View, checked_num, feature_chunks, real_chunks, together, view_of
-from dualgan.evaluation.images import BATCH_SIZE, GeneratedImages, Images, ReferenceSet, SetImages
+from dualgan.evaluation.images import BATCH_SIZE, GeneratedImages, Images, ReferenceSet, SetImages, class_counts
 from dualgan.evaluation.paths import path_provenance, score_paths
 from dualgan.evaluation.scoring import FEATURES, HIDDEN, Scores, check_counts, name_of, recorded
 from dualgan.metrics import FeatureExtractor
 from dualgan.metrics.distances import PerceptualDistance
-from dualgan.metrics.table import kinds_of, spec_of, specs_of, usual_metrics
+from dualgan.metrics.table import kinds_of, protocol_of, spec_of, specs_of, usual_metrics
 from dualgan.version import __version__
 
 
@@ -43,7 +43,7 @@ def evaluate(
     batch_size: int = BATCH_SIZE,
     seed: int = 0,
     truncation_psi: float = 1.0,
-    noise_mode: str = "const",
+    noise_mode: str = "random",
     metrics: Sequence[str] | None = None,
     ema: bool | None = None,
     discriminator: nn.Module | None = None,
@@ -56,7 +56,7 @@ def evaluate(
     """Score a generator against real images; all ranks must call it and all get the same result.
 
     Ranks share the images out in chunks, so the batches, their order and with them the result do not depend on the
-    number of ranks. Classes, if any, are drawn uniformly from the seeds.
+    number of ranks. Classes, if any, are drawn from the seeds, as often as the real images have them.
 
     Args:
         generator: as `dualgan.networks.sampling.generate` wants it; lives on `device`.
@@ -68,7 +68,7 @@ def evaluate(
         seed: of the evaluation, for the images as well as for KID's subsets, 0 to 4095: torch's CPU generator knows
             2**32 image seeds.
         truncation_psi: for the generator.
-        noise_mode: for the generator; with "random" the result depends on torch's generator and the number of ranks.
+        noise_mode: for the generator; published protocols draw it. "random" noise depends on `batch_size` too.
         metrics: names of METRICS or of their numbers, such as "pr" or "recall"; None takes the usual ones.
         ema: whether the generator holds averaged weights; only recorded.
         discriminator: for "fddf"; lives on `device`.
@@ -85,16 +85,22 @@ def evaluate(
     kinds = kinds_of(usual_metrics() if metrics is None else metrics)
     paths = [kind for kind in kinds if spec_of(kind).source == "paths"]
     of_images = [kind for kind in kinds if kind not in paths]
-    fakes = GeneratedImages(generator, num_fake, seed, truncation_psi, noise_mode, device)
+    noise_mode = noise_mode if getattr(generator, "has_noise", True) else "const"
+    counts = class_counts(int(generator.num_classes), reference)  # type: ignore[arg-type]
+    fakes = GeneratedImages(generator, num_fake, seed, truncation_psi, noise_mode, device, counts)
     compared = Comparison(reference, extractor, num_real, of_images, seed, batch_size, discriminator, device, cache_dir)
     work = None if work_dir is None else Path(work_dir)
     values = compared.values(fakes, work, progress)
     made: dict[str, Any] = {"ema": ema, "truncation_psi": truncation_psi, "noise_mode": noise_mode}
+    if generator.num_classes:
+        made["classes"] = "uniform" if counts is None else "as in the real images"
     for kind in paths:
         assert distance is not None, "the caller has one for path lengths"
         if truncation_psi != 1:
             raise ValueError(f"{kind} is measured without truncation: leave it out, or truncation_psi {truncation_psi}")
-        settings: dict[str, Any] = {"batch_size": batch_size, "device": device, "work_dir": work, "progress": progress}
+        settings: dict[str, Any] = {
+            "label_counts": counts, "batch_size": batch_size, "device": device, "work_dir": work, "progress": progress,
+        }  # fmt: skip
         values[distance.metric_name(kind)] = score_paths(kind, generator, distance, fakes.seeds, **settings)
         made |= path_provenance(distance)
     return Evaluation(values, {**compared.provenance(num_fake), **made, "seed": seed})
@@ -162,7 +168,6 @@ class Comparison:
     cache_dir: str | Path | None
 
     def __post_init__(self) -> None:
-        self.names = {kind: name_of(kind, self.extractor) for kind in self.kinds}
         self.specs = specs_of(self.kinds)
         self.count = checked_num(self.num_real, self.reference.dataset_size)
 
@@ -175,7 +180,8 @@ class Comparison:
         scores = Scores(self.kinds, self.extractor, min(self.count, fakes.count), self.seed, self.device)
         together(lambda: self._pass(scores, fakes, views, "generated", work, progress))
         together(lambda: self._real(scores, views, work, progress))
-        return {self.names[kind]: value for kind, value in scores.values().items()}
+        counts = protocol_of(fakes.count, self.num_real, self.reference.dataset_size, self.reference.mirrored)
+        return {name_of(kind, self.extractor, counts): value for kind, value in scores.values().items()}
 
     def provenance(self, num_fake: int) -> dict[str, Any]:
         """Where the numbers come from, as far as the real images, the extractor and the formulas go."""
@@ -184,6 +190,7 @@ class Comparison:
             "real_fingerprint": self.reference.fingerprint,
             "real_size": self.reference.dataset_size,
             "num_real": self.count,
+            "real_mirrored": self.reference.mirrored,
             "num_fake": num_fake,
             "resize_filter": getattr(self.reference, "resize_filter", None),
             "crop": getattr(self.reference, "crop", None),

@@ -8,7 +8,7 @@ import torch
 
 from dualgan.evaluation.features import Rows, View
 from dualgan.metrics import FeatureExtractor, FrechetDistance
-from dualgan.metrics.table import MetricSpec, reported_name, spec_of, specs_of
+from dualgan.metrics.table import Counts, MetricSpec, reported_name, spec_of, specs_of
 from dualgan.runtime.distributed import rank
 
 logger = logging.getLogger("dualgan.evaluation")
@@ -71,9 +71,9 @@ def recorded(specs: Sequence[MetricSpec], count: int) -> dict[str, Any]:
     return found
 
 
-def name_of(kind: str, extractor: FeatureExtractor) -> str:
-    """Name under which a number of images is reported."""
-    return reported_name(kind, None) if spec_of(kind).source == HIDDEN else extractor.metric_name(kind)
+def name_of(kind: str, extractor: FeatureExtractor, counts: Counts = "") -> str:
+    """Name under which a number of images is reported, if they are as many as `counts` says."""
+    return reported_name(kind, None) if spec_of(kind).source == HIDDEN else extractor.metric_name(kind, counts)
 
 
 def check_counts(kinds: Sequence[str], extractor: FeatureExtractor, num_real: int, num_fake: int) -> None:

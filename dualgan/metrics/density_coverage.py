@@ -31,4 +31,6 @@ class DensityCoverage(FeatureMetric):
         return density_coverage(real, fake, self.k)
 
 
-register(MetricSpec("dc", "density and coverage", (Number("density"), Number("coverage")), DensityCoverage, least=6))
+# Naeem et al., ICML 2020: features of VGG16
+NUMBERS = Number("density", network="vgg16"), Number("coverage", network="vgg16")
+register(MetricSpec("dc", "density and coverage", NUMBERS, DensityCoverage, least=6))

@@ -53,4 +53,5 @@ class FrechetDistance(FeatureMetric):
         return frechet_from_moments(real, fake)
 
 
-register(MetricSpec("fid", "Frechet distance", (Number("frechet", "fid", "fd"),), FrechetDistance, usual=True))
+NUMBER = Number("frechet", "fid", "fd", counted=True)
+register(MetricSpec("fid", "Frechet distance", (NUMBER,), FrechetDistance, usual=True))

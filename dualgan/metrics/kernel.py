@@ -45,4 +45,5 @@ class KernelDistance(FeatureMetric):
         return kernel_distance(real, fake, self.subset_size, self.num_subsets, self.seed)
 
 
-register(MetricSpec("kid", "kernel distance", (Number("kernel", "kid", "kd"),), KernelDistance, usual=True))
+NUMBER = Number("kernel", "kid", "kd", counted=True)
+register(MetricSpec("kid", "kernel distance", (NUMBER,), KernelDistance, usual=True))

@@ -1,7 +1,8 @@
 """Perceptual path length: how far the image moves, perceptually, for a small step in latent space.
 
 Source: Karras et al., "A Style-Based Generator Architecture for GANs", CVPR 2019, section 4.1, with the choices of
-StyleGAN2: no crop, images of at most 256 pixels a side, both ends of a step with the same noise.
+StyleGAN2: images of at most 256 pixels a side, both ends of a step with the same noise, drawn anew for every batch; the
+centre of the face alone (ppl_wend and its likes) or the whole image (ppl2_wend).
 """
 
 import math
@@ -55,12 +56,14 @@ def path_lengths(
     sampling: Sampling = "full",
     epsilon: float = 1e-4,
     batch_size: int = 16,
+    crop: bool = False,
+    label_counts: Tensor | None = None,
 ) -> Tensor:
     """Path length at one random point of a random path per seed, float32 [N] on the CPU.
 
     A path leads from one latent to another, straight in W and along a great circle in Z. The point and the step from
-    it depend on the seed alone. Classes, if any, are drawn from the seed and the same at both ends; noise is the
-    constant one; latents are not truncated.
+    it depend on the seed alone. Classes, if any, are drawn from the seed and the same at both ends; noise is drawn
+    once per batch, for both ends of all its paths; latents are not truncated.
 
     Args:
         generator: has `z_dim`, `num_classes`, `mapping(z, labels)` -> [N, num_ws, w_dim], and
@@ -71,6 +74,8 @@ def path_lengths(
         sampling: "full" takes points anywhere on a path, "end" its start.
         epsilon: length of the step, as a share of the path.
         batch_size: paths per batch; each needs two images.
+        crop: whether to look at the centre of the face alone.
+        label_counts: images of every class, which classes are drawn by; None draws them uniformly.
 
     Raises:
         ValueError: an unknown space or sampling, a step that is not above 0, or a batch size below 1.
@@ -80,20 +85,41 @@ def path_lengths(
     with evaluating(generator), torch.inference_mode():
         for start in range(0, len(seeds), batch_size):
             batch = seeds[start : start + batch_size]
-            ws = _ends_of_steps(generator, batch, space, sampling, epsilon)
-            images = comparable(generator.synthesis(ws, noise_mode="const"))  # type: ignore[operator]
+            ws = _ends_of_steps(generator, batch, space, sampling, epsilon, label_counts)
+            images = comparable(_synthesized(generator, ws, batch[0]), crop)
             # section 4.1: E[d(G(lerp(z1, z2; t)), G(lerp(z1, z2; t + epsilon))) / epsilon^2]
             chunks.append((distance(*images.chunk(2)).float() / epsilon**2).cpu())
     return torch.cat(chunks)
 
 
-def comparable(images: Tensor) -> Tensor:
-    """Images [N, 1 or 3, H, W] -> [N, 3, h, w]: in colour, and averaged down to at most 256 pixels a side."""
+def _synthesized(generator: nn.Module, ws: Tensor, seed: int) -> Tensor:
+    """Images of ws, all with one noise that depends on the seed."""
+    synthesis = generator.synthesis
+    assert isinstance(synthesis, nn.Module)
+    source = torch.Generator().manual_seed(mix_seed("noise of path lengths", seed))
+    constants = {name: map_ for name, map_ in synthesis.named_buffers() if name.endswith("noise_const")}
+    noise = {n: torch.randn(map_.shape, generator=source).to(map_) for n, map_ in constants.items()}
+    images: Tensor = torch.func.functional_call(synthesis, noise, (ws,), {"noise_mode": "const"})
+    return images
+
+
+def comparable(images: Tensor, crop: bool = False) -> Tensor:
+    """Images [N, 1 or 3, H, W] -> [N, 3, h, w]: maybe the face's centre, in colour, of at most 256 pixels a side."""
+    if crop:  # StyleGAN: rows 3/8 to 7/8, columns 2/8 to 6/8
+        eighth = images.shape[2] // 8
+        images = images[:, :, 3 * eighth : 7 * eighth, 2 * eighth : 6 * eighth]
     factor = max(1, images.shape[2] // _MAX_SIDE)
     return torch.nn.functional.avg_pool2d(images, factor).expand(-1, 3, -1, -1)
 
 
-def _ends_of_steps(generator: nn.Module, seeds: Sequence[int], space: str, sampling: str, epsilon: float) -> Tensor:
+def _ends_of_steps(
+    generator: nn.Module,
+    seeds: Sequence[int],
+    space: str,
+    sampling: str,
+    epsilon: float,
+    label_counts: Tensor | None,
+) -> Tensor:
     """ws [2N, num_ws, w_dim]: N points on paths, then the points one step further."""
     z_dim, num_classes = int(generator.z_dim), int(generator.num_classes)  # type: ignore[arg-type]
     device = next(generator.parameters()).device
@@ -102,7 +128,7 @@ def _ends_of_steps(generator: nn.Module, seeds: Sequence[int], space: str, sampl
     # float64: in float32, t + 1e-4 keeps three digits of the step
     t = torch.stack([torch.rand(1, generator=source, dtype=torch.float64) for source in sources]).to(device)
     t = t if sampling == "full" else torch.zeros_like(t)
-    labels = labels_for(seeds, num_classes)
+    labels = labels_for(seeds, num_classes, label_counts)
     both = None if labels is None else labels.repeat(2).to(device)
     if space == "z":
         first, second = (x.double() / x.double().norm(dim=1, keepdim=True) * math.sqrt(z_dim) for x in z)
@@ -141,14 +167,14 @@ class PerceptualPathLength(SampleMetric):
         return perceptual_path_length(values)
 
 
-def _register(name: str, where: str, space: Space, sampling: Sampling) -> None:
-    numbers = (Number(f"ppl_{space}{sampling}"),)
-    register(
-        MetricSpec(name, f"path length in {where}", numbers, PerceptualPathLength, "paths", path=(space, sampling))
-    )
+def _register(name: str, about: str, space: Space, sampling: Sampling, crop: bool = True) -> None:
+    numbers = (Number(f"{'ppl' if crop else 'ppl2'}_{space}{sampling}", network="lpips_vgg16"),)
+    path = (space, sampling, crop)
+    register(MetricSpec(name, f"path length {about}", numbers, PerceptualPathLength, "paths", path=path))
 
 
-_register("ppl", "W, at the ends of paths: ppl_wend, StyleGAN2's", "w", "end")
-_register("ppl_wfull", "W, anywhere on paths", "w", "full")
-_register("ppl_zend", "Z, at the ends of paths", "z", "end")
-_register("ppl_zfull", "Z, anywhere on paths", "z", "full")
+_register("ppl", "in W, at the ends of paths: ppl2_wend, StyleGAN2's", "w", "end", crop=False)
+_register("ppl_wend", "likewise, of the centre of faces: StyleGAN's", "w", "end")
+_register("ppl_wfull", "in W, anywhere on paths, of the centre of faces", "w", "full")
+_register("ppl_zend", "in Z, at the ends of paths, of the centre of faces", "z", "end")
+_register("ppl_zfull", "in Z, anywhere on paths, of the centre of faces", "z", "full")

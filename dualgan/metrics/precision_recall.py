@@ -31,4 +31,6 @@ class PrecisionRecall(FeatureMetric):
         return precision_recall(real, fake, self.k)
 
 
-register(MetricSpec("pr", "precision and recall", (Number("precision"), Number("recall")), PrecisionRecall, least=4))
+# Kynkaanniemi et al., NeurIPS 2019, and StyleGAN2: features of VGG16
+NUMBERS = Number("precision", network="vgg16"), Number("recall", network="vgg16")
+register(MetricSpec("pr", "precision and recall", NUMBERS, PrecisionRecall, least=4))

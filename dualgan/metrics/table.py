@@ -5,7 +5,7 @@ A module of this package makes a metric known by registering its entry.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 from dualgan.metrics.base import SetMetric
 
@@ -13,6 +13,27 @@ Better = Literal["lower", "higher"]
 Space = Literal["w", "z"]
 Sampling = Literal["full", "end"]
 Source = Literal["features", "logits", "hidden", "paths"]
+Counts = Literal["50k", "50k_full", ""]
+PROTOCOLS: tuple[Counts, ...] = get_args(Counts)
+"""Published choices of images: 50,000 generated ones against 50,000 real ones or against all, and any other."""
+
+PUBLISHED_COUNT = 50_000
+
+
+def protocol_of(num_fake: int, num_real: int | None, available: int, mirrored: bool) -> Counts:
+    """Which published choice a comparison is.
+
+    Args:
+        num_fake: generated images.
+        num_real: real images that were asked for; None for all.
+        available: real images that there are.
+        mirrored: whether they are there mirrored too.
+    """
+    if num_fake != PUBLISHED_COUNT:
+        return ""
+    if num_real is None or num_real >= available:
+        return "" if mirrored else "50k_full"
+    return "50k" if num_real == PUBLISHED_COUNT else ""
 
 
 class Maker(Protocol):
@@ -22,7 +43,7 @@ class Maker(Protocol):
 
     @property
     def is_standard(self) -> bool:
-        """Whether published numbers are made with exactly this network and these weights."""
+        """Whether its weights are the published ones."""
 
 
 @dataclass(frozen=True)
@@ -34,22 +55,29 @@ class Number:
         published: the name under which it is reported if the published network has made it; its kind by default.
         other: what its reported name begins with if another network has; the name of that follows. By default the
             published name.
+        network: name of the published network.
+        counted: whether its published name says how many images were compared, such as fid50k_full.
     """
 
     kind: str
     published: str = ""
     other: str = ""
+    network: str = "inception_v3"
+    counted: bool = False
 
     @property
-    def reported_names(self) -> tuple[str, str]:
-        """The published name, and the others as a pattern."""
+    def reported_names(self) -> tuple[str, ...]:
+        """All its names: the published ones, and the others as a pattern."""
         published = self.published or self.kind
-        return published, f"{self.other or published}_*"
+        counts = [published + protocol for protocol in PROTOCOLS if protocol] if self.counted else []
+        return *counts, published, f"{self.other or published}_*"
 
-    def reported(self, maker: Maker | None) -> str:
+    def reported(self, maker: Maker | None, protocol: Counts = "") -> str:
         """Name under which the number of a network is reported; None where it depends on no pretrained one."""
-        published, others = self.reported_names
-        return published if maker is None or maker.is_standard else others.replace("*", maker.name)
+        published = self.published or self.kind
+        if maker is not None and not (maker.is_standard and maker.name == self.network):
+            return f"{self.other or published}_{maker.name}"
+        return published + (protocol if self.counted else "")
 
 
 @dataclass(frozen=True)
@@ -65,7 +93,7 @@ class MetricSpec:
             checkpoint's discriminator's); a SampleMetric with "logits" (an extractor's) or "paths" (their lengths).
         least: images of a kind that it needs.
         usual: whether it is measured where nothing else is asked for.
-        path: space of the paths, and where on them a step is measured.
+        path: space of the paths, where on them a step is measured, and whether of the centre of faces alone.
     """
 
     name: str
@@ -75,7 +103,7 @@ class MetricSpec:
     source: Source = "features"
     least: int = 2
     usual: bool = False
-    path: tuple[Space, Sampling] = ("w", "end")
+    path: tuple[Space, Sampling, bool] = ("w", "end", False)
 
     @property
     def better(self) -> Better | None:
@@ -153,12 +181,13 @@ def kinds_of(names: Iterable[str], without: str = "") -> tuple[str, ...]:
     return tuple(dict.fromkeys(kinds))
 
 
-def reported_name(kind: str, maker: Maker | None) -> str:
+def reported_name(kind: str, maker: Maker | None, protocol: Counts = "") -> str:
     """Name under which a number is reported: the published one only if it is that number.
 
     Args:
         kind: of the number.
         maker: extractor or perceptual distance that it depends on.
+        protocol: which images were compared.
 
     Raises:
         ValueError: another kind.
@@ -166,4 +195,4 @@ def reported_name(kind: str, maker: Maker | None) -> str:
     number = next((number for number in spec_of(kind).numbers if number.kind == kind), None)
     if number is None:
         raise ValueError(f"metric {kind!r} has numbers of its own: name one of {', '.join(spec_of(kind).kinds)}")
-    return number.reported(maker)
+    return number.reported(maker, protocol)

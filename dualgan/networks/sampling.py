@@ -23,10 +23,17 @@ def latents(seeds: Sequence[int], z_dim: int) -> Tensor:
     return torch.stack([torch.randn(z_dim, generator=_generator(seed)) for seed in seeds])
 
 
-def labels_for(seeds: Sequence[int], num_classes: int) -> Tensor | None:
-    """Draw uniform class indices, int64 [N] on the CPU, each from its seed alone; None if there are no classes."""
+def labels_for(seeds: Sequence[int], num_classes: int, counts: Tensor | None = None) -> Tensor | None:
+    """Draw class indices, int64 [N] on the CPU, each from its seed alone; None if there are no classes.
+
+    Uniformly, or in proportion to `counts`, images of every class [num_classes].
+    """
     if num_classes == 0:
         return None
+    if counts is not None:
+        points = [torch.rand((), generator=_generator(seed ^ _LABEL_STREAM), dtype=torch.float64) for seed in seeds]
+        below = counts.double().cumsum(0) / counts.sum()
+        return torch.searchsorted(below, torch.tensor(points, dtype=torch.float64), right=True)
     draws = [torch.randint(num_classes, (), generator=_generator(seed ^ _LABEL_STREAM)) for seed in seeds]
     return torch.stack(draws) if draws else torch.empty(0, dtype=torch.int64)
 

@@ -62,10 +62,12 @@ class Photos:
     """A reference set of random images."""
 
     resize_filter = "box"
+    mirrored = False
 
     def __init__(self, size: int = 90, fingerprint: str = "photos-1", as_tuple: bool = False) -> None:
         noise = torch.randn(size, 3, 4, 4, generator=torch.Generator().manual_seed(size)) * 0.4 + 0.1
         self.images, self.fingerprint, self.dataset_size, self.as_tuple = to_uint8(noise), fingerprint, size, as_tuple
+        self.label_counts: Tensor | None = None
 
     def reference_dataloader(
         self, num: int | None, *, batches: Sequence[range]

@@ -63,21 +63,23 @@ class Job:
     identity: dict[str, Any]
 
 
-def open_images(section: DataSection) -> ReferenceImages:
+def open_images(section: DataSection, num: int | None = None) -> ReferenceImages:
     """Open the images of a data section, which another process has rendered or checked, and given its warnings.
+
+    `num` of them are compared with; None is all.
 
     Raises:
         ValueError: They cannot be opened.
     """
     module = open_section(section)
     module.setup()
-    return module.reference_set()
+    return module.reference_set(num)
 
 
 def measure(device: torch.device, job: Job) -> tuple[Evaluation, Path]:
     """Do this process's part: scores, which are the same in all, and the folder that is of no more use then."""
     extractor = find_extractor(job.extractor, job.extractor_weights)
-    reference = open_images(job.data)
+    reference = open_images(job.data, job.num_real)
     fakes = open_images(job.fake) if job.fake else None
     total = images_to_see(job.kinds, job.num_fake, job.num_real or reference.dataset_size)
     distance = find_distance() if any(spec.source == "paths" for spec in specs_of(job.kinds)) else None

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from dualgan.metrics.table import reported_name, spec_of
+from dualgan.metrics.table import Counts, reported_name, spec_of
 
 
 class FeatureExtractor(nn.Module):
@@ -24,7 +24,7 @@ class FeatureExtractor(nn.Module):
     weight_hash: str
     num_classes: ClassVar[int] = 0
 
-    def metric_name(self, kind: str) -> str:
+    def metric_name(self, kind: str, protocol: Counts = "") -> str:
         """Name under which a number of these features is reported; see `dualgan.metrics.table.reported_name`.
 
         Raises:
@@ -32,11 +32,11 @@ class FeatureExtractor(nn.Module):
         """
         if spec_of(kind).source == "logits":
             self.check_classes()
-        return reported_name(kind, self)
+        return reported_name(kind, self, protocol)
 
     @property
     def is_standard(self) -> bool:
-        """Whether published numbers are made with exactly this network and these weights."""
+        """Whether its weights are the published ones."""
         return False
 
     @property

@@ -118,6 +118,11 @@ class VGG16(FidelityExtractor):
         self.network = _built(FeatureExtractorVGG16, "vgg16", "fc2_relu", path)
         self.requires_grad_(False).eval()
 
+    @property
+    def is_standard(self) -> bool:
+        """Whether the file is torchvision's."""
+        return self.weight_hash.startswith(WEIGHTS[self.name].sha256[: len(self.weight_hash)])
+
 
 class CLIP(FidelityExtractor):
     """Image embedding of a CLIP vision transformer, [N, 512] or [N, 768]; the graph is torch-fidelity's.
