@@ -227,21 +227,23 @@ class ImageDataModule(LightningDataModule):
         sampler = InfiniteBatchSampler(len(images), self.batch_size // world_size, self.seed, *place)
         settings: dict[str, Any] = {"persistent_workers": self.num_workers > 0}
         if not state.takes_reference:
-            return self._loader(images, batch_sampler=sampler, **settings)
-        references = InfiniteBatchSampler(len(images), sampler.batch_size, self._reference_seed(), *place)
+            return image_loader(images, self.num_workers, batch_sampler=sampler, **settings)
+        references = InfiniteBatchSampler(len(images), sampler.batch_size, mix_seed(self.seed, "reference"), *place)
         order = ReferenceBatchSampler(sampler, references)
-        return self._loader(images, batch_sampler=order, collate_fn=with_reference, **settings)
+        return image_loader(images, self.num_workers, batch_sampler=order, collate_fn=with_reference, **settings)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Finite, ordered loader of the first `num_val` images; their references are from the whole set."""
         if not self._state().takes_reference:
             return self.reference_dataloader(self.num_val, self.batch_size)
         source, chosen = self._ready()
-        others = epoch_permutation(self._reference_seed(), 0, len(chosen)).tolist()
+        others = epoch_permutation(mix_seed(self.seed, "reference"), 0, len(chosen)).tolist()
         images = range(min(self.num_val, len(chosen)))
         starts = images[:: self.batch_size]
         batches = [[*images[i : i + self.batch_size], *others[: len(images)][i : i + self.batch_size]] for i in starts]
-        return self._loader(RealImages(source, chosen, mirror=False), batch_sampler=batches, collate_fn=with_reference)
+        return image_loader(
+            RealImages(source, chosen, False), self.num_workers, batch_sampler=batches, collate_fn=with_reference
+        )
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Finite, ordered loader of the first `num_val` images."""
@@ -250,7 +252,7 @@ class ImageDataModule(LightningDataModule):
     def reference_dataloader(self, num: int | None = None, batch_size: int = 64) -> DataLoader[Batch]:
         """Finite, ordered loader of the first `num` images (all by default), never mirrored; needs no trainer."""
         source, chosen = self._ready()
-        return self._loader(RealImages(source, chosen[:num], mirror=False), batch_size=batch_size)
+        return image_loader(RealImages(source, chosen[:num], False), self.num_workers, batch_size=batch_size)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Turn the images of a `Batch` into floats [N, C, H, W] in [-1, 1]; other batches (predict) pass through."""
@@ -286,12 +288,6 @@ class ImageDataModule(LightningDataModule):
                 f"{type(module).__name__} cannot take images of {type(self).__name__}: expected its attributes "
                 f"images_seen, from which the order of images goes on, and takes_reference ({error})."
             ) from error
-
-    def _reference_seed(self) -> int:
-        return mix_seed(self.seed, "reference")
-
-    def _loader(self, images: RealImages, **order: Any) -> DataLoader[Batch]:
-        return image_loader(images, self.num_workers, **order)
 
 
 def default_workers() -> int:

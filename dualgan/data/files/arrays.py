@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -28,11 +28,6 @@ class ArrayFiles(Files):
         root: The file or folder that the array comes from.
     """
 
-    def __init__(self, root: Path) -> None:
-        super().__init__(root)
-        self._images: Loaded | None = None
-        self._positions: dict[str, int] = {}
-
     @abstractmethod
     def load(self) -> Loaded:
         """Load all images, in the order of their names."""
@@ -42,24 +37,26 @@ class ArrayFiles(Files):
         """Text that changes with the content."""
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_images": None, "_positions": {}}
+        return {name: value for name, value in vars(self).items() if name not in ("_loaded", "_positions")}
 
+    @cached_property
     def _loaded(self) -> Loaded:
-        if self._images is None:
-            self._images = self.load()
-            self._positions = {name: position for position, name in enumerate(self._images.names)}
-        return self._images
+        return self.load()
+
+    @cached_property
+    def _positions(self) -> dict[str, int]:
+        return {name: position for position, name in enumerate(self._loaded.names)}
 
     def entries(self) -> Sequence[Entry]:
         """List the images, sorted by name."""
         stamp = self.stamp()
-        return [Entry(name, stamp) for name in self._loaded().names]
+        return [Entry(name, stamp) for name in self._loaded.names]
 
     def read(self, name: str) -> PixelArray:
         """Fetch one image."""
-        return PixelArray(self._loaded().pixels[self._positions[name]])
+        return PixelArray(self._loaded.pixels[self._positions[name]])
 
     def labels(self, names: Sequence[str]) -> list[int] | None:
         """Return the class of every named image, or None for a set without labels."""
-        labels = self._loaded().labels
+        labels = self._loaded.labels
         return None if labels is None else [labels[self._positions[name]] for name in names]

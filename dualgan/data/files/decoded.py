@@ -1,6 +1,7 @@
 """Any `Files` as an `ImageSource`."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ class BadImageError(ValueError):
         super().__init__(message.rpartition(f"{__name__}.BadImageError: ")[2].strip())
 
 
+@dataclass(eq=False)
 class DecodedImages:
     """Images that are decoded, cropped and resized whenever they are read.
 
@@ -30,26 +32,17 @@ class DecodedImages:
         resize_filter: Pillow's filter for resizing.
         crop: Square that is kept.
         fingerprint: Hash of the content of the files and of how it is prepared.
+        labels: Class of every image [N], or None for a set without labels.
     """
 
-    def __init__(
-        self,
-        files: Files,
-        names: Sequence[str],
-        resolution: int,
-        num_channels: int,
-        resize_filter: ResizeFilter,
-        crop: Crop,
-        fingerprint: str,
-    ) -> None:
-        self.files = files
-        self.names = names
-        self.resolution = resolution
-        self.num_channels = num_channels
-        self.resize_filter: ResizeFilter = resize_filter
-        self.crop: Crop = crop
-        self.fingerprint = fingerprint
-        self.labels: NDArray[np.int64] | None = None
+    files: Files
+    names: Sequence[str]
+    resolution: int
+    num_channels: int
+    resize_filter: ResizeFilter
+    crop: Crop
+    fingerprint: str
+    labels: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.names)

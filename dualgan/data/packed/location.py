@@ -86,7 +86,7 @@ class Folder:
 class RemoteFolder(Folder):
     """A folder behind a URL that fsspec understands. Each file is fetched once per machine, into the folder `cache`.
 
-    fsspec's own caches take a file for whole that a killed or a second process has left there. Here files appear by one
+    fsspec's own caches download into a file's place, where another process finds it half. Here files appear by one
     rename, and count once they have the manifest's SHA-256. A cached file whose size or time has changed since then is
     compared again, and fetched again when it is damaged.
     """

@@ -107,7 +107,7 @@ def parse(content: Any, root: str) -> Manifest:
 
 def _check(manifest: Manifest, root: str) -> None:
     numbers = [manifest.resolution, manifest.num_channels, manifest.count]
-    numbers += [number for file in manifest.files for number in (file.bytes, getattr(file, "count", 1))]
+    numbers += [file.bytes for file in manifest.files] + [shard.count for shard in manifest.shards]
     if not all(type(number) is int and 0 <= number < 2**63 for number in numbers):
         raise _damaged(root, "one of its numbers is no whole number, negative or absurdly large")
     if manifest.num_channels not in (1, 3) or manifest.resolution < 1 or manifest.count < 1:

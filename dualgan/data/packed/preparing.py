@@ -26,8 +26,8 @@ from dualgan.data.packed.location import is_url
 from dualgan.data.packed.manifest import MANIFEST, Manifest, PackedFile
 from dualgan.data.packed.packer import Packer, Part, Settings, write_array
 from dualgan.data.packed.problems import Problems
-from dualgan.data.pool import in_processes
 from dualgan.files.atomic import content_fingerprint, digest, read_json, sync, write_json
+from dualgan.runtime.pool import in_processes
 
 _LEAST_SHARDS = 32  # also small sets keep many processes busy to the end
 _HEADER = 128  # bytes of a .npy header

@@ -5,9 +5,9 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 
-from dualgan.data.pool import in_processes
 from dualgan.data.render.scene import sample_scene
 from dualgan.data.render.tracing import render
+from dualgan.runtime.pool import in_processes
 
 _PIXELS_PER_BLOCK = 1 << 17
 

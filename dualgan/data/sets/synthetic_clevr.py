@@ -1,5 +1,7 @@
 """SyntheticCLEVR: the embedded data set, rendered on first use and kept in the cache folder."""
 
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -105,23 +107,23 @@ class SyntheticCLEVR(ImageDataModule):
         write_json(self._manifest, self._identity() | {"sha256": sha256})
 
 
+@dataclass(eq=False)
 class _RenderedImages:
     """Images of one .npy file, mapped into memory anew by every process."""
 
+    path: Path
+    fingerprint: str
+    labels: NDArray[np.int64] | None = None
     num_channels = 3
     resize_filter = crop = names = None
 
-    def __init__(self, path: Path, fingerprint: str) -> None:
-        self.path = path
-        self.fingerprint = fingerprint
-        self.labels: NDArray[np.int64] | None = None
-        self._images: NDArray[np.uint8] = np.load(path, mmap_mode="r")
+    @cached_property
+    def _images(self) -> NDArray[np.uint8]:
+        images: NDArray[np.uint8] = np.load(self.path, mmap_mode="r")
+        return images
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "fingerprint": self.fingerprint}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)  # type: ignore[misc]
+        return {name: value for name, value in vars(self).items() if name != "_images"}
 
     def __len__(self) -> int:
         return len(self._images)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dualgan.data.pool import in_processes
+from dualgan.runtime.pool import in_processes
 
 LOADED = "' '.join(sorted({name.partition('.')[0] for name in __import__('sys').modules}))"
 
