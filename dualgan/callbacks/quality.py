@@ -5,8 +5,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from jsonargparse.typing import extend_base_type
 from pytorch_lightning import Callback, LightningModule, Trainer
 from tqdm import tqdm
 
@@ -22,6 +23,13 @@ from dualgan.runs.metrics_jsonl import append_to_history
 from dualgan.terminal.console import Once, say
 
 logger = logging.getLogger(__name__)
+
+_WITHOUT = "measure it with 'dualgan evaluate'"  # what a training cannot
+
+if TYPE_CHECKING:
+    MetricName = str
+else:  # a configuration's mistake is found before the images are prepared
+    MetricName = extend_base_type("MetricName", str, lambda kind, name: kinds_of([name], _WITHOUT))
 
 
 class Quality(Callback):
@@ -52,7 +60,7 @@ class Quality(Callback):
         weights: str | None = None,
         batch_size: int = BATCH_SIZE,
         cache_dir: str | None = None,
-        metrics: list[str] | None = None,
+        metrics: list[MetricName] | None = None,
         noise_mode: Literal["random", "const", "none"] = "random",
     ) -> None:
         self.every_kimg = check_interval(every_kimg, "quality")
@@ -62,7 +70,7 @@ class Quality(Callback):
         if batch_size < 1:
             raise ValueError(f"quality.batch_size {batch_size} is too small: give 1 or more")
         self.num_fake, self.num_real, self.batch_size, self.cache_dir = num_fake, num_real, batch_size, cache_dir
-        self.metrics = kinds_of(usual_metrics() if metrics is None else metrics, "measure it with 'dualgan evaluate'")
+        self.metrics = kinds_of(usual_metrics() if metrics is None else metrics, _WITHOUT)
         if "frechet" not in self.metrics:
             raise ValueError(f"quality.metrics {metrics} lacks frechet, which chooses the best checkpoint: add it")
         self.extractor_name, self.weights, self.noise_mode = extractor, weights, noise_mode

@@ -29,8 +29,7 @@ def _metrics_help() -> str:
     names = ", ".join(f"{spec.name} ({spec.about})" for spec in all_metrics())
     return (
         f"What to measure in one pass over the images: {names}. Numbers carry their extractor's name: fid and kid only "
-        f"if Inception-v3 with the published weights made them, and for instance fd_efficientnet_lite0 otherwise. "
-        f"(default: {' '.join(usual_metrics())})"
+        f"if Inception-v3 with the published weights made them, and for instance fd_efficientnet_lite0 otherwise."
     )
 
 
@@ -92,8 +91,8 @@ def run(
         config: The same as --data CONFIG, for a run's config.yaml or a shipped configuration.
         resolution: Height and width of the real images; for files by default that of the generated ones.
         resize_filter: Pillow's filter for resizing real images. It changes metrics: compare numbers of one filter
-            only. By default the packed set's or the data set's own.
-        crop: Square of the real images that is kept; by default the packed set's or the data set's own.
+            only. By default that of the checkpoint's run for files, and else the packed set's or the data set's own.
+        crop: Square of the real images that is kept; by default as for the filter.
         num_fake: Images to generate, 50000 by default, or to take from --fake, all by default.
         num_real: Real images to compare with, mirrored ones among them where the data set has `mirror`; all, once
             each, by default. With 50000 generated images these are fid50k (50000) and fid50k_full (all).
@@ -214,7 +213,7 @@ def main(words: list[str]) -> None:
     """Run the command with the words of the command line."""
     words, data_options = split_options(words)
     parser = command_parser("evaluate", run, skip={"metrics", "data_options"})
-    parser.add_argument("--metrics", nargs="+", metavar="NAME", help=_metrics_help())
+    parser.add_argument("--metrics", nargs="+", default=usual_metrics(), metavar="NAME", help=_metrics_help())
     parser.epilog = f"{EPILOG} A stopped evaluation goes on where it was when the same command is given again."
     options = parser.parse_args(words).as_dict()
     without_effect = [f"--{name}" for name in _OF_GENERATORS if _is_given(name, words)]

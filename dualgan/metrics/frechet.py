@@ -15,15 +15,14 @@ class FrechetDistance(FeatureMetric):
     Memory does not grow with the number of rows: mean and covariance are all that is kept of them, on the CPU.
 
     Args:
-        reset_real_features: whether `reset()` forgets the real features too.
-        kwargs: of `torchmetrics.Metric`.
+        kwargs: of `FeatureMetric`.
     """
 
     higher_is_better: bool | None = False
 
-    def __init__(self, reset_real_features: bool = False, **kwargs: Any) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         """Start with no features."""
-        super().__init__(reset_real_features, **kwargs)
+        super().__init__(**kwargs)
         self._moments = {True: Moments(), False: Moments()}
 
     def update(self, features: Tensor, real: bool) -> None:

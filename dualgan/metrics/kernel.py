@@ -16,23 +16,15 @@ class KernelDistance(FeatureMetric):
         subset_size: rows per subset and side; None takes all rows once.
         num_subsets: number of random subsets whose estimates are averaged.
         seed: of the subsets.
-        reset_real_features: whether `reset()` forgets the real features too.
-        kwargs: of `torchmetrics.Metric`.
+        kwargs: of `FeatureMetric`.
     """
 
     higher_is_better = False
     recorded: ClassVar = {"kernel_subset_size": "subset_size", "kernel_num_subsets": "num_subsets"}
 
-    def __init__(
-        self,
-        subset_size: int | None = None,
-        num_subsets: int = 100,
-        seed: int = 0,
-        reset_real_features: bool = False,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, subset_size: int | None = None, num_subsets: int = 100, seed: int = 0, **kwargs: Any) -> None:
         """Start with no features."""
-        super().__init__(reset_real_features, **kwargs)
+        super().__init__(**kwargs)
         self.subset_size, self.num_subsets, self.seed = subset_size, num_subsets, seed
 
     @classmethod

@@ -94,8 +94,7 @@ def path_lengths(
 
 def _synthesized(generator: nn.Module, ws: Tensor, seed: int) -> Tensor:
     """Images of ws, all with one noise that depends on the seed."""
-    synthesis = generator.synthesis
-    assert isinstance(synthesis, nn.Module)
+    synthesis: nn.Module = generator.synthesis  # type: ignore[assignment]
     source = torch.Generator().manual_seed(mix_seed("noise of path lengths", seed))
     constants = {name: map_ for name, map_ in synthesis.named_buffers() if name.endswith("noise_const")}
     noise = {n: torch.randn(map_.shape, generator=source).to(map_) for n, map_ in constants.items()}

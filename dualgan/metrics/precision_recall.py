@@ -14,16 +14,15 @@ class PrecisionRecall(FeatureMetric):
 
     Args:
         k: neighbour that sets a ball's radius.
-        reset_real_features: whether `reset()` forgets the real features too.
-        kwargs: of `torchmetrics.Metric`.
+        kwargs: of `FeatureMetric`.
     """
 
     higher_is_better = True
     recorded: ClassVar = {"precision_recall_k": "k"}
 
-    def __init__(self, k: int = 3, reset_real_features: bool = False, **kwargs: Any) -> None:
+    def __init__(self, k: int = 3, **kwargs: Any) -> None:
         """Start with no features."""
-        super().__init__(reset_real_features, **kwargs)
+        super().__init__(**kwargs)
         self.k = k
 
     def score(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:

@@ -70,7 +70,7 @@ def test_a_checkpoint_of_a_run_is_scored_against_the_data_of_its_run(
     provenance = scores(run / "metrics.json")["provenance"]
     expected = {
         "real_size": 16, "num_real": 16, "num_fake": 20, "extractor": "coarse", "ema": True, "truncation_psi": 1.0,
-        "seed": 2, "noise_mode": "const", "kimg": 0.016, "precision_recall_k": 3, "kernel_subset_size": 16,
+        "seed": 2, "noise_mode": "random", "kimg": 0.016, "precision_recall_k": 3, "kernel_subset_size": 16,
     }  # fmt: skip
     assert {name: provenance[name] for name in expected} == expected
     assert {"real_fingerprint", "weight_hash", "checkpoint_sha256", "dualgan_version", "torch_version"} < set(

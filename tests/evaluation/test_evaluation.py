@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from dualgan.evaluation import SEEDS_PER_RUN, Evaluation, evaluate, evaluate_images
 from dualgan.evaluation.features import Progress, real_chunks, together
+from dualgan.evaluation.images import GeneratedImages
 from dualgan.metrics import FeatureExtractor, functional
 from dualgan.metrics.moments import Moments
 from dualgan.networks.sampling import generate
@@ -120,7 +121,8 @@ def test_provenance_says_where_the_numbers_come_from(tmp_path: Path) -> None:
         "real_fingerprint": "photos-1", "real_size": 90, "num_real": 50, "num_fake": 40, "resize_filter": "box",
         "extractor": "tiny", "extractor_size": None, "weight_hash": "0123456789abcdef", "ema": True,
         "extractor_identity": "tiny 0123456789abcdef",
-        "truncation_psi": 0.7, "noise_mode": "const", "seed": 1, "kernel_subset_size": 40, "kernel_num_subsets": 100,
+        "truncation_psi": 0.7, "noise_mode": "random", "seed": 1,
+        "real_mirrored": False, "kernel_subset_size": 40, "kernel_num_subsets": 100,
         "crop": None, "dualgan_version": __version__, "torch_version": str(torch.__version__),
     }  # fmt: skip
     assert json.loads(json.dumps(result.provenance)) == result.provenance
@@ -332,3 +334,67 @@ def test_inception_score_without_classes_is_refused_before_any_image(tmp_path: P
             TinyGenerator(), Photos(), TinyExtractor(), num_fake=40, metrics=["inception_score"],
             cache_dir=tmp_path, progress=never,
         )  # fmt: skip
+
+
+class Classes(TinyGenerator):
+    """Each class has a gray level of its own: what `Shades` holds."""
+
+    num_classes = 2
+
+    def forward(self, z: Tensor, labels: Tensor | None, truncation_psi: float, noise_mode: str) -> Tensor:
+        assert labels is not None
+        return (labels - 0.5).view(-1, 1, 1, 1) + 0.02 * z.view(-1, 3, 2, 2).repeat(1, 1, 2, 2)
+
+
+class Shades(Photos):
+    """Nine images in ten are of the first class."""
+
+    def __init__(self, size: int = 500, labelled: bool = True) -> None:
+        super().__init__(size)
+        labels = (torch.arange(size) % 10 == 0).long()
+        z = torch.randn(size, 12, generator=torch.Generator().manual_seed(1))
+        self.images = to_uint8(Classes()(z, labels, 1.0, "const"))
+        self.label_counts = labels.bincount() if labelled else None
+
+
+def test_classes_are_drawn_as_often_as_the_real_images_have_them(caplog: pytest.LogCaptureFixture) -> None:
+    settings: dict[str, Any] = {"num_fake": 500, "metrics": ["fid"]}
+    perfect = evaluate(Classes(), Shades(), TinyExtractor(), **settings)
+    assert perfect.provenance["classes"] == "as in the real images"
+    assert "equally often" not in caplog.text
+    blind = evaluate(Classes(), Shades(labelled=False), TinyExtractor(), **settings)
+    assert blind.provenance["classes"] == "uniform"
+    assert "the 2 classes of the generator are drawn equally often" in caplog.text
+    assert 100 * perfect.values["fd_tiny"] < blind.values["fd_tiny"]
+    other = Shades()
+    other.label_counts = torch.tensor([1, 1, 1])
+    with pytest.raises(ValueError, match="the real images have 3 classes, and the generator 2"):
+        evaluate(Classes(), other, TinyExtractor(), **settings)
+
+
+class Noisy(TinyGenerator):
+    """Its images are noise and nothing else."""
+
+    def forward(self, z: Tensor, labels: Tensor | None, truncation_psi: float, noise_mode: str) -> Tensor:
+        assert noise_mode in ("random", "const")
+        return torch.rand(len(z), 3, 4, 4) if noise_mode == "random" else torch.zeros(len(z), 3, 4, 4)
+
+
+def test_noise_is_drawn_anew_for_every_batch_and_the_same_at_every_evaluation() -> None:
+    batches = [range(0, 8), range(8, 16)]
+    fakes = GeneratedImages(Noisy(), 16, noise_mode="random")
+    torch.manual_seed(1)
+    first = torch.cat(list(fakes.batches(batches)))
+    torch.manual_seed(2)  # what was drawn before must not matter, nor who makes which batch
+    (second,) = fakes.batches(batches[1:])
+    assert torch.equal(second, first[8:])
+    assert len({tuple(image.flatten().tolist()) for image in first}) == 16
+    assert evaluate(Noisy(), Photos(), TinyExtractor(), num_fake=20).provenance["noise_mode"] == "random"
+    const = evaluate(Noisy(), Photos(), TinyExtractor(), num_fake=20, noise_mode="const")
+    assert const.provenance["noise_mode"] == "const"
+
+
+def test_a_generator_without_noise_has_none_to_draw() -> None:
+    silent = Noisy()
+    silent.has_noise = False  # type: ignore[assignment]
+    assert evaluate(silent, Photos(), TinyExtractor(), num_fake=20).provenance["noise_mode"] == "const"

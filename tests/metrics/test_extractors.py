@@ -13,6 +13,8 @@ from torch import Tensor
 
 from dualgan.metrics import EfficientNetLite0, FeatureExtractor, InceptionV3, find_extractor
 from dualgan.metrics.extractors import EXTRACTORS
+from dualgan.metrics.extractors.fidelity import VGG16
+from dualgan.metrics.table import PROTOCOLS, protocol_of
 from dualgan.metrics.weights import WEIGHTS
 
 INCEPTION = WEIGHTS["inception_v3"]
@@ -125,10 +127,39 @@ def test_only_the_published_weights_get_published_names(
     for extractor in (efficientnet, other):
         assert {"fid", "kid"}.isdisjoint(extractor.metric_name(kind) for kind in KINDS)
     monkeypatch.setitem(WEIGHTS, "inception_v3", replace(INCEPTION, sha256=other.weight_hash[:8]))
-    wanted = ["fid", "kid", "precision", "recall", "density", "coverage"]
-    assert [other.metric_name(kind) for kind in KINDS] == wanted
+    of_vgg16 = [f"{name}_inception_v3" for name in ("precision", "recall", "density", "coverage")]
+    assert [other.metric_name(kind) for kind in KINDS] == ["fid", "kid", *of_vgg16]
+    assert [other.metric_name("frechet", counts) for counts in PROTOCOLS] == ["fid50k", "fid50k_full", "fid"]
+    assert efficientnet.metric_name("frechet", "50k") == "fd_efficientnet_lite0"
     with pytest.raises(ValueError, match="metric 'fid' has numbers of its own: name one of frechet"):
         other.metric_name("fid")
+
+
+def test_precision_and_recall_are_vgg16s(vgg16_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    extractor = VGG16(vgg16_file)
+    assert extractor.metric_name("precision") == "precision_vgg16"  # these weights are not the published ones
+    monkeypatch.setitem(WEIGHTS, "vgg16", replace(WEIGHTS["vgg16"], sha256=extractor.weight_hash[:8]))
+    names = [extractor.metric_name(kind) for kind in ("precision", "recall", "density", "frechet")]
+    assert names == ["precision", "recall", "density", "fd_vgg16"]
+
+
+@pytest.mark.parametrize(
+    ("num_fake", "num_real", "available", "mirrored", "counts"),
+    [
+        (50_000, None, 70_000, False, "50k_full"),
+        (50_000, 70_000, 70_000, False, "50k_full"),
+        (50_000, 50_000, 70_000, False, "50k"),
+        (50_000, 50_000, 140_000, True, "50k"),
+        (50_000, 60_000, 70_000, False, ""),
+        (50_000, None, 140_000, True, ""),
+        (10_000, None, 70_000, False, ""),
+        (50_000, 50_000, 50_000, False, "50k_full"),
+    ],
+)
+def test_published_names_need_published_counts(
+    num_fake: int, num_real: int | None, available: int, mirrored: bool, counts: str
+) -> None:
+    assert protocol_of(num_fake, num_real, available, mirrored) == counts
 
 
 def test_auto_falls_back_loudly(hub: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from dualgan.metrics import LPIPS, FeatureDistance, find_distance, path_lengths, perceptual_path_length
 from dualgan.metrics.ppl import comparable
+from dualgan.metrics.table import METRICS
 from dualgan.metrics.weights import WEIGHTS
 from tests.tiny import generator
 
@@ -22,6 +23,14 @@ def squared_error(a: Tensor, b: Tensor) -> Tensor:
     return (a.double() - b.double()).square().mean((1, 2, 3))
 
 
+class Pixels(nn.Module):
+    """An image is w."""
+
+    def forward(self, ws: Tensor, noise_mode: str) -> Tensor:
+        assert noise_mode == "const"
+        return ws[:, 0].reshape(-1, 3, 4, 4)
+
+
 class Linear(nn.Module):
     """w is 3 z, and an image is w: path lengths are known in closed form."""
 
@@ -30,13 +39,10 @@ class Linear(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.scale = nn.Parameter(torch.tensor(3.0))
+        self.synthesis = Pixels()
 
     def mapping(self, z: Tensor, labels: Tensor | None) -> Tensor:
         return (self.scale * z)[:, None]
-
-    def synthesis(self, ws: Tensor, noise_mode: str) -> Tensor:
-        assert noise_mode == "const"
-        return ws[:, 0].reshape(-1, 3, 4, 4)
 
 
 # Independent of everything but the definition: a straight path of length |w1 - w0| has speed |w1 - w0| everywhere.
@@ -82,6 +88,45 @@ def test_outliers_are_left_out_as_numpys_percentiles_say(count: int) -> None:
     assert float(perceptual_path_length(lengths)) == pytest.approx(wanted, rel=1e-12)
 
 
+def test_both_ends_have_one_noise_which_is_drawn_for_every_batch() -> None:
+    G = generator(resolution=8)
+    for name, parameter in G.named_parameters():
+        if name.endswith("noise_strength"):
+            torch.nn.init.ones_(parameter)
+    seen: list[Tensor] = []
+
+    def distance(a: Tensor, b: Tensor) -> Tensor:
+        seen.append(a)
+        return squared_error(a, b)
+
+    lengths = path_lengths(G, distance, [5, 5, 7], batch_size=2, epsilon=1e-3)
+    torch.testing.assert_close(lengths[0], lengths[1])
+    assert float(lengths.max()) < 1e4  # other noise at the other end would be a length of 1 / epsilon^2
+    path_lengths(G, distance, [7, 5], batch_size=2)
+    assert not torch.equal(seen[1][0], seen[2][1])  # the same seed 7 with another batch's noise
+    torch.testing.assert_close(path_lengths(G, squared_error, [5, 5, 7], batch_size=2, epsilon=1e-3), lengths)
+
+
+def test_classes_of_paths_are_drawn_as_the_images_have_them() -> None:
+    G, asked = generator(resolution=8, num_classes=3), list[int]()
+    mapping = G.mapping.forward
+
+    def noted(z: Tensor, labels: Tensor) -> Tensor:
+        asked.extend(labels.tolist())
+        return mapping(z, labels)
+
+    G.mapping.forward = noted  # type: ignore
+    path_lengths(G, squared_error, range(12), label_counts=torch.tensor([1.0, 0.0, 3.0]))
+    assert set(asked) == {0, 2}
+
+
+def test_the_centre_of_faces_is_stylegans() -> None:
+    image = torch.arange(64.0).view(1, 1, 8, 8)
+    torch.testing.assert_close(comparable(image, crop=True)[0, 0], image[0, 0, 3:7, 2:6])
+    assert comparable(torch.rand(1, 3, 1024, 1024), crop=True).shape == (1, 3, 256, 256)
+    assert [METRICS[name].path[2] for name in ("ppl", "ppl_wend", "ppl_zfull")] == [False, True, True]
+
+
 def test_images_are_compared_in_colour_and_at_256() -> None:
     assert comparable(torch.rand(2, 1, 8, 8)).shape == (2, 3, 8, 8)
     big = torch.rand(1, 3, 512, 512)
@@ -124,7 +169,7 @@ def test_lpips_is_torch_fidelitys(vgg16_file: Path, monkeypatch: pytest.MonkeyPa
     assert float(ours(a, a).max()) == 0
     assert ours.metric_name("ppl_wend") == "ppl_wend_lpips_vgg16"  # these weights are not the published ones
     ours.weight_hash = WEIGHTS["vgg16"].sha256[:8] + WEIGHTS["lpips_vgg16"].sha256[:8]
-    assert ours.metric_name("ppl_wend") == "ppl_wend"
+    assert [ours.metric_name(kind) for kind in ("ppl_wend", "ppl2_wend")] == ["ppl_wend", "ppl2_wend"]
 
 
 def test_the_fallback_is_named_and_loud(caplog: pytest.LogCaptureFixture, caches: None) -> None:

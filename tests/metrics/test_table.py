@@ -13,7 +13,7 @@ from dualgan.evaluation import evaluate
 from dualgan.metrics import METRICS, FeatureMetric, FrechetDistance
 from dualgan.metrics.names import better, patterns
 from dualgan.metrics.table import MetricSpec, Number, kinds_of, register, reported_name
-from tests.conftest import RunCLI
+from tests.conftest import TINY, RunCLI
 from tests.evaluation.test_evaluation import Photos, TinyExtractor, TinyGenerator
 
 
@@ -73,6 +73,18 @@ def test_training_measures_no_metric_of_networks(name: str) -> None:
         Quality(metrics=["fid", name])
 
 
+@pytest.mark.parametrize(("name", "expected"), [("speed", "expected some of fid, kid"), ("fddf", "needs the networks")])
+def test_a_run_with_a_wrong_metric_is_refused_before_its_images_are_made(
+    name: str, expected: str, run_cli: RunCLI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DUALGAN_CACHE", str(tmp_path / "cache"))
+    error = run_cli.fails("fit", *TINY, "--quality.metrics", f"[fid, {name}]")
+    assert "quality.metrics" in error
+    assert f"metric '{name}'" in error
+    assert expected in error
+    assert not (tmp_path / "cache").exists()
+
+
 @pytest.mark.parametrize("spec", METRICS.values(), ids=METRICS)
 def test_names_say_which_network_has_measured(spec: MetricSpec) -> None:
     tiny = TinyExtractor()
@@ -83,7 +95,7 @@ def test_names_say_which_network_has_measured(spec: MetricSpec) -> None:
 
 def test_all_numbers_of_a_metric_or_one_of_them() -> None:
     assert kinds_of(["pr", "fid", "recall"]) == ("precision", "recall", "frechet")
-    assert kinds_of(["recall", "ppl"]) == ("recall", "ppl_wend")
+    assert kinds_of(["recall", "ppl"]) == ("recall", "ppl2_wend")
 
 
 def test_the_frechet_distance_needs_no_more_memory_for_more_rows() -> None:

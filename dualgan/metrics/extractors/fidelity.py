@@ -121,7 +121,7 @@ class VGG16(FidelityExtractor):
     @property
     def is_standard(self) -> bool:
         """Whether the file is torchvision's."""
-        return self.weight_hash.startswith(WEIGHTS[self.name].sha256[: len(self.weight_hash)])
+        return self.weight_hash.startswith(WEIGHTS[self.name].sha256)
 
 
 class CLIP(FidelityExtractor):

@@ -267,6 +267,31 @@ def test_reference_is_the_full_set_the_subset_or_other_images(tmp_path: Path) ->
         make("nowhere").reference_set()
 
 
+def test_a_number_of_images_is_drawn_from_the_mirrored_ones_too(tmp_path: Path) -> None:
+    save(tmp_path / "own", *(f"{number}.png" for number in range(10)))
+    plain, mirrored = (small(ImageFolder, tmp_path / "own", mirror=mirror) for mirror in (False, True))
+    assert not plain.reference_set(8).mirrored
+    assert mirrored.reference_set().fingerprint == plain.reference_set().fingerprint  # all, once each
+    drawn = mirrored.reference_set(8)
+    assert (drawn.mirrored, drawn.dataset_size) == (True, 20)
+    assert drawn.fingerprint != plain.fingerprint
+    both = torch.cat([batch.images for batch in drawn.reference_dataloader()])
+    assert torch.equal(both[10:], both[:10].flip(2))
+    part = torch.cat([batch.images for batch in drawn.reference_dataloader(12, batches=[range(0, 5), range(5, 12)])])
+    assert len(part) == 12
+    assert torch.equal(part, torch.cat([batch.images for batch in drawn.reference_dataloader(12, batch_size=3)]))
+
+
+def test_references_know_how_many_images_a_class_has(tmp_path: Path) -> None:
+    save(tmp_path / "own", *(f"{number}.png" for number in range(4)))
+    labels = [[f"{number}.png", [0, 2, 2, 0][number]] for number in range(4)]
+    (tmp_path / "own" / "dataset.json").write_text(json.dumps({"labels": labels}))
+    counts = small(ImageFolder, tmp_path / "own", use_labels=True).reference_set().label_counts
+    assert counts is not None
+    assert counts.tolist() == [2, 0, 2]
+    assert small(ImageFolder, tmp_path / "own").reference_set().label_counts is None
+
+
 def test_missing_reference_images_are_noticed_before_training(tmp_path: Path) -> None:
     save(tmp_path / "own", "0.png")
     with pytest.raises(ValueError, match="no folder or zip of images at 'nowhere'"):
