@@ -69,11 +69,10 @@ def export_safetensors(content: dict[str, Any], path: Path, source: Path, what: 
 def _export_graph(
     content: dict[str, Any], path: Path, source: Path, noise: str, batch_size: int | None
 ) -> dict[str, Any]:
-    from dualgan.weights.graphs import write_onnx, write_program
+    from dualgan.weights.graphs import write_graph
 
     header = _header(content, source) | {"generator": content["dualgan"]["generator"], "noise": noise}
-    write = write_onnx if path.suffix == ".onnx" else write_program
-    written = write(generator_of(content), path, header, noise, batch_size)
+    written = write_graph(generator_of(content), path, header, noise, batch_size)
     by = "ONNX Runtime" if path.suffix == ".onnx" else "the loaded program"
     print(f"Largest difference of {by} from the generator: {written.difference:.2g} (images are around [-1, 1])")
     return header | {"inputs": written.inputs, "difference": written.difference}

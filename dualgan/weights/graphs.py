@@ -2,8 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,14 +85,14 @@ class WrittenGraph:
     difference: float
 
 
-def write_onnx(
+def write_graph(
     generator: Generator, path: Path, metadata: Mapping[str, Any], noise: str = "const", batch_size: int | None = None
 ) -> WrittenGraph:
-    """Write an ONNX file and run it in ONNX Runtime.
+    """Write the generator's graph, load it again and run it.
 
     Args:
         generator: In eval mode on the CPU.
-        path: File to write.
+        path: File to write: .onnx, which runs in ONNX Runtime, or .pt2 of torch.export.
         metadata: Plain data to keep in the file.
         noise: See `GeneratorGraph`.
         batch_size: Samples per call; None for any number.
@@ -102,68 +101,16 @@ def write_onnx(
         ValueError: A package is missing, the generator has no such graph, or the file's images differ by more than
             `TOLERANCE`.
     """
-    require_onnx()
-    _check_convertible(generator, batch_size)
-
-    def write(program: ExportedProgram, names: list[str], partial: Path) -> None:
-        with quiet_exporter():
-            onnx = torch.onnx.export(
-                program, dynamo=True, verbose=False, input_names=names, output_names=["images"], external_data=False
-            )
-        assert onnx is not None
-        onnx.model.metadata_props[_METADATA] = json.dumps(metadata)
-        onnx.save(partial)
-
-    return _write(generator, path, noise, batch_size, write, _onnx_runner)
-
-
-def write_program(
-    generator: Generator, path: Path, metadata: Mapping[str, Any], noise: str = "const", batch_size: int | None = None
-) -> WrittenGraph:
-    """Write a torch.export file (.pt2), load it again and run it; see `write_onnx`.
-
-    Raises:
-        ValueError: The generator has no such graph, or the file's images differ by more than `TOLERANCE`.
-    """
-
-    def write(program: ExportedProgram, names: list[str], partial: Path) -> None:
-        torch.export.save(program, partial, extra_files={_METADATA: json.dumps(metadata)})
-
-    return _write(generator, path, noise, batch_size, write, _program_runner)
-
-
-def require_onnx() -> None:
-    """Look for the packages that write and run ONNX.
-
-    Raises:
-        ValueError: One is missing.
-    """
-    try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise ValueError(f"ONNX needs the package {error.name}: install it with pip install 'dualgan[onnx]'") from error
-
-
-Runner = Callable[[tuple[Tensor, ...]], Tensor]
-
-
-def _write(
-    generator: Generator,
-    path: Path,
-    noise: str,
-    batch_size: int | None,
-    write: Callable[[ExportedProgram, list[str], Path], None],
-    runner: Callable[[Path, list[str]], Runner],
-) -> WrittenGraph:
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size {batch_size} is too small: give 1 or more")
+    write, runner = (_write_onnx, _onnx_runner) if path.suffix == ".onnx" else (_write_program, _program_runner)
+    if write is _write_onnx:
+        _check_onnx(generator, batch_size)
     graph = GeneratorGraph(generator, noise).eval()
     names = graph.input_names
     partial = path.with_name(f"{path.stem}.partial{path.suffix}")  # the libraries look at the ending
     try:
-        write(_trace(graph, batch_size), names, partial)
+        write(_trace(graph, batch_size), names, partial, json.dumps(metadata))
         difference = _largest_difference(graph, runner(partial, names), batch_size)
         if not difference <= TOLERANCE:
             raise ValueError(
@@ -177,6 +124,49 @@ def _write(
     examples = zip(names, graph.inputs(2, 1.0), strict=True)
     shapes = {name: [first, *value.shape[1:]] if value.dim() else [] for name, value in examples}
     return WrittenGraph(shapes, difference)
+
+
+def _check_onnx(generator: Generator, batch_size: int | None) -> None:
+    """Look for the packages that write and run ONNX, and for what ONNX cannot say.
+
+    Raises:
+        ValueError: One is missing; or the batch of a generator with DFN is open, a convolution of as many groups as
+            samples, and ONNX wants to know how many groups.
+    """
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise ValueError(f"ONNX needs the package {error.name}: install it with pip install 'dualgan[onnx]'") from error
+    attention = getattr(generator, "init_args", {}).get("attention") or {}
+    if batch_size is None and attention.get("class_name") == "DFN":
+        raise ValueError(
+            "a generator with DFN has as many filters as samples, which ONNX cannot leave open: pass --batch_size, "
+            "for instance 1"
+        )
+
+
+def _write_onnx(program: ExportedProgram, names: list[str], path: Path, metadata: str) -> None:
+    logger = logging.getLogger("onnxscript")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # its optimizer reports of its own workings
+    try:
+        onnx = torch.onnx.export(
+            program, dynamo=True, verbose=False, input_names=names, output_names=["images"], external_data=False
+        )
+    finally:
+        logger.setLevel(level)
+    assert onnx is not None
+    onnx.model.metadata_props[_METADATA] = metadata
+    onnx.save(path)
+
+
+def _write_program(program: ExportedProgram, names: list[str], path: Path, metadata: str) -> None:
+    torch.export.save(program, path, extra_files={_METADATA: metadata})
+
+
+Runner = Callable[[tuple[Tensor, ...]], Tensor]
 
 
 @torch.no_grad()
@@ -217,29 +207,3 @@ def _program_runner(path: Path, names: list[str]) -> Runner:
         return images
 
     return run
-
-
-def _check_convertible(generator: Generator, batch_size: int | None) -> None:
-    """DFN is a convolution of as many groups as samples, and ONNX wants to know how many groups.
-
-    Raises:
-        ValueError: The batch of a generator with DFN is open.
-    """
-    attention = getattr(generator, "init_args", {}).get("attention") or {}
-    if batch_size is None and attention.get("class_name") == "DFN":
-        raise ValueError(
-            "a generator with DFN has as many filters as samples, which ONNX cannot leave open: pass --batch_size, "
-            "for instance 1"
-        )
-
-
-@contextmanager
-def quiet_exporter() -> Iterator[None]:
-    """Hide what the exporter's optimizer reports of its own workings."""
-    logger = logging.getLogger("onnxscript")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

@@ -2,11 +2,9 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-import yaml
 
 from dualgan.cli.lightning import parse_fit
 from dualgan.commands.complexity import build
@@ -49,17 +47,6 @@ STACKS = [
     ("bedroom", "g_sagan32"),
     ("church",),
 ]
-
-
-def content(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load(SHIPPED[name].read_text())
-    return found
-
-
-def laid_over(below: Any, above: Any) -> Any:
-    if not isinstance(below, dict) or not isinstance(above, dict):
-        return above
-    return below | {key: laid_over(below.get(key), value) for key, value in above.items()}
 
 
 def config_words(names: tuple[str, ...]) -> list[str]:
@@ -148,11 +135,30 @@ def test_networks_and_data_are_those_that_the_names_say(stack: tuple[str, ...], 
     assert found == expected_parameters
 
 
-@pytest.mark.parametrize("name", LARGE)
-def test_rows_of_table_6_are_a_set_with_its_best_overlay(name: str) -> None:
-    attended = laid_over(content(name), content(f"g_san{BEST[name]}"))
-    assert content(f"{name}_attn") == attended
-    assert content(f"{name}_attn_contr") == laid_over(attended, content("contr"))
+WRITTEN_OUT = {
+    f"{name}{ending}": (name, *overlays)
+    for name in LARGE
+    for ending, overlays in {
+        "_contr": ("contr",),
+        "_attn": (f"g_san{BEST[name]}",),
+        "_attn_contr": (f"g_san{BEST[name]}", "contr"),
+    }.items()
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN_OUT)
+def test_a_file_that_is_written_out_is_its_set_with_overlays(name: str) -> None:
+    stack = WRITTEN_OUT[name]
+    assert f"# Written out: the same as {' '.join(config_words(stack))}\n" in SHIPPED[name].read_text()
+    written, laid = (parse_fit(resolve_configs(config_words(names))) for names in ((name,), stack))
+    for config in (written, laid):
+        del config["config"]  # the names of the files
+    assert written == laid
+
+
+def test_every_shipped_file_is_a_set_an_overlay_or_written_out() -> None:
+    folders = {path.stem for path in SHIPPED.values() if path.parent.name in ("overlays", "trainer")}
+    assert set(SHIPPED) == {*LARGE, *LIMITED, *WRITTEN_OUT, *folders, "clevr_demo"}
 
 
 def documented() -> dict[tuple[str, str], tuple[list[float], list[str]]]:

@@ -15,7 +15,7 @@ from dualgan.networks import StyleGAN2Generator
 from dualgan.networks.attention import DFN, SAN
 from dualgan.networks.attention.base import SelfAttention
 from dualgan.weights import graphs
-from dualgan.weights.graphs import GeneratorGraph, write_onnx, write_program
+from dualgan.weights.graphs import GeneratorGraph, write_graph
 from tests.weights.official.official_files import players
 
 
@@ -42,7 +42,7 @@ def synthesize(G: StyleGAN2Generator, ws: Tensor, noise: dict[str, Tensor]) -> T
 
 def test_onnx_graph_takes_classes_truncation_and_noise_and_any_batch(tmp_path: Path) -> None:
     G = small_generator(num_classes=3, attention=SAN)
-    written = write_onnx(G, tmp_path / "a.onnx", {"of": "a test"}, noise="input")
+    written = write_graph(G, tmp_path / "a.onnx", {"of": "a test"}, noise="input")
     assert written.difference < 1e-3
     assert written.inputs["noise_b8_conv0"] == ["N", 1, 8, 8]
     (metadata,) = onnx.load(tmp_path / "a.onnx").metadata_props
@@ -66,7 +66,7 @@ def test_onnx_graph_takes_classes_truncation_and_noise_and_any_batch(tmp_path: P
 
 def test_program_gives_the_generators_images(tmp_path: Path) -> None:
     G = small_generator()
-    written = write_program(G, tmp_path / "a.pt2", {"of": "a test"})
+    written = write_graph(G, tmp_path / "a.pt2", {"of": "a test"})
     assert written.inputs == {"z": ["N", 4], "truncation_psi": []}
     extra = {"dualgan": ""}
     program = torch.export.load(tmp_path / "a.pt2", extra_files=extra).module()
@@ -91,10 +91,10 @@ def test_unknown_noise_is_answered_with_the_known_ones() -> None:
 
 def test_a_generator_without_noise_is_exported_and_takes_none(tmp_path: Path) -> None:
     G = small_generator(noise=False)
-    assert write_onnx(G, tmp_path / "a.onnx", {}).difference < 1e-3
+    assert write_graph(G, tmp_path / "a.onnx", {}).difference < 1e-3
     for noise in ("input", "none"):
         with pytest.raises(ValueError, match=rf"noise '{noise}' has no effect.*noise=False"):
-            write_onnx(G, tmp_path / "b.onnx", {}, noise=noise)
+            write_graph(G, tmp_path / "b.onnx", {}, noise=noise)
 
 
 def test_each_sample_may_have_a_noise_map_of_its_own() -> None:
@@ -112,11 +112,11 @@ def test_each_sample_may_have_a_noise_map_of_its_own() -> None:
 def test_a_file_that_disagrees_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graphs, "TOLERANCE", -1.0)
     with pytest.raises(ValueError, match=r"a\.pt2 differ from the generator's by .*not kept"):
-        write_program(small_generator(), tmp_path / "a.pt2", {}, batch_size=1)
+        write_graph(small_generator(), tmp_path / "a.pt2", {}, batch_size=1)
     assert not list(tmp_path.iterdir())
 
 
 def test_filters_per_sample_need_a_batch_size(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"DFN.*--batch_size"):
-        write_onnx(small_generator(attention=DFN), tmp_path / "a.onnx", {})
+        write_graph(small_generator(attention=DFN), tmp_path / "a.onnx", {})
     assert not list(tmp_path.iterdir())

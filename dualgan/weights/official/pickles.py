@@ -23,7 +23,10 @@ class UnreadablePickleError(ValueError):
 
 
 class _Sealed:
-    """What a pickle must not change the inside of."""
+    """What a pickle must not change the inside of, and what errors show in a few words, however much a file nests."""
+
+    def __repr__(self) -> str:
+        return f"a {type(self).__name__.lower()}"
 
     def __setstate__(self, state: Any) -> None:
         raise UnreadablePickleError("it changes the inside of an object, which is never done")
@@ -41,7 +44,7 @@ class Dictionary(_Sealed, dict[str | int | float, Any]):
         super().__setitem__(key, value)
 
 
-@dataclass
+@dataclass(repr=False)
 class Call(_Sealed):
     """A call that was not made.
 
@@ -64,7 +67,7 @@ class Call(_Sealed):
         """The operation that fills a set; nobody looks into sets."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Global(_Sealed):
     """A function or class that the pickle names.
 
@@ -81,7 +84,7 @@ class Global(_Sealed):
         return Dictionary() if self.name in _MAPPINGS and not arguments else Call(self.name, arguments)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Persistent(_Sealed):
     """A reference to something outside of the pickle.
 

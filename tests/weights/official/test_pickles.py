@@ -197,3 +197,27 @@ def test_a_storage_that_many_tensors_share_is_not_copied_for_each(tmp_path: Path
     (tmp_path / "a.pkl").write_bytes(content)
     with pytest.raises(ValueError, match="tensors together are larger than the file"):
         load_generator(tmp_path / "a.pkl")
+
+
+def doubled(kind: str) -> bytes:
+    """A hundred levels, each with the one below it twice: a few bytes a level, 2^100 words to print."""
+    value = b"}" if kind == "dictionary" else b")"
+    for _ in range(100):
+        twice = value + b"q\x01", b"h\x01"
+        if kind == "dictionary":
+            value = b"}(" + opcodes("a") + twice[0] + opcodes("b") + twice[1] + b"u"
+        else:
+            value = twice[0] + twice[1] + b"\x86"
+    return value if kind == "dictionary" else opcodes(Global(REBUILD)) + value + b"R"
+
+
+@pytest.mark.parametrize("kind", ["call", "dictionary"])
+def test_errors_show_doubled_values_in_a_few_words(kind: str, tmp_path: Path) -> None:
+    def change(path: str, attributes: dict[str, Any]) -> None:
+        if path == "synthesis.b8":
+            attributes["architecture"] = "doubled"
+
+    content = as_pickle(official_content(*players(), change_g=change))
+    (tmp_path / "a.pkl").write_bytes(content.replace(opcodes("doubled"), doubled(kind)))
+    with pytest.raises(ValueError, match=f"synthesis.b8 has architecture a {kind}, where ours is 'skip'"):
+        load_generator(tmp_path / "a.pkl")
