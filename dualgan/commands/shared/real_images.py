@@ -72,7 +72,7 @@ def data_of_config(path: Path) -> ImageDataModule:
     try:
         module: ImageDataModule = parser.instantiate_classes(parser.parse_object({"data": section})).data
     except ValueError as error:
-        raise ValueError(f"{path}: {explain(str(error))}") from error
+        raise ValueError(f"{path}: {explain(error)}") from error
     return module
 
 
