@@ -7,6 +7,7 @@ knows: its options, the classes that can be chosen, and what the parser of a cla
 import inspect
 import os
 import re
+import traceback
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from itertools import pairwise
@@ -100,7 +101,7 @@ class ParagraphParser(ArgumentParser):
             return _unknown(words[0].lstrip("-").partition("=")[0], options)
         if key and (inner := _said_within(ex)):
             return self._within(key, inner)
-        if base and _name_of(value := _value(message)) not in class_names(base):
+        if base and (value := _value(message)).rpartition(".")[2] not in class_names(base):
             return MistakeError(f"{key} {value!r} is not valid: expected one of {', '.join(class_names(base))}", key)
         if key:
             text = message.partition(key)[2].lstrip('": \n')
@@ -184,10 +185,6 @@ def _value(message: str) -> str:
     return path[1] if path else value
 
 
-def _name_of(path: str) -> str:
-    return path.rpartition(".")[2]
-
-
 def _said_within(error: BaseException | None) -> MistakeError | None:
     """What the parser of a class has said, where that is behind an error."""
     while error is not None:
@@ -199,16 +196,14 @@ def _said_within(error: BaseException | None) -> MistakeError | None:
 
 def explain(error: BaseException) -> str:
     """One paragraph about an error that building classes has raised: that of the class itself, where there is one."""
-    while error.__cause__ is not None and _raised_in(error).startswith("jsonargparse"):
+    while error.__cause__ is not None and _raised_by_jsonargparse(error):
         error = error.__cause__
     return cleaned(str(error))
 
 
-def _raised_in(error: BaseException) -> str:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return "" if trace is None else str(trace.tb_frame.f_globals.get("__name__", ""))
+def _raised_by_jsonargparse(error: BaseException) -> bool:
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return bool(frames) and str(frames[-1].f_globals.get("__name__")).startswith("jsonargparse.")
 
 
 def cleaned(message: str) -> str:
@@ -226,19 +221,13 @@ def name_the_file(mistake: MistakeError, words: Sequence[str]) -> str:
         return str(mistake)  # the command line says it, and has the last word
     for flag, file in pairwise(words):
         if flag in ("--config", "-c") and Path(file).is_file():
-            content = _content_of(Path(file))
-            if content is None or (option and _holds(content, option.split("."))):
+            try:
+                content = load_yaml(Path(file).read_bytes())
+            except (yaml.YAMLError, UnicodeDecodeError):
+                content = None
+            if not isinstance(content, dict) or (option and _holds(content, option.split("."))):
                 return f"{file}: {mistake}"
     return str(mistake)
-
-
-def _content_of(file: Path) -> dict[Any, Any] | None:
-    """A YAML file's mapping; None when it holds something else."""
-    try:
-        content = load_yaml(file.read_bytes())
-    except (yaml.YAMLError, UnicodeDecodeError):
-        return None
-    return content if isinstance(content, dict) else None
 
 
 def _holds(content: Any, names: list[str]) -> bool:

@@ -74,7 +74,7 @@ def test_refused_with_what_was_given_and_what_is_expected(given: str, run_cli: R
 def test_another_wording_of_the_library_passes_through() -> None:
     parser = ParagraphParser()
     parser.add_argument("--seeds", type=int)
-    text = """Trouble with "seeds":\n  none of two types\n    - no <class 'NoneType'>\n    - no <class 'int'>\n  It is: x"""
+    text = """Trouble with "seeds":\n  none of two\n    - no <class 'NoneType'>\n    - no <class 'int'>\n  It is: x"""
     said = parser.mistake(text, TypeError(text))
     assert str(said).startswith("seeds: no int. It is: x.")
     assert said.option == "seeds"
