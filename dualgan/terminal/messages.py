@@ -102,10 +102,11 @@ class ParagraphParser(ArgumentParser):
         if key and (inner := _said_within(ex)):
             return self._within(key, inner)
         if base and (value := _value(message)).rpartition(".")[2] not in class_names(base):
-            return MistakeError(f"{key} {value!r} is not valid: expected one of {', '.join(class_names(base))}", key)
+            one = "a single one" if value.startswith("[") else "one"
+            return MistakeError(f"{key} {value!r} is not valid: expected {one} of {', '.join(class_names(base))}", key)
         if key:
-            text = message.partition(key)[2].lstrip('": \n')
-            return MistakeError(f"{key}: {cleaned(text)}. {_SEE}", key)
+            reason = cleaned(message.partition(f'"{key}"')[2].lstrip(": \n"))
+            return MistakeError(f"{key}: {reason}. {_SEE}", key)
         start, _, end = cleaned(message).rpartition(": ")
         if isinstance(ex, TypeError) and set(end.split(", ")) <= set(options):  # a list of missing ones
             return MistakeError(f"{start}: --{end.replace(', ', ', --')}. {_SEE}")

@@ -67,7 +67,7 @@ def test_flush_denormals_turns_tiny_floats_into_zero() -> None:
 
 CHURN = """
 import resource, torch
-from dualgan.ops import keep_freed_memory
+from dualgan.runtime.process import keep_freed_memory
 keep_freed_memory()
 def churn():
     for _ in range(10):
