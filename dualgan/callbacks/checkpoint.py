@@ -25,6 +25,7 @@ from dualgan.runs.retention import (
     prune,
     remove_leftovers,
 )
+from dualgan.runtime.private_parts import count_steps_right
 from dualgan.terminal.console import say
 
 
@@ -102,10 +103,7 @@ class RunCheckpoint(Checkpoint):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Save what the last step made due: now it is logged, and all of Lightning's counters have moved."""
         assert isinstance(pl_module, GAN)
-        # Lightning counts one too many after resuming between two epochs' ends: rows are logged under the first number.
-        loop = trainer.fit_loop.epoch_loop
-        loop._batches_that_stepped = trainer.global_step
-        loop.batch_progress.total.ready = loop.batch_progress.total.completed + 1
+        count_steps_right(trainer)
         self._save_due(trainer)
         self._clock_at_start = pl_module.clock
 

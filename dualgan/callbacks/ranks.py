@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dualgan.callbacks.clock import check_interval, crossed
 from dualgan.files.atomic import digest
+from dualgan.files.yaml_text import flatten
 from dualgan.gan import GAN
 from dualgan.runtime.distributed import gather, rank, world_size
 from dualgan.training.two_players import PLAYERS
@@ -41,7 +42,7 @@ class RankConsistency(Callback):
 
     def __init__(self, every_kimg: float = 10.0) -> None:
         self.every_kimg = check_interval(every_kimg, "ranks")
-        self.config: Mapping[str, Any] = {}  # the run's; whoever knows it sets it
+        self.config: dict[str, Any] = {}  # the run's; whoever knows it sets it
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Compare what the ranks are about to do.
@@ -133,7 +134,7 @@ def ranks_in(differs: Tensor) -> str:
     return f"rank{'s' if len(ranks) > 1 else ''} {', '.join(map(str, ranks))}" if ranks else ""
 
 
-def premises(trainer: Trainer, module: LightningModule, config: Mapping[str, Any]) -> dict[str, str]:
+def premises(trainer: Trainer, module: LightningModule, config: dict[str, Any]) -> dict[str, str]:
     """What must be alike on all ranks before the training starts, by name."""
     sources = sorted(Path(__file__).parents[1].rglob("*.py"))
     facts = {
@@ -150,15 +151,8 @@ def premises(trainer: Trainer, module: LightningModule, config: Mapping[str, Any
     checkpoint = trainer.ckpt_path
     size = f"{Path(checkpoint).stat().st_size} bytes" if checkpoint and Path(checkpoint).is_file() else ""
     facts["the checkpoint to go on from"] = f"{checkpoint or 'none'} {size}".strip()
-    return facts | flattened(config)
-
-
-def flattened(config: Any, name: str = "") -> dict[str, str]:
-    """Settings by their dotted names, but for those that may differ from node to node."""
-    if isinstance(config, Mapping):
-        items = [flattened(value, f"{name}.{key}") for key, value in config.items() if key not in MAY_DIFFER]
-        return {key: value for part in items for key, value in part.items()}
-    return {f"the setting {name.removeprefix('.')}": str(config)}
+    settings = {name: value for name, value in flatten(config).items() if name.rpartition(".")[2] not in MAY_DIFFER}
+    return facts | {f"the setting {name}": str(value) for name, value in settings.items()}
 
 
 def different_premises(everyone: Sequence[Mapping[str, str]]) -> str:

@@ -10,10 +10,10 @@ from types import FrameType
 from typing import Any
 
 import torch
-from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from dualgan.runtime.distributed import max_over_ranks
+from dualgan.runtime.private_parts import leave_signals_alone
 from dualgan.terminal.console import is_rank_zero, say
 
 STEPS_TO_AGREE = 16  # between looks at whether another rank was signalled
@@ -36,8 +36,7 @@ class Signals(Callback):
     schedulers announce the end of a time limit: the same with code 138, and rank zero of a SLURM job requeues the job.
     A second Ctrl-C stops at once, and so does a Ctrl-C or SIGTERM before the first step, when there is nothing to save.
 
-    Lightning's own handlers are switched off: its requeueing writes checkpoints of its own, and its SIGTERM costs a
-    broadcast and a stop of the device's queue at every step.
+    Lightning's own handlers are switched off, see `leave_signals_alone`.
     """
 
     def __init__(self) -> None:
@@ -50,7 +49,7 @@ class Signals(Callback):
         """Listen."""
         if stage != "fit" or threading.current_thread() is not threading.main_thread():
             return
-        _switch_lightning_off(trainer)
+        leave_signals_alone(trainer)
         for number in WEIGHT:
             self._old_handlers[number] = signal.signal(number, self._receive)
 
@@ -120,19 +119,6 @@ def requeue(job: str) -> None:
             f"warning: scontrol requeue {job} failed ({problem}): the checkpoint is saved, submit the job again",
             file=sys.stderr,
         )
-
-
-def _switch_lightning_off(trainer: Trainer) -> None:
-    environment = trainer._accelerator_connector.cluster_environment
-    if isinstance(environment, SLURMEnvironment):
-        environment.auto_requeue = False
-    connector: Any = trainer._signal_connector
-    connector.register_signal_handlers = _nothing
-    epoch_loop: Any = trainer.fit_loop.epoch_loop
-    epoch_loop._broadcast_sigterm_tensor = _nothing
-
-
-def _nothing() -> None: ...
 
 
 def _write_line(text: str) -> None:

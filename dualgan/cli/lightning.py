@@ -2,7 +2,6 @@
 
 import copy
 import os
-import re
 import shlex
 import sys
 from contextlib import nullcontext
@@ -48,9 +47,10 @@ from dualgan.runs.folder import (
 )
 from dualgan.runs.metrics_csv import MetricsFile
 from dualgan.runs.wandb_logger import WandbOptions, wandb_logger
+from dualgan.runtime.private_parts import actions_of
 from dualgan.runtime.process import pages_shared_with_forks
 from dualgan.terminal.console import is_rank_zero, quiet_libraries, say
-from dualgan.terminal.messages import ParagraphParser, explain, name_the_file
+from dualgan.terminal.messages import MistakeError, ParagraphParser, explain, name_the_file
 from dualgan.training.checks import check_precision
 from dualgan.training.initial_weights import start_from
 
@@ -91,8 +91,8 @@ class Parser(ParagraphParser, LightningArgumentParser):
         Raises:
             ValueError: Always.
         """
-        if re.search(r"required: \w+\.data$", message):
-            raise ValueError(
+        if isinstance(ex, TypeError) and message.endswith(".data"):  # the list of missing options
+            raise MistakeError(
                 "no data: pass --config with one of the shipped configurations, for instance clevr_demo.yaml, or "
                 "--data ImageFolder --data.root FOLDER_OR_ZIP"
             )
@@ -165,7 +165,7 @@ class DualGANCLI(LightningCLI):
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
         parser: LightningArgumentParser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
-        for action in parser._actions:
+        for action in actions_of(parser):
             if action.dest == "ckpt_path":
                 action.help = CKPT_PATH_HELP
         return parser
@@ -174,8 +174,8 @@ class DualGANCLI(LightningCLI):
         """Parse the words that `main` was given, whatever the process was started with."""
         try:
             self.config = parser.parse_args(args)
-        except ValueError as error:
-            raise ValueError(name_the_file(str(error), args)) from error
+        except MistakeError as error:
+            raise ValueError(name_the_file(error, args)) from error
 
     def _parse_ckpt_path(self) -> None:
         """Leave the command line alone: Lightning would lay a checkpoint's hyperparameters over it."""
@@ -225,7 +225,7 @@ class DualGANCLI(LightningCLI):
         try:
             super().instantiate_classes()
         except ValueError as error:
-            raise ValueError(explain(str(error))) from error
+            raise ValueError(explain(error)) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add the run's folder, the loggers and the progress bar."""

@@ -7,9 +7,10 @@ from pathlib import Path
 from dualgan.comparison.differences import MISSING, comparison_warnings
 from dualgan.comparison.page import PageOptions, number, write
 from dualgan.comparison.published import PublishedRow, deviations, published_row
-from dualgan.comparison.runs import Run, read_runs
+from dualgan.comparison.runs import read_runs
 from dualgan.comparison.scores import Score, scores
 from dualgan.metrics.names import better
+from dualgan.runs.reading import Run
 from dualgan.terminal.options import command_parser
 from dualgan.terminal.tables import aligned
 

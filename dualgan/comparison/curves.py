@@ -8,7 +8,8 @@ import plotly.graph_objects as go
 from plotly.colors import qualitative
 
 from dualgan.comparison.pictures import spread
-from dualgan.comparison.runs import Run, finite
+from dualgan.comparison.runs import finite
+from dualgan.runs.reading import Run
 
 MAX_POINTS = 2000
 SECTIONS = {

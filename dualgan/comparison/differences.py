@@ -4,20 +4,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dualgan.comparison.runs import Run, setting
 from dualgan.comparison.scores import metrics_of
+from dualgan.files.yaml_text import flatten
+from dualgan.runs.reading import Run, setting
 
 MISSING = "—"
 
 _VERSIONS = ("dualgan_version", "torch_version")  # the page shows them; they are no part of a protocol
-
-
-def flatten(value: Any, name: str = "") -> dict[str, Any]:
-    """Leaves of nested mappings by their dotted names; lists are leaves."""
-    if not isinstance(value, dict) or not value:
-        return {name: value}
-    inner = ((f"{name}.{key}" if name else str(key), child) for key, child in value.items())
-    return {path: leaf for key, child in inner for path, leaf in flatten(child, key).items()}
 
 
 def as_text(value: Any) -> str:

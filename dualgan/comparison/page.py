@@ -13,9 +13,9 @@ from dualgan.comparison.curves import MAX_POINTS, color, curves
 from dualgan.comparison.differences import MISSING, comparison_warnings, differs, side_by_side
 from dualgan.comparison.pictures import read_samples
 from dualgan.comparison.published import deviations, published_row, source
-from dualgan.comparison.runs import Run
 from dualgan.comparison.scores import Score, all_metrics, score
 from dualgan.metrics.names import better
+from dualgan.runs.reading import Run
 from dualgan.version import __version__
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import yaml
 
-from dualgan.comparison.differences import as_text, flatten
-from dualgan.comparison.runs import Run, setting
+from dualgan.comparison.differences import as_text
+from dualgan.files.yaml_text import flatten
+from dualgan.runs.reading import Run, setting
 
 NAMES = {
     "ffhq": "FFHQ", "bedroom": "LSUN Bedroom", "church": "LSUN Church", "horse": "LSUN Horse", "clevr": "CLEVR",

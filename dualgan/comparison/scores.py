@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dualgan.comparison.runs import Run, finite
+from dualgan.comparison.runs import finite
 from dualgan.metrics.names import SECTION, better
+from dualgan.runs.reading import Run
 
 
 class Score(NamedTuple):

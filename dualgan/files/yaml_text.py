@@ -62,3 +62,11 @@ def _events(text: str) -> Iterator[yaml.Event]:
         if sum(map(before.count, "[{")) - sum(map(before.count, "]}")) > MAX_DEPTH:
             raise yaml.YAMLError(_TOO_DEEP) from error
         raise
+
+
+def flatten(value: Any, name: str = "") -> dict[str, Any]:
+    """Leaves of nested mappings by their dotted names; lists are leaves."""
+    if not isinstance(value, dict) or not value:
+        return {name: value}
+    inner = ((f"{name}.{key}" if name else str(key), child) for key, child in value.items())
+    return {path: leaf for key, child in inner for path, leaf in flatten(child, key).items()}

@@ -44,31 +44,35 @@ def explanation(error: Exception, run_dir: Path) -> str | None:
     text = _text(error)
     if isinstance(error, DivergenceError):
         return f"{text}."
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or re.search(
-        "can't allocate memory|out of memory", text
-    ):
+    # torch has no class of its own for the CPU's memory, nor for what CUDA says outside of torch's allocator
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or re.search("DefaultCPUAllocator|out of memory", text):
         return (
             f"out of memory ({text.split('. ')[0]}): give --model.micro_batch half of the images per device, which "
             f"trains with the same batch in less memory, or a smaller --data.batch_size or --quality.batch_size."
         )
-    if worker := re.search(
-        r"DataLoader worker \(pid\S* ([\d, ]+)\) (is killed by signal: [^.]+|exited unexpectedly)", text
-    ):
+    if "DataLoader worker (pid" in text:  # a RuntimeError too
         return (
-            f"the process {worker[1]} that loads data {worker[2].replace('is killed', 'was killed')}: often the "
-            f"machine or the job has run out of memory or of shared memory. Try a smaller --data.num_workers."
+            f"a process that loads data has ended ({text.rstrip('.')}): often the machine or the job has run out of "
+            f"memory or of shared memory. Try a smaller --data.num_workers."
         )
     if isinstance(error, OSError):
         return _disk(error, run_dir)
-    if "PytorchStreamWriter failed" in text or "unexpected pos" in text:  # torch.save on a full disk
-        return _disk(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), run_dir)
-    return None
+    full = next((cause for cause in _behind(error) if isinstance(cause, OSError) and cause.errno in _FULL), None)
+    return None if full is None else _disk(full, run_dir)
+
+
+def _behind(error: BaseException) -> Iterator[BaseException]:
+    """What led to an error: torch.save hides a full disk behind an error of its own."""
+    cause = error.__cause__ or error.__context__
+    if cause is not None:
+        yield cause
+        yield from _behind(cause)
 
 
 def _text(error: Exception) -> str:
     """The last paragraph of an error: one from a loader's process has the traceback of that process before it."""
     text = str(error).strip()
-    if "Original Traceback" in text:
+    if "Traceback (most recent call last)" in text:
         text = re.sub(r"^[\w.]+(Error|Exception|Timeout): ", "", text.split("\n")[-1])
     return " ".join(text.split()) or type(error).__name__
 

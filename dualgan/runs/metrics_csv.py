@@ -31,28 +31,15 @@ class MetricsFile(Logger):
         written: Rows on the disk, as far as this process has looked.
     """
 
+    name = version = save_dir = ""  # Lightning's own loggers make folders of these below the run's
+
     def __init__(self, run_dir: str | Path) -> None:
         super().__init__()
-        self.path = Path(run_dir) / METRICS
+        self.path, self.save_dir = Path(run_dir) / METRICS, str(run_dir)
         self.written = 0
         self._columns: list[str] = []
         self._waiting: list[Row] = []
         self._size: int | None = None  # of the file after the last write; None before the first look
-
-    @property
-    def name(self) -> str:
-        """No folder below the run's."""
-        return ""
-
-    @property
-    def version(self) -> str:
-        """No folder below the run's."""
-        return ""
-
-    @property
-    def save_dir(self) -> str:
-        """The run's folder."""
-        return str(self.path.parent)
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: config.yaml has them."""

@@ -9,42 +9,90 @@ from typing import Any
 import yaml
 
 from dualgan.files.yaml_text import load_yaml
-from dualgan.runs.folder import CONFIG, HISTORY, METRICS, SPEED
+from dualgan.runs.folder import CONFIG, HISTORY, METRICS, SPEED, SPEED_COLUMN
 
 Numbers = list[dict[str, float]]
 
+_AXES = ("kimg", "step", "epoch", "trainer/global_step")
 
-@dataclass(frozen=True, kw_only=True)
-class Content:
-    """The files of a run that are text.
+
+@dataclass(frozen=True)
+class Run:
+    """A run as its folder shows it.
 
     Attributes:
+        name: Name of the run.
+        folder: The folder.
         rows: Of metrics.csv: numbers by column, for the columns that the row has.
-        speed: Of speed.csv, in the same way; empty for runs of earlier versions.
         records: Of metrics.jsonl: scores, and under "provenance" where they come from.
-        config: Of config.yaml; empty where there is none.
+        config: config.yaml; empty where there is none.
+        speed: Of speed.csv, like rows, in the order of time; empty for runs of earlier versions.
         problems: What could not be read, in sentences.
     """
 
+    name: str
+    folder: Path
     rows: Numbers = field(default_factory=list)
-    speed: Numbers = field(default_factory=list)
     records: list[dict[str, Any]] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
+    speed: Numbers = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
+    @property
+    def images_per_second(self) -> float | None:
+        """The last speed; None where the run has kept none."""
+        return next((row[SPEED_COLUMN] for row in reversed(self.speed) if SPEED_COLUMN in row), None)
 
-def read_folder(folder: Path) -> Content:
+    def series(self, column: str) -> list[tuple[float, float]]:
+        """Pairs (kimg, value) of a column, in the order of the file."""
+        return [(row["kimg"], row[column]) for row in self.rows if column in row and "kimg" in row]
+
+    @property
+    def columns(self) -> list[str]:
+        """Columns with at least one number, the axes left out."""
+        return [name for name in dict.fromkeys(name for row in self.rows for name in row) if name not in _AXES]
+
+    @property
+    def kimg(self) -> float | None:
+        """Thousands of images at the last row; None before the first."""
+        return max((row["kimg"] for row in self.rows if "kimg" in row), default=None)
+
+    @property
+    def total_kimg(self) -> float | None:
+        """Thousands of images that the run is meant to see; None where no configuration says so."""
+        total = setting(self.config, "model", "total_kimg")
+        return float(total) if isinstance(total, int | float) else None
+
+    @property
+    def scored(self) -> list[dict[str, Any]]:
+        """Records of evaluations during training, whose scores are in metrics.csv too."""
+        return [record for record in self.records if record.get("verb") == "fit"]
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Where the last score of the training comes from; empty where there is none."""
+        found = self.scored[-1].get("provenance") if self.scored else None
+        return found if isinstance(found, dict) else {}
+
+
+def setting(config: Any, *keys: str) -> Any:
+    """A value inside nested mappings; None where the way there ends."""
+    for key in keys:
+        if not isinstance(config, dict):
+            return None
+        config = config.get(key)
+    return config
+
+
+def read_run(folder: Path, name: str) -> Run:
     """Read a run's folder; what is missing or damaged becomes one of its problems."""
     problems: list[str] = []
-    if not (folder / METRICS).is_file():
+    rows = _read_csv(folder / METRICS, problems)
+    if rows is None:
         problems.append(f"{METRICS} is missing: no curves")
-    return Content(
-        rows=_read_csv(folder / METRICS, problems),
-        speed=_read_csv(folder / SPEED, problems),
-        records=_read_records(folder / HISTORY, problems),
-        config=_read_config(folder / CONFIG, problems),
-        problems=problems,
-    )
+    records = _read_records(folder / HISTORY, problems)
+    config = _read_config(folder / CONFIG, problems)
+    return Run(name, folder, rows or [], records, config, _read_csv(folder / SPEED, problems) or [], problems)
 
 
 def _whole_lines(path: Path) -> list[str]:
@@ -52,9 +100,9 @@ def _whole_lines(path: Path) -> list[str]:
     return path.read_bytes().decode("utf-8", errors="replace").split("\n")[:-1]
 
 
-def _read_csv(path: Path, problems: list[str]) -> Numbers:
+def _read_csv(path: Path, problems: list[str]) -> Numbers | None:
     if not path.is_file():
-        return []
+        return None
     rows, damaged = [], 0
     try:
         for row in csv.DictReader(_whole_lines(path)):

@@ -139,26 +139,14 @@ class KimgWandbLogger(Logger):
         options: As for wandb.init.
     """
 
+    name = version = save_dir = ""
+
     def __init__(self, run_dir: Path, session: Session, **options: Any) -> None:
         super().__init__()
+        self.save_dir = str(run_dir.absolute())  # W&B's own process has a working directory of its own
         self.run_dir, self.session, self.options = run_dir, session, options
         self._run: Any = None
         self._gone = False
-
-    @property
-    def name(self) -> str:
-        """The project."""
-        return str(self.options["project"])
-
-    @property
-    def version(self) -> str | None:
-        """The id of the W&B run, once there is one."""
-        return self.session.id
-
-    @property
-    def save_dir(self) -> str:
-        """The run's folder; W&B's own process has a working directory of its own."""
-        return str(self.run_dir.absolute())
 
     @property
     @rank_zero_experiment

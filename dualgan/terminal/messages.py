@@ -1,9 +1,14 @@
-"""What jsonargparse says about a mistake on the command line, in one paragraph that a user can act on."""
+"""What jsonargparse says about a mistake on the command line, in one paragraph that a user can act on.
+
+Its English is passed through. What is added hangs on its exceptions, on the names it quotes, and on what the parser
+knows: its options, the classes that can be chosen, and what the parser of a class has said about the class's options.
+"""
 
 import inspect
 import os
 import re
-from collections.abc import Iterable, Mapping
+import traceback
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
@@ -13,8 +18,8 @@ import yaml
 from jsonargparse import ArgumentParser, get_loader, set_loader, set_parsing_settings
 
 from dualgan.files.yaml_text import check_yaml, load_yaml
+from dualgan.runtime.private_parts import actions_of
 
-_TYPES = {"float": "a number", "int": "a whole number", "bool": "true or false", "str": "text", "tuple": "a list"}
 _SEE = "'--help' lists every option."
 
 ALLOW = "DUALGAN_ALLOW_IMPORT"
@@ -49,8 +54,25 @@ def limit_configurations() -> None:
         raise ValueError(f"{ALLOW}={os.environ[ALLOW]!r} is no list of modules, such as my_losses,lab.nets") from error
 
 
+class MistakeError(ValueError):
+    """A mistake in the words of a command line or in a configuration.
+
+    Attributes:
+        option: Name of the option that it is about; empty where that is not known.
+        unknown: Whether there is no such option.
+    """
+
+    def __init__(self, message: str, option: str = "", unknown: bool = False) -> None:
+        super().__init__(message)
+        self.option, self.unknown = option, unknown
+
+
 class ParagraphParser(ArgumentParser):
-    """Raises what `main` prints instead of printing pages of usage and leaving the process."""
+    """Raises what `main` prints instead of printing pages of usage and leaving the process.
+
+    Attributes:
+        classes: Base class of every option that takes a class name.
+    """
 
     classes: Mapping[str, type] = {}
 
@@ -62,9 +84,62 @@ class ParagraphParser(ArgumentParser):
         """Complain about the words of the command line.
 
         Raises:
-            ValueError: Always.
+            MistakeError: Always.
         """
-        raise ValueError(explain(message, options_of(self), self.classes)) from ex
+        raise self.mistake(message, ex) from ex
+
+    def mistake(self, message: str, ex: Exception | None) -> MistakeError:
+        """What a message of jsonargparse means, with the exception behind it."""
+        options = options_of(self)
+        key = next((name for name in re.findall(r'"([\w.]+)"', message) if name in options), "")
+        base = _narrowed(self.classes.get(key), message)
+        if "import_path_allowlist" in message:  # the setting that would allow it
+            return MistakeError(_refused_import(key, message, base), key)
+        if isinstance(ex, KeyError) and (names := re.findall(r"'([\w.]+)'", message)):
+            return _unknown(names[-1], options)
+        if ex is None and (words := [word for word in message.split() if word.startswith("--")]):
+            return _unknown(words[0].lstrip("-").partition("=")[0], options)
+        if key and (inner := _said_within(ex)):
+            return self._within(key, inner)
+        if base and (value := _value(message)).rpartition(".")[2] not in class_names(base):
+            one = "a single one" if value.startswith("[") else "one"
+            return MistakeError(f"{key} {value!r} is not valid: expected {one} of {', '.join(class_names(base))}", key)
+        if key:
+            reason = cleaned(message.partition(f'"{key}"')[2].lstrip(": \n"))
+            return MistakeError(f"{key}: {reason}. {_SEE}", key)
+        start, _, end = cleaned(message).rpartition(": ")
+        if isinstance(ex, TypeError) and set(end.split(", ")) <= set(options):  # a list of missing ones
+            return MistakeError(f"{start}: --{end.replace(', ', ', --')}. {_SEE}")
+        return MistakeError(cleaned(message))
+
+    def _within(self, key: str, inner: MistakeError) -> MistakeError:
+        """What the parser of a class has said, with the names that the user knows."""
+        name = f"{key}.{inner.option}".rstrip(".")
+        text = str(inner).replace("--", f"--{key}.").replace(f"--{key}.help", "--help")
+        if not inner.unknown:
+            return MistakeError(f"{key}: {text}", name)
+        if key in self.classes and (owners := _owners(self.classes[key], inner.option)):
+            text = (
+                f"unknown option {name!r}: the chosen class has none; it is one of {', '.join(owners)} (--{key} NAME)"
+            )
+        return MistakeError(text.replace(repr(inner.option), repr(name)), name, unknown=True)
+
+
+def _unknown(name: str, options: Sequence[str]) -> MistakeError:
+    close = get_close_matches(name, options, n=1, cutoff=0.75)
+    hint = f"did you mean --{close[0]}?" if close else _SEE
+    return MistakeError(f"unknown option {name!r}: {hint}", name, unknown=True)
+
+
+def options_of(parser: ArgumentParser) -> list[str]:
+    """Names of a parser's options without dashes, those of its verbs included."""
+    names: list[str] = []
+    for action in actions_of(parser):
+        names += [option.lstrip("-") for option in action.option_strings if option.startswith("--")]
+        if isinstance(action.choices, dict):
+            verbs: dict[str, ArgumentParser] = action.choices
+            names += [name for verb in verbs.values() for name in options_of(verb)]
+    return names
 
 
 def class_names(base: type) -> list[str]:
@@ -80,96 +155,80 @@ def _below(base: type) -> list[type]:
 
 
 def _narrowed(base: type | None, message: str) -> type | None:
-    """The class under `base` that the message says is made by what it expects; `base` where it names none."""
-    made = re.search(r"Callable\[\[.*?\], ([\w.]+)\]", message)
-    if base is None or made is None:
-        return base
-    return next((c for c in _below(base) if made[1] == f"{c.__module__}.{c.__name__}"), base)
+    """The narrower base that a message names in full, as the type that it expects; `base` where it names none."""
+    if base is None:
+        return None
+    bases = [child for child in _below(base) if child.__subclasses__()]
+    return next((child for child in bases if f"{child.__module__}.{child.__name__}" in message), base)
 
 
-def options_of(parser: ArgumentParser) -> list[str]:
-    """Names of a parser's options without dashes, those of its verbs included."""
-    names: list[str] = []
-    for action in parser._actions:
-        names += [option.lstrip("-") for option in action.option_strings if option.startswith("--")]
-        if isinstance(action.choices, dict):
-            verbs: dict[str, ArgumentParser] = action.choices
-            names += [name for verb in verbs.values() for name in options_of(verb)]
-    return names
+def _owners(base: type, argument: str) -> list[str]:
+    """Names of the classes that can be chosen where `base` is expected and take an argument."""
+    with_it = {kind.__name__ for kind in _below(base) if argument in inspect.signature(kind).parameters}
+    return [name for name in class_names(base) if name in with_it]
 
 
-def explain(message: str, options: Iterable[str] = (), classes: Mapping[str, type] | None = None) -> str:
-    """Turn a message of jsonargparse into one paragraph.
-
-    Args:
-        message: What the parser says; what it does not recognise comes back on one line.
-        options: Names of all options, for suggestions.
-        classes: Base class of every option that takes a class name.
-    """
-    classes = classes or {}
-    key = ".".join(re.findall(r'Parser key "([^"]+)"', message))
-    base = _narrowed(classes.get(key), message)
-    if refused := re.search(r"Importing '([^']+)' is not allowed", message):
-        return _refused_import(key, refused[1], base)
-    if unknown := re.search(r"unrecognized arguments: (.*)", message):
-        return _unknown_option(unknown[1].split()[0], options, classes)
-    if unknown := re.search(r"does not accept option '([^']+)'", message):
-        return _unknown_option(unknown[1], options, classes)
-    if key and (unknown := re.search(r"Option '([^']+)' is not accepted", message)):
-        return _unknown_option(f"{key}.{unknown[1]}", options, classes)
-    if base and (given := re.search(r"import path or a subclass spec, but got (.*)", message)):
-        return f"{key} {given[1]} is not valid: expected a single one of {', '.join(class_names(base))}"
-    if key and (inner := _reason(message)):  # what the parser of a class has said, explained already
-        return _within(key, inner)
-    if missing := re.search(r"arguments? (?:are|is) required: ([\w., ]+)", message):
-        names = [f"--{key}.{name}" if key else f"--{name}" for name in missing[1].split(", ")]
-        return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} missing. {_SEE}"
-    if (given := re.search(r"Expected a dot import path string: (\S+)", message)) and base:
-        return f"{key} {given[1]!r} is unknown: expected one of {', '.join(class_names(base))}"
-    if key and (given := re.search(r"(?:Got|Given) value: (.*)", message)):
-        return f"{key} {given[1]!r} is not valid: expected {_expected(message)}. {_SEE}"
-    if nested := re.fullmatch(
-        r'Parser key "([^"]+)":\s+(.+)', message.strip()
-    ):  # explained by a class's parser already
-        return _within(nested[1], nested[2])
-    return _reason(message) or " ".join(message.split())
-
-
-def _refused_import(key: str, path: str, base: type | None) -> str:
+def _refused_import(key: str, message: str, base: type | None) -> str:
+    line = next(line for line in message.split("\n") if "import_path_allowlist" in line)
+    path = next(iter(re.findall(r"'([\w.]+)'", line)), "a class")
+    module = path.partition(".")[0]
     expected = f"one of {', '.join(class_names(base))}" if base else "a class of dualgan or Lightning"
     return (
         f"{key} {path!r} is not imported: expected {expected}. A configuration may not choose which code runs; if "
-        f"{path.partition('.')[0]!r} is a module that you trust, set the environment variable "
-        f"{ALLOW}={path.partition('.')[0]}"
+        f"{module!r} is a module that you trust, set the environment variable {ALLOW}={module}"
     )
 
 
-def _within(key: str, inner: str) -> str:
-    """What the parser of a class has said, with the names that the user knows."""
-    return f"{key}: {inner.replace('--', f'--{key}.').replace(f'--{key}.help', '--help')}"
+def _value(message: str) -> str:
+    """The value at the end of a message; of a class with its arguments the class."""
+    value = message.strip().split("\n")[-1].partition(": ")[2]
+    path = re.search(r"class_path\W+([\w.]+)", value)
+    return path[1] if path else value
 
 
-def name_the_file(message: str, words: list[str]) -> str:
-    """Put the configuration file that holds the mistake in front of an explained message about `words`."""
-    named = re.search(r"[a-z_]+(?:(?:\.|: )[a-z_]+)*", message.removeprefix("unknown option '"))
-    option = named[0].replace(": ", ".") if named else ""
-    if any(word.split("=")[0].endswith(option) for word in words if word.startswith("--")):
-        return message  # the command line says it, and has the last word
+def _said_within(error: BaseException | None) -> MistakeError | None:
+    """What the parser of a class has said, where that is behind an error."""
+    while error is not None:
+        if isinstance(error, MistakeError) and "\n" not in str(error):  # jsonargparse makes others, with its frame
+            return error
+        error = error.__cause__
+    return None
+
+
+def explain(error: BaseException) -> str:
+    """One paragraph about an error that building classes has raised: that of the class itself, where there is one."""
+    while error.__cause__ is not None and _raised_by_jsonargparse(error):
+        error = error.__cause__
+    return cleaned(str(error))
+
+
+def _raised_by_jsonargparse(error: BaseException) -> bool:
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return bool(frames) and str(frames[-1].f_globals.get("__name__")).startswith("jsonargparse.")
+
+
+def cleaned(message: str) -> str:
+    """A message on one line, without the frame around the reasons why a value is of none of several types."""
+    lines = [line.strip() for line in message.split("\n") if line.strip()]
+    reasons = [line.removeprefix("- ") for line in lines[:-1] if line.startswith("- ") and "NoneType" not in line]
+    text = f"{' or '.join(reasons)}. {lines[-1]}" if reasons else " ".join(lines)
+    return re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text).replace("typing.", "")
+
+
+def name_the_file(mistake: MistakeError, words: Sequence[str]) -> str:
+    """Put the configuration file that holds a mistake in front of its message, where one of `words` names that file."""
+    option = mistake.option
+    if option and any(word.split("=")[0].endswith(option) for word in words if word.startswith("--")):
+        return str(mistake)  # the command line says it, and has the last word
     for flag, file in pairwise(words):
         if flag in ("--config", "-c") and Path(file).is_file():
-            content = _content_of(Path(file))
-            if content is None or _holds(content, option.split(".")):
-                return f"{file}: {message}"
-    return message
-
-
-def _content_of(file: Path) -> dict[Any, Any] | None:
-    """A YAML file's mapping; None when it holds something else."""
-    try:
-        content = load_yaml(file.read_bytes())
-    except (yaml.YAMLError, UnicodeDecodeError):
-        return None
-    return content if isinstance(content, dict) else None
+            try:
+                content = load_yaml(Path(file).read_bytes())
+            except (yaml.YAMLError, UnicodeDecodeError):
+                content = None
+            if not isinstance(content, dict) or (option and _holds(content, option.split("."))):
+                return f"{file}: {mistake}"
+    return str(mistake)
 
 
 def _holds(content: Any, names: list[str]) -> bool:
@@ -179,47 +238,3 @@ def _holds(content: Any, names: list[str]) -> bool:
     if not isinstance(content, dict):
         return False
     return any(_holds(value, names[1:] if key == names[0] else names) for key, value in content.items())
-
-
-def _unknown_option(name: str, options: Iterable[str], classes: Mapping[str, type]) -> str:
-    name = name.lstrip("-").split("=")[0]
-    key, _, argument = name.rpartition(".")
-    if key in classes and (owners := _owners(classes[key], argument)):
-        return f"unknown option {name!r}: the chosen class has none; it is one of {', '.join(owners)} (--{key} NAME)"
-    known = [*options, *(f"{key}.{argument}" for key, base in classes.items() for argument in _arguments(base))]
-    close = get_close_matches(name, known, n=1, cutoff=0.75)
-    hint = f"did you mean --{close[0]}?" if close else _SEE
-    return f"unknown option {name!r}: {hint}"
-
-
-def _owners(base: type, argument: str) -> list[str]:
-    """Names of the classes that can be chosen where `base` is expected and take an argument."""
-    with_it = {kind.__name__ for kind in _below(base) if argument in inspect.signature(kind).parameters}
-    return [name for name in class_names(base) if name in with_it]
-
-
-def _arguments(base: type) -> set[str]:
-    """Arguments of a class and of all classes below it."""
-    signatures = [inspect.signature(kind).parameters for kind in (base, *_below(base))]
-    return {name for names in signatures for name in names if name not in ("args", "kwargs")}
-
-
-def _expected(message: str) -> str:
-    """The types a message lists, in words."""
-    found: list[str] = []
-    for text in re.findall(r"Expected an? (.+?)(?:\. Got value|\n|$)", message):
-        if "NoneType" in text:
-            continue
-        if choices := re.search(r"Literal\[(.*)\]", text):
-            found.append("one of " + choices[1].replace("'", ""))
-        elif name := re.search(r"<class '([^']+)'>", text):
-            found.append(_TYPES.get(name[1], f"a {name[1].rpartition('.')[2]}"))
-        else:
-            found.append(text)
-    return " or ".join(dict.fromkeys(found)) or "another value"
-
-
-def _reason(message: str) -> str | None:
-    """The reason among a union's complaints that says more than that a value has another type."""
-    reasons: list[str] = re.findall(r"^ *- (.+)$", message, flags=re.MULTILINE)
-    return next((r for r in reasons if not re.match("Expected|Does not|Parser key", r)), None)

@@ -148,13 +148,8 @@ class Players(LightningModule):
 
     def predict_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         """Images of the averaged generator for seeds [N]: uint8 [N, H, W, C]."""
-        wanted = self.prediction
-        images = generate(
-            self.generator_ema,
-            batch.tolist(),
-            truncation_psi=wanted.truncation_psi,
-            noise_mode=wanted.noise_mode,
-        )
+        seeds, psi, noise = batch.tolist(), self.prediction.truncation_psi, self.prediction.noise_mode
+        images = generate(self.generator_ema, seeds, truncation_psi=psi, noise_mode=noise)
         return torch.cat(list(images))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

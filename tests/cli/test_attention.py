@@ -69,7 +69,7 @@ REFUSED = {
     "ReferenceAttention": ["'ReferenceAttention'", "SAN"],
     "{class_path: SAN, init_args: {footprnt: 5}}": ["attention.footprnt", "attention.footprint"],
     "{class_path: SAN, init_args: {footprint: 17}}": ["footprint 17", "8 x 8", "15"],
-    "{class_path: SAN, init_args: {footprint: wide}}": ["footprint", "wide", "whole number"],
+    "{class_path: SAN, init_args: {footprint: wide}}": ["footprint", "wide", "int"],
     "null": ["attention_resolution 8", "SAN"],
 }
 
@@ -116,7 +116,11 @@ def test_sources_come_from_a_configuration(run_cli: RunCLI, in_empty_folder: Pat
 REFUSED_IN_D = {
     "--attention SAM": ["'SAM'", "DFN, ReferenceAttention, SAGAN, SAN, VT"],
     "--attention [SAN,ReferenceAttention] --attention_resolution 8": ["a single one of", "ReferenceAttention"],
-    "--attention ReferenceAttention --attention_resolution 8 --attention.sources eq3": ["'eq3'", "eq8, eq1, eq2"],
+    "--attention ReferenceAttention --attention_resolution 8 --attention.sources eq3": [
+        "sources",
+        "eq3",
+        "'eq8', 'eq1', 'eq2'",
+    ],
     "--attention ReferenceAttention --attention_resolution 16": ["attention_resolution 16", "resolution 8"],
     "--attention ReferenceAttention": ["attention_resolution None", "8"],
 }

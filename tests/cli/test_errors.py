@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from dualgan.terminal.messages import ParagraphParser
 from tests.conftest import NETWORKS, TINY, RunCLI, words
 
 REFUSED = {
@@ -17,8 +18,8 @@ REFUSED = {
     "--trainer.max_step 3": ["trainer.max_step", "--trainer.max_steps"],
     "--data.num_imags 3": ["data.num_imags", "--data.num_images"],
     "--model.loss DualContrastive --model.loss.generator_form fast": ["generator_form", "fast", "swapped", "minimax"],
-    "--model.learning_rate fast": ["model.learning_rate", "fast", "number"],
-    "--data.num_images many": ["num_images", "many", "whole number"],
+    "--model.learning_rate fast": ["model.learning_rate", "fast", "float"],
+    "--data.num_images many": ["num_images", "many", "int"],
     "--wandb.mode sometimes": ["wandb.mode", "sometimes", "offline"],
     "--config nowhere.yaml": ["nowhere.yaml", "clevr_demo.yaml", "church_contr.yaml"],
     "--data.resolution 12": ["resolution 12", "power of two", "8, 16"],
@@ -68,6 +69,42 @@ def test_refused_with_what_was_given_and_what_is_expected(given: str, run_cli: R
     assert len(error) < 700
     for noise in ("<class", "NoneType", "Union", "Namespace", "NestedArg", "Parser key"):
         assert noise not in error
+
+
+def test_another_wording_of_the_library_passes_through() -> None:
+    parser = ParagraphParser()
+    parser.add_argument("--seeds", type=int)
+    text = """Trouble with "seeds":\n  none of two\n    - no <class 'NoneType'>\n    - no <class 'int'>\n  It is: x"""
+    said = parser.mistake(text, TypeError(text))
+    assert str(said).startswith("seeds: no int. It is: x.")
+    assert said.option == "seeds"
+    assert str(parser.mistake("What\n is --this?", TypeError())) == "What is --this?"
+
+
+@pytest.mark.parametrize("given", ["--seed 3", "--seed=3"])
+def test_unknown_option_of_a_command_suggests_one(given: str, run_cli: RunCLI) -> None:
+    assert "unknown option 'seed': did you mean --seeds?" in run_cli.fails("generate", *words(given))
+
+
+def test_missing_options_of_a_command_are_named(run_cli: RunCLI) -> None:
+    error = run_cli.fails("generate", "--seeds", "1")
+    assert "--ckpt" in error
+    assert "--out" in error
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("VT --model.generator.attention.token 3", ["attention.token'", "--model.generator.attention.tokens"]),
+        ("SANN", ["model.generator", "attention", "'SANN'", "SAGAN, SAN, VT"]),
+        ("VT --model.generator.attention.tokens few", ["model.generator", "tokens", "few", "int"]),
+    ],
+)
+def test_mistakes_two_classes_deep(given: str, expected: list[str], run_cli: RunCLI) -> None:
+    error = run_cli.fails(
+        "fit", *TINY, *words(f"--model.generator.attention_resolution 8 --model.generator.attention {given}")
+    )
+    assert all(text in error for text in expected), error
 
 
 def test_unknown_verb_names_the_verbs(run_cli: RunCLI) -> None:

@@ -12,8 +12,8 @@ import wandb
 
 from dualgan.cli.main import main
 from dualgan.comparison.dashboard import MEDIA, SCALARS, build_workspace, quality
-from dualgan.comparison.runs import read_run
 from dualgan.metrics.names import SECTION, patterns
+from dualgan.runs.reading import read_run
 from dualgan.runs.wandb_logger import Session, earlier_session
 from tests.conftest import TINY, words
 from tests.wandb_file import history, key_of, read_records

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from dualgan.comparison.published import deviations, published_row, published_rows
-from dualgan.comparison.runs import Run
+from dualgan.runs.reading import Run
 from dualgan.terminal.configs import shipped_configs
 from tests.comparison.conftest import parsed
 
@@ -16,7 +16,7 @@ SETS_128 = ("celeba_128", "animal_face_128", "bedroom_128", "church_128")
 
 
 def run_of(config: dict[str, Any], **settings: Any) -> Run:
-    return Run(name="run", folder=Path("run"), config=config, **settings)
+    return Run("run", Path("run"), config=config, **settings)
 
 
 def figure(config: dict[str, Any]) -> float | None:

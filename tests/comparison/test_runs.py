@@ -7,7 +7,7 @@ import pytest
 from dualgan.comparison.runs import read_runs
 from dualgan.comparison.scores import scores
 from dualgan.runs.folder import holds_run
-from dualgan.runs.speed import append_speed
+from dualgan.runs.loggers import append_speed
 from tests.comparison.conftest import ROWS, MakeRun
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dualgan.comparison.runs import read_run
 from dualgan.files import yaml_text
 from dualgan.files.yaml_text import load_yaml
+from dualgan.runs.reading import read_run
 from dualgan.terminal.messages import ALLOW
 from tests.conftest import DATA, NETWORKS, TINY, RunCLI
 

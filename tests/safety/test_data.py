@@ -18,10 +18,10 @@ import pytest
 from PIL import Image
 
 from dualgan.comparison.pictures import read_samples
-from dualgan.comparison.runs import read_run
 from dualgan.data.files import zip as zip_files
 from dualgan.data.packed import open_packed
 from dualgan.data.packed.preparing import prepare
+from dualgan.runs.reading import read_run
 from tests.conftest import TINY, RunCLI
 from tests.safety.conftest import Evil
 

@@ -1,0 +1,63 @@
+"""Parts of libraries that promise nothing, in one place: what is used of them, why, and in which version it was read.
+
+`tests/runtime/test_private_parts.py` says after an upgrade which of them is gone, and keeps others from creeping in.
+"""
+
+from argparse import Action, ArgumentParser
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytorch_lightning import Trainer
+
+# Methods of LightningCLI (pytorch-lightning 2.6.6) that `dualgan.cli.lightning` overrides, with what its own would do.
+LIGHTNING_CLI = {
+    "_prepare_subcommand_parser": "explain --ckpt_path in Lightning's words",
+    "_parse_ckpt_path": "lay a checkpoint's hyperparameters over the command line",
+    "_set_seed": "draw the seed after it was passed on, and on every rank another one",
+    "_prepare_subcommand_kwargs": "unpickle all that a checkpoint holds, and keep predictions in memory",
+    "_run_subcommand": "train beside another training in the same folder",
+}
+LIGHTNING_CLI_USED = {"_parser": "the verb's parser, which writes config.yaml"}
+
+# Used where they are: a function around each would say nothing more.
+ELSEWHERE = {
+    "torch._foreach_copy_": "one kernel for many tensors, as torch's optimizers do it; read in torch 2.14",
+    "torch._foreach_lerp_": "the same for moving averages",
+    "efficientnet._blocks": "batch norms are folded into convolutions; read in efficientnet-lite-pytorch 0.1.0",
+    "efficientnet._fc": "logits from features",
+}
+
+
+def leave_signals_alone(trainer: "Trainer") -> None:
+    """Switch Lightning's handlers off: no public option does for all of them.
+
+    Its requeueing of SLURM jobs writes checkpoints of its own, and its SIGTERM costs a broadcast and a stop of the
+    device's queue at every step. Read in pytorch-lightning 2.6.6.
+    """
+    from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+
+    environment = trainer._accelerator_connector.cluster_environment
+    if isinstance(environment, SLURMEnvironment):
+        environment.auto_requeue = False
+    connector: Any = trainer._signal_connector
+    connector.register_signal_handlers = _nothing
+    epoch_loop: Any = trainer.fit_loop.epoch_loop
+    epoch_loop._broadcast_sigterm_tensor = _nothing
+
+
+def count_steps_right(trainer: "Trainer") -> None:
+    """Let the next row be logged under the number of its step.
+
+    Lightning counts one too many after resuming between two epochs' ends. Read in pytorch-lightning 2.6.6.
+    """
+    loop = trainer.fit_loop.epoch_loop
+    loop._batches_that_stepped = trainer.global_step
+    loop.batch_progress.total.ready = loop.batch_progress.total.completed + 1
+
+
+def actions_of(parser: ArgumentParser) -> list[Action]:
+    """What a parser knows of its options: argparse has no public list of them. Read in Python 3.11."""
+    return parser._actions
+
+
+def _nothing() -> None: ...
