@@ -12,7 +12,7 @@ from plotly.offline import get_plotlyjs
 from dualgan.comparison.curves import MAX_POINTS, color, curves
 from dualgan.comparison.differences import MISSING, comparison_warnings, differs, side_by_side
 from dualgan.comparison.pictures import read_samples
-from dualgan.comparison.published import deviations, published_row, source
+from dualgan.comparison.published import deviations, protocols, published_row, source
 from dualgan.comparison.scores import Score, all_metrics, score
 from dualgan.metrics.names import better
 from dualgan.runs.reading import Run
@@ -58,6 +58,7 @@ def render(runs: Sequence[Run], options: PageOptions | None = None) -> str:
         warnings=comparison_warnings(runs),
         metrics=[(metric, better(metric), _scores(runs, metric)) for metric in all_metrics(runs)],
         published=_published(runs),
+        protocols=protocols(),
         source=source(),
         curves=curves(runs),
         samples=samples,

@@ -69,6 +69,11 @@ def source() -> str:
     return str(_document()["source"])
 
 
+def protocols() -> dict[str, str]:
+    """What each published figure is, by its name, and what the paper does not say of it."""
+    return dict(_document()["protocols"])
+
+
 @cache
 def _document() -> dict[str, Any]:
     document: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "published.yaml").read_text(encoding="utf-8"))
@@ -85,7 +90,7 @@ def _rows() -> Iterator[PublishedRow]:
     for table in _document()["tables"]:
         for row in table["rows"]:
             conditions = {name: row[name] for name in ("loss", "in_g", "in_d") if name in row}
-            figures = {name: row[name] for name in ("fid", "ppl", "precision", "recall") if name in row}
+            figures = {name: row[name] for name in protocols() if name in row}
             for k, images in enumerate(table["sets"]):
                 scores = {name: values[k] for name, values in figures.items() if values[k] is not None}
                 if scores:

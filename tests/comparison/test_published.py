@@ -21,7 +21,7 @@ def run_of(config: dict[str, Any], **settings: Any) -> Run:
 
 def figure(config: dict[str, Any]) -> float | None:
     row = published_row(run_of(config))
-    return None if row is None else row.scores["fid"]
+    return None if row is None else row.scores["fid50k"]
 
 
 def heading(path: Path) -> str:
@@ -56,7 +56,7 @@ def test_overlays_together() -> None:
 def test_all_figures_of_a_row() -> None:
     row = published_row(run_of(parsed("church_contr.yaml")))
     assert row is not None
-    assert row.scores == {"fid": 3.73, "ppl": 619, "precision": 0.60, "recall": 0.40}
+    assert row.scores == {"fid50k": 3.73, "ppl": 619, "precision": 0.60, "recall": 0.40}
     assert row.where == "Tables 1, 6 and S5"
 
 
@@ -72,8 +72,8 @@ def test_no_row_for_what_was_not_published() -> None:
 def test_published_protocol_has_no_deviations() -> None:
     config = parsed("church_contr.yaml")
     provenance = {"extractor": "inception_v3", "num_fake": 50000, "num_real": 50000, "ema": True, "truncation_psi": 1.0}
-    records = [{"kimg": 25000, "verb": "fit", "fid": 4.0, "provenance": provenance}]
-    run = run_of(config, records=records, rows=[{"kimg": 25000.0, "metrics/fid": 4.0}])
+    records = [{"kimg": 25000, "verb": "fit", "fid50k": 4.0, "provenance": provenance}]
+    run = run_of(config, records=records, rows=[{"kimg": 25000.0, "metrics/fid50k": 4.0}])
     row = published_row(run)
     assert row is not None
     assert deviations(run, row) == []
@@ -88,7 +88,7 @@ def test_every_deviation_is_named() -> None:
     run = run_of(config, records=records, rows=[{"kimg": 50.0}])
     row = published_row(run)
     assert row is not None
-    assert row.scores["fid"] == 3.73
+    assert row.scores["fid50k"] == 3.73
     assert deviations(run, row) == [
         "resolution 64 instead of 256", "total_kimg 100 instead of 25000", "data.batch_size 8 instead of 32",
         "r1_gamma 10 instead of 100", "mirror true instead of false", "trained for 50 of 100 kimg so far",
