@@ -9,6 +9,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from dualgan.files.atomic import replacing
+
 _KEY = "dualgan"
 
 
@@ -20,10 +22,9 @@ def write_safetensors(path: Path, header: dict[str, Any], state: Mapping[str, Te
         header: Plain data; see `dualgan.weights.checkpoints.header`.
         state: Tensors under "generator_ema." and so on.
     """
-    partial = path.with_name(f"{path.name}.partial")
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
-    partial.write_bytes(save(tensors, metadata={_KEY: json.dumps(header)}))  # `save_file` hides it from other users
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_bytes(save(tensors, metadata={_KEY: json.dumps(header)}))  # `save_file` hides it from other users
 
 
 def read_safetensors(path: Path) -> dict[str, Any]:
