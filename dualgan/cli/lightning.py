@@ -16,6 +16,7 @@ from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import Logger
 
+from dualgan.augment import Augmentation
 from dualgan.callbacks import (
     AttentionMaps,
     KimgProgressBar,
@@ -53,6 +54,7 @@ from dualgan.terminal.console import is_rank_zero, quiet_libraries, say
 from dualgan.terminal.messages import MistakeError, ParagraphParser, explain, name_the_file
 from dualgan.training.checks import check_precision
 from dualgan.training.initial_weights import start_from
+from dualgan.training.schedule import Schedule
 
 C = TypeVar("C", bound=Callback)
 
@@ -70,11 +72,18 @@ CKPT_PATH_HELP = (
     "auto, which is last where there is one and a new run otherwise, as the script of a job that is requeued wants it"
 )
 
+SCHEDULED = (
+    "learning_rate", "generator_adam.learning_rate", "discriminator_adam.learning_rate", "r1_gamma", "r2_gamma",
+    "gradient_penalty", "path_length_weight", "ema_kimg",
+)  # fmt: skip
+
 # What a class name on the command line may be; importing the data sets lets it find them by name.
 CHOICES: dict[str, type] = {
     "model.generator": Generator,
     "model.discriminator": Discriminator,
     "model.loss": AdversarialLoss,
+    "model.augmentation": Augmentation,
+    **dict.fromkeys((f"model.{name}" for name in SCHEDULED), Schedule),
     "data": ImageDataModule,
     "attention": Attention,  # an argument of either player, whose class has a parser of its own
 }

@@ -14,9 +14,7 @@ from dualgan.runs.folder import BEST, LAST
 from dualgan.weights.checkpoints import images_seen_in
 
 LEFTOVERS = (
-    ".config.yaml.*.partial",
-    ".metrics.*.partial",
-    ".wandb.json.*.partial",
+    ".*.partial",
     "*/.kimg_*.partial",
     "*/.real.png.*.partial",
     "checkpoints/.*.partial",

@@ -4,7 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,12 +17,11 @@ from dualgan.files.atomic import read_json, write_json
 from dualgan.metrics.names import SECTION, patterns
 from dualgan.pictures.grids import to_pil
 from dualgan.runs.clock import plain_kimg
+from dualgan.runs.folder import SENT
 from dualgan.terminal.console import say
 from dualgan.weights.checkpoints import read_checkpoint
 
 logger = logging.getLogger(__name__)
-
-STATE = "wandb.json"  # in the run's folder: what its W&B run has got
 
 
 @dataclass
@@ -61,7 +60,7 @@ class Session:
 
 def earlier_session(run_dir: Path) -> Session:
     """What earlier parts of a run have noted; a file that is missing or damaged begins a new W&B run."""
-    noted = read_json(run_dir / STATE)
+    noted = read_json(run_dir / SENT)
     try:
         return Session(str(noted["id"]), float(noted["kimg"]), frozenset(noted["names"]))
     except (TypeError, KeyError, ValueError):
@@ -161,7 +160,7 @@ class KimgWandbLogger(Logger):
             for best, names in (("min", patterns("lower")), ("max", patterns("higher"))):
                 for name in names:
                     self._run.define_metric(SECTION + name, step_metric="kimg", summary=f"{best},last")
-            self._note(Session(self._run.id, self.session.kimg, self.session.names))
+            self._note(replace(self.session, id=self._run.id))
         return self._run
 
     def has(self, kimg: float, names: Collection[str]) -> bool:
@@ -208,7 +207,7 @@ class KimgWandbLogger(Logger):
 
     def _note(self, session: Session) -> None:
         self.session = session
-        write_json(self.run_dir / STATE, {**asdict(session), "names": sorted(session.names)})
+        write_json(self.run_dir / SENT, {**asdict(session), "names": sorted(session.names)})
 
     def _try(self, send: Callable[[], Any]) -> None:
         """Do without W&B from its first failure on: its server or its process may be gone, and metrics.csv is not."""

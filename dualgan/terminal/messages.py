@@ -102,7 +102,7 @@ class ParagraphParser(ArgumentParser):
         if key and (inner := _said_within(ex)):
             return self._within(key, inner)
         if base and (value := _value(message)).rpartition(".")[2] not in class_names(base):
-            one = "a single one" if value.startswith("[") else "one"
+            one = "a single one" if value.startswith("[") else "a number or one" if "'float'" in message else "one"
             return MistakeError(f"{key} {value!r} is not valid: expected {one} of {', '.join(class_names(base))}", key)
         if key:
             reason = cleaned(message.partition(f'"{key}"')[2].lstrip(": \n"))

@@ -13,6 +13,7 @@ import wandb
 from dualgan.cli.main import main
 from dualgan.comparison.dashboard import MEDIA, SCALARS, build_workspace, quality
 from dualgan.metrics.names import SECTION, patterns
+from dualgan.metrics.table import PROTOCOLS
 from dualgan.runs.reading import read_run
 from dualgan.runs.wandb_logger import Session, earlier_session
 from tests.conftest import TINY, words
@@ -125,7 +126,8 @@ def test_dashboard_shows_what_a_run_logs(offline_run: Path) -> None:
         for name in panel["metrics" if "metrics" in panel else "mediaKeys"]
     }
     # FID and KID need Inception-v3's weights, which tests do not have
-    assert shown - logged(offline_run) == {"metrics/fid", "metrics/kid"}
+    names = {f"metrics/{name}{counts}" for name in ("fid", "kid") for counts in PROTOCOLS}
+    assert shown - logged(offline_run) == names
     assert {panel["xAxis"] for own in found.values() for panel in own if "metrics" in panel} == {"kimg"}
 
 
