@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,9 @@ needs_linux = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="l
 def start(folder: Path, count: int) -> "subprocess.Popen[str]":
     (folder / "script.py").write_text(SCRIPT.replace("COUNT", str(count)))
     words = [sys.executable, str(folder / "script.py"), str(folder / "cache")]
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # who runs the tests in the background may have left them without Ctrl-C, and a child would be, too
+    listens = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=listens)
 
 
 def rendering(process: "subprocess.Popen[str]", folder: Path) -> list[int]:
