@@ -155,7 +155,7 @@ class GAN(TwoPlayers):
             FakeLabels(num_classes, fake_labels), seed, total_kimg, adams, average, cooldown_kimg, max_non_finite,
             micro_batch,
         )  # fmt: skip
-        check_mapping(self.generator, path_length_weight=path_length_weight, style_mixing=style_mixing)
+        check_mapping(self.generator, mixing, path_length_weight)
         check_repeatable(micro_batch, self.generator, self.discriminator)
         self.tasks = Tasks(make(self.discriminator) for make in auxiliary or ())
         self.warmup_loss = NonSaturating()

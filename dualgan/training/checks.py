@@ -2,6 +2,7 @@
 
 from dualgan.losses import AdversarialLoss
 from dualgan.networks import Generator, Network
+from dualgan.networks.base import Mixing
 from dualgan.training.schedule import Scheduled
 
 
@@ -98,12 +99,15 @@ def check_repeatable(micro_batch: int | None, *networks: Network) -> None:
             )
 
 
-def check_mapping(generator: Generator, **settings: Scheduled) -> None:
-    """Refuse what needs a mapping network where there is none.
+def check_mapping(generator: Generator, mixing: Mixing, path_length_weight: Scheduled) -> None:
+    """Refuse what needs a mapping network where there is none, and what needs style mixing without any.
 
     Raises:
-        ValueError: A setting is not 0.
+        ValueError: A setting is not 0, or has no effect.
     """
+    if mixing.per_sample and not mixing.probability:
+        raise ValueError("style_mixing_per_sample true has no effect with style_mixing 0: leave it out")
+    settings = {"path_length_weight": path_length_weight, "style_mixing": mixing.probability}
     wanted = [f"{name} {value}" for name, value in settings.items() if value]
     if wanted and not generator.has_mapping:
         raise ValueError(

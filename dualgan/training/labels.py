@@ -30,10 +30,16 @@ class FakeLabels(nn.Module):
         self.register_buffer("frequencies", torch.ones(num_classes), persistent=False)
 
     def learn(self, counts: Tensor | None) -> str | None:
-        """Take the number of images of every class [num_classes]; returns a sentence where they are not known."""
+        """Take the number of images of every class [num_classes].
+
+        Returns:
+            A sentence where they are not known, or the source has no effect.
+        """
+        if not self.num_classes:
+            return None if self.source == "dataset" else "fake_labels 'batch' has no effect: there are no classes"
         if counts is not None:
             self.frequencies.copy_(counts)
-        elif self.num_classes and self.source == "dataset":
+        elif self.source == "dataset":
             self.source = "batch"
             return (
                 "the classes of generated images are those of the real ones of each step: without a data module the "

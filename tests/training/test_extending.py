@@ -73,6 +73,8 @@ def test_passes_that_move_buffers_are_not_repeated() -> None:
 def test_what_needs_a_mapping_network_is_refused_without_one() -> None:
     with pytest.raises(ValueError, match=r"path_length_weight 2.0 and style_mixing 0.9 cannot work with ToyGenerator"):
         tiny_gan(generator=ToyGenerator)
+    with pytest.raises(ValueError, match="style_mixing_per_sample true has no effect with style_mixing 0"):
+        tiny_gan(style_mixing=0, style_mixing_per_sample=True)
     with pytest.raises(ValueError, match=r"truncation_psi 0.5 has no meaning for ToyGenerator, which has no mapping"):
         ToyGenerator(8)(torch.randn(2, 16), truncation_psi=0.5)
 

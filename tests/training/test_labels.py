@@ -28,6 +28,8 @@ def test_other_sources() -> None:
     own = torch.tensor([2, 1])
     assert torch.equal(FakeLabels(3, "batch").draw(2, own), own)  # type: ignore[arg-type]
     assert FakeLabels(0, "dataset").draw(2, None) is None
+    assert FakeLabels(0, "dataset").learn(None) is None
+    assert FakeLabels(0, "batch").learn(None) == "fake_labels 'batch' has no effect: there are no classes"
     with pytest.raises(ValueError, match="unknown fake_labels 'uniform': expected 'dataset' or 'batch'"):
         FakeLabels(3, "uniform")  # type: ignore[arg-type]
 
