@@ -51,7 +51,8 @@ def test_all_of_them_train_together_with_every_loss(loss: AdversarialLoss, tmp_p
 
 @pytest.mark.parametrize("num_classes", [0, 3])
 def test_a_loss_of_several_heads_is_their_mean(num_classes: int) -> None:
-    gan = toy_gan(loss=DualContrastive(), warmup_kimg=0, num_classes=num_classes, auxiliary=None, fake_labels="batch")
+    source = "batch" if num_classes else "dataset"
+    gan = toy_gan(loss=DualContrastive(), warmup_kimg=0, num_classes=num_classes, auxiliary=None, fake_labels=source)
     seen: list[tuple[Tensor, ...]] = []
     gan.discriminator.register_forward_hook(lambda *call: seen.append(call[2]))
     train(gan, steps=1)

@@ -66,7 +66,8 @@ def test_every_loss_trains_both_players(loss: AdversarialLoss) -> None:
 
 @pytest.mark.parametrize(("num_classes", "num_channels"), [(3, 3), (0, 1)], ids=["conditional", "gray"])
 def test_conditional_and_gray_networks_train(num_classes: int, num_channels: int) -> None:
-    gan = tiny_gan(num_classes=num_classes, num_channels=num_channels, fake_labels="batch")
+    source = "batch" if num_classes else "dataset"
+    gan = tiny_gan(num_classes=num_classes, num_channels=num_channels, fake_labels=source)
     before = weights(gan)
     train(gan, steps=2)
     assert "generator.mapping.fc0.weight" in changed(before, gan)
