@@ -264,7 +264,7 @@ def test_two_steps_draw_different_latents_and_one_step_the_same() -> None:
 
 def test_style_mixing_replaces_a_tail_of_layers() -> None:
     def distinct(style_mixing: float) -> Tensor:
-        gan = tiny_gan(style_mixing=style_mixing, style_mixing_per_sample=True)
+        gan = tiny_gan(style_mixing=style_mixing, style_mixing_per_sample=style_mixing > 0)
         ws = gan.generator.styles(gan.draw(64, "generator"))
         return (ws[:, 1:] != ws[:, :-1]).any(dim=2).sum(dim=1)  # changes of w along the layers, per sample
 
