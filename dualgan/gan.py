@@ -30,6 +30,7 @@ from dualgan.training.checks import (
 )
 from dualgan.training.compilation import check_compiler, passes
 from dualgan.training.critic import Critic
+from dualgan.training.divergence import DivergenceError
 from dualgan.training.labels import FakeLabels, LabelSource
 from dualgan.training.microbatch import Means, backward_in_parts
 from dualgan.training.optimizers import AdamOptions
@@ -37,6 +38,8 @@ from dualgan.training.players import Fakes
 from dualgan.training.regularization import PathRegularization, Penalties
 from dualgan.training.schedule import Scheduled, default_warmup_kimg
 from dualgan.training.two_players import TwoPlayers
+
+__all__ = ["GAN", "DivergenceError"]
 
 G, D = 0, 1
 
@@ -251,7 +254,7 @@ class GAN(TwoPlayers):
                 per_head(loss.generator, kinds=2 if loss.generator_needs_real else 1),
                 [partial(logits, k) for k in range(len(parts))],
                 self.manual_backward,
-                also=lambda k: extra.add(self.tasks.generator(views[k]), len(parts)),
+                also=lambda k: extra.add(self.tasks.generator_losses(views[k]), len(parts)),
             )
             self.generator.observe(list(seen.values()))
             self.latest["loss/generator"] = value
@@ -273,7 +276,7 @@ class GAN(TwoPlayers):
             return *real_logits, *fake_logits
 
         def auxiliary(k: int) -> Tensor | None:
-            return extra.add(self.tasks.discriminator(self._view(parts[k], fakes[k], k)), len(parts))
+            return extra.add(self.tasks.discriminator_losses(self._view(parts[k], fakes[k], k)), len(parts))
 
         with self.player(D):
             value, heads = backward_in_parts(
@@ -290,7 +293,7 @@ class GAN(TwoPlayers):
         real_logits, fake_logits = heads[0], heads[len(heads) // 2]
         self.latest |= {"logits/real": real_logits.mean(), "logits/fake": fake_logits.mean(), **extra}
         self.latest |= {f"contrast/{k}": v for k, v in self.loss.diagnostics(real_logits, fake_logits).items()}
-        self.latest |= self.augmentation.observe(real_logits, fake_logits, self.clock)
+        self.latest |= self.augmentation.observe(real_logits, fake_logits, self.step_is_finite, self.clock)
 
     def path_length_step(self, batch: Batch) -> None:
         """G's lazy regularization."""
@@ -311,5 +314,5 @@ class GAN(TwoPlayers):
             real, fake, labels, drawn.labels, reference, drawn.latents, k, self.clock,
             generate=lambda latents, purpose: self.fakes_of(latents, drawn.labels, f"auxiliary, {purpose}", k),
             augment=lambda shown, purpose: self.critic.augment(shown, f"auxiliary, {purpose}", k),
-            trunk=lambda shown, purpose: self.critic.trunk(shown, labels, reference, f"auxiliary, {purpose}", k),
+            trunk=lambda shown, own, purpose: self.critic.trunk(shown, own, reference, f"auxiliary, {purpose}", k),
         )  # fmt: skip

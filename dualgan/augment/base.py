@@ -19,8 +19,11 @@ class Augmentation(nn.Module):
         """What stands for the real images [N, C, R, R] in D's main step, before `forward`; may take generated ones."""
         return real
 
-    def observe(self, real_logits: Tensor, fake_logits: Tensor, images_seen: int) -> dict[str, Tensor]:
+    def observe(self, real_logits: Tensor, fake_logits: Tensor, finite: Tensor, images_seen: int) -> dict[str, Tensor]:
         """See the logits [N, ...] of D's main step on this rank, after it, such as to adapt a strength.
+
+        Average what goes into a buffer over the ranks, which must hold the same, and keep nothing where the step was
+        not finite on all ranks (`finite`, a bool scalar): the logits may be NaN then.
 
         Returns:
             Scalars to log, by name.

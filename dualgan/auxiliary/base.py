@@ -1,7 +1,7 @@
 """What every auxiliary task answers; the training step never asks which one it has."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
@@ -21,9 +21,11 @@ class StepView:
         latents: What the generated images were made from.
         part: Number of this micro-batch in the step.
         images_seen: The clock before the step.
-        generate: Latents -> images [N, C, R, R] of G without gradient. Its noise is drawn from the stream of a name.
-        augment: Images -> what D sees of them. Draws are those of a stream of a name.
-        trunk: Images -> augmented, then D's features [N, trunk_width, h, w].
+        generate: Latents, purpose -> images [N, C, R, R] of G and of `fake_labels`, without gradient.
+        augment: Images, purpose -> what D sees of them.
+        trunk: Images, their class indices, purpose -> augmented, then D's features [N, trunk_width, h, w].
+
+    What is drawn in a call follows from the step, the task, the player and the purpose, a name of the task's choice.
     """
 
     real: Tensor
@@ -36,23 +38,32 @@ class StepView:
     images_seen: int
     generate: Callable[[Latents, str], Tensor]
     augment: Callable[[Tensor, str], Tensor]
-    trunk: Callable[[Tensor, str], Tensor]
+    trunk: Callable[[Tensor, Tensor | None, str], Tensor]
+
+    def of(self, task: str) -> "StepView":
+        """The same with streams of one task's own."""
+        return replace(
+            self,
+            generate=lambda latents, purpose: self.generate(latents, f"{task}, {purpose}"),
+            augment=lambda images, purpose: self.augment(images, f"{task}, {purpose}"),
+            trunk=lambda images, labels, purpose: self.trunk(images, labels, f"{task}, {purpose}"),
+        )
 
 
 class AuxiliaryTask(nn.Module):
     """A loss beside the adversarial one. Built for a discriminator: a subclass takes it as its first argument.
 
     Its parameters that require a gradient are trained by D's optimizer in D's step; its buffers and parameters are
-    in the checkpoint. Nothing may make the host wait for the device.
+    in the checkpoint, and so a task keeps copies of D's parts and never D itself. Nothing may make the host wait for
+    the device, and what its buffers hold must be the same on all ranks.
 
     Attributes:
-        name: What its values are called in the logs.
+        name: What its values are called in the logs; that of the class unless something else is set.
     """
-
-    name: str
 
     def __init__(self, discriminator: Discriminator) -> None:
         super().__init__()
+        self.name = type(self).__name__
         if discriminator.trunk_width is None:
             raise ValueError(
                 f"{type(self).__name__} works on the features of D's trunk, and {type(discriminator).__name__} offers "
@@ -62,11 +73,11 @@ class AuxiliaryTask(nn.Module):
     def prepare(self, dataset_size: int, batch_size: int) -> None:
         """Learn how many images are trained on, and in one batch of all devices; called once, before any step."""
 
-    def discriminator(self, view: StepView) -> Tensor | None:
+    def discriminator_loss(self, view: StepView) -> Tensor | None:
         """Loss of D's step on one micro-batch, a scalar mean over its images; None where there is none."""
         return None
 
-    def generator(self, view: StepView) -> Tensor | None:
+    def generator_loss(self, view: StepView) -> Tensor | None:
         """Loss of G's step on one micro-batch, a scalar mean over its images; None where there is none."""
         return None
 
@@ -100,14 +111,14 @@ class Tasks(nn.ModuleList):
         """The tasks."""
         return [task for task in self if isinstance(task, AuxiliaryTask)]
 
-    def discriminator(self, view: StepView) -> dict[str, Tensor]:
+    def discriminator_losses(self, view: StepView) -> dict[str, Tensor]:
         """Losses of D's step, by the names that they are logged under."""
-        found = {f"loss/{task.name}": task.discriminator(view) for task in self.each()}
+        found = {f"loss/{task.name}": task.discriminator_loss(view.of(task.name)) for task in self.each()}
         return {name: value for name, value in found.items() if value is not None}
 
-    def generator(self, view: StepView) -> dict[str, Tensor]:
+    def generator_losses(self, view: StepView) -> dict[str, Tensor]:
         """Losses of G's step, by the names that they are logged under."""
-        found = {f"loss/{task.name}/generator": task.generator(view) for task in self.each()}
+        found = {f"loss/{task.name}/generator": task.generator_loss(view.of(f"{task.name}, G")) for task in self.each()}
         return {name: value for name, value in found.items() if value is not None}
 
     def prepare(self, dataset_size: int, batch_size: int) -> None:

@@ -95,23 +95,23 @@ class ToyAugmentation(Augmentation):
         return torch.where(self.draw(real) < self.strength, fake, real)
 
     @torch.no_grad()
-    def observe(self, real_logits: Tensor, fake_logits: Tensor, images_seen: int) -> dict[str, Tensor]:
-        ahead = mean_over_ranks((real_logits.mean() > fake_logits.mean()).float())
-        self.strength.add_(0.02 * (ahead - 0.5)).clamp_(0, 1)
+    def observe(self, real_logits: Tensor, fake_logits: Tensor, finite: Tensor, images_seen: int) -> dict[str, Tensor]:
+        ahead = mean_over_ranks(torch.sigmoid(real_logits.mean() - fake_logits.mean()))
+        moved = (self.strength + 0.02 * (ahead - 0.5)).clamp(0, 1)
+        self.strength.copy_(torch.where(finite, moved, self.strength))
         return {"toy/strength": self.strength.clone()}
 
 
 class ToyTask(AuxiliaryTask):
     """Keeps a trained projection of D's features of generated images away from those of earlier steps, in a queue."""
 
-    name = "toy"
     queue: Tensor
     ages: Tensor
 
     def __init__(self, discriminator: Discriminator, weight: float = 0.1) -> None:
         super().__init__(discriminator)
         assert discriminator.trunk_width is not None
-        self.weight = weight
+        self.name, self.weight = "toy", weight
         self.head = nn.Linear(discriminator.trunk_width, 4)
         self.fresh: list[Tensor] = []
 
@@ -120,18 +120,18 @@ class ToyTask(AuxiliaryTask):
         self.register_buffer("ages", torch.zeros(len(self.queue), dtype=torch.int64))
 
     def project(self, view: StepView, purpose: str) -> Tensor:
-        found: Tensor = self.head(view.trunk(view.fake, purpose).float().mean(dim=(2, 3)))
+        found: Tensor = self.head(view.trunk(view.fake, view.fake_labels, purpose).float().mean(dim=(2, 3)))
         return found
 
-    def discriminator(self, view: StepView) -> Tensor:
+    def discriminator_loss(self, view: StepView) -> Tensor:
         projected = self.project(view, "D")
         again = view.generate(view.latents._replace(z=view.latents.z + 0.01), "moved")
         self.fresh.append(projected.detach())
-        other = self.head(view.trunk(again, "moved").float().mean(dim=(2, 3)))
+        other = self.head(view.trunk(again, view.fake_labels, "moved").float().mean(dim=(2, 3)))
         loss: Tensor = self.weight * ((projected - other).square().mean() - (projected @ self.queue.T).mean())
         return loss
 
-    def generator(self, view: StepView) -> Tensor:
+    def generator_loss(self, view: StepView) -> Tensor:
         return self.weight * (self.project(view, "G") @ self.queue.T).mean()
 
     def commit(self, finite: Tensor, images_seen: int) -> None:
