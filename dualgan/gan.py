@@ -33,7 +33,7 @@ from dualgan.training.critic import Critic
 from dualgan.training.divergence import DivergenceError
 from dualgan.training.labels import FakeLabels, LabelSource
 from dualgan.training.microbatch import Means, backward_in_parts
-from dualgan.training.optimizers import AdamOptions
+from dualgan.training.optimizers import AdamOptions, of_players
 from dualgan.training.players import Fakes
 from dualgan.training.regularization import PathRegularization, Penalties
 from dualgan.training.schedule import Scheduled, default_warmup_kimg
@@ -132,27 +132,25 @@ class GAN(TwoPlayers):
         max_non_finite: int = 10,
         seed: int = 0,
     ) -> None:
-        shared = AdamOptions(learning_rate, betas, eps)
-        adams = generator_adam.or_else(shared), discriminator_adam.or_else(shared)
+        adams = of_players(AdamOptions(learning_rate, betas, eps), generator_adam, discriminator_adam)
         check_settings(
             positive={
-                "total_kimg": total_kimg, **shared.numbers(), **generator_adam.numbers("generator_adam."),
-                **discriminator_adam.numbers("discriminator_adam."), "ema_kimg": ema_kimg, "micro_batch": micro_batch,
-                "max_non_finite": max_non_finite, "d_steps": d_steps, "d_reg_interval": d_reg_interval,
-                "g_reg_interval": g_reg_interval, "ema_rampup": ema_rampup,
+                "total_kimg": total_kimg, "ema_kimg": ema_kimg, "micro_batch": micro_batch, "d_steps": d_steps,
+                "max_non_finite": max_non_finite, "d_reg_interval": d_reg_interval, "g_reg_interval": g_reg_interval,
+                "ema_rampup": ema_rampup,
             },
             not_negative={
                 "r1_gamma": r1_gamma, "r2_gamma": r2_gamma, "gradient_penalty": gradient_penalty,
                 "path_length_weight": path_length_weight, "warmup_kimg": warmup_kimg,
                 "cooldown_kimg": cooldown_kimg, "ema_start_kimg": ema_start_kimg,
             },
-            probabilities={"style_mixing": style_mixing, "ema_decay": ema_decay},
+            probabilities={"style_mixing": style_mixing},
         )  # fmt: skip
         # Two runs with one seed start from the same weights, whatever was drawn before.
         reseed(seed, "weights")
         shape = (resolution, num_channels, num_classes)
         mixing = Mixing(style_mixing, style_mixing_per_sample)
-        average = MovingAverage(ema_kimg, ema_rampup, ema_decay, ema_start_kimg)
+        average = MovingAverage(ema_kimg, ema_rampup, ema_decay, ema_start_kimg, total_kimg)
         super().__init__(
             generator(*shape), discriminator(*shape), loss or NonSaturating(), mixing,
             FakeLabels(num_classes, fake_labels), seed, total_kimg, adams, average, cooldown_kimg, max_non_finite,

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from dualgan.cli.main import main
-from dualgan.terminal.messages import ALLOW
+from dualgan.runtime.imports import ALLOW
 
 os.environ[ALLOW] = "tests"  # callbacks of the tests may be named on the command line
 

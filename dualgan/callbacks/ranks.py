@@ -98,7 +98,8 @@ def check_state(trainer: Trainer, gan: GAN) -> None:
     stop(
         f"the ranks have drifted apart at {gan.clock / 1000:g} kimg: {', '.join(wrong[:NAMED])}{more} of {len(state)} "
         f"tensors differ from rank 0. No checkpoint was overwritten: continue with --ckpt_path last. Where the same "
-        f"rank drifts again, suspect its device or node",
+        f"rank drifts again, suspect its device or node. Buffers of your own networks and losses must be averaged over "
+        f"ranks (a network: repeatable False)",
         1,
     )
 

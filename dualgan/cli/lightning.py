@@ -17,6 +17,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveCon
 from pytorch_lightning.loggers import Logger
 
 from dualgan.augment import Augmentation
+from dualgan.auxiliary import AuxiliaryTask
 from dualgan.callbacks import (
     AttentionMaps,
     KimgProgressBar,
@@ -83,6 +84,7 @@ CHOICES: dict[str, type] = {
     "model.discriminator": Discriminator,
     "model.loss": AdversarialLoss,
     "model.augmentation": Augmentation,
+    "model.auxiliary": AuxiliaryTask,
     **dict.fromkeys((f"model.{name}" for name in SCHEDULED), Schedule),
     "data": ImageDataModule,
     "attention": Attention,  # an argument of either player, whose class has a parser of its own
@@ -382,14 +384,16 @@ def summary(trainer: Trainer, gan: GAN) -> str:
         before, after = first[1].get(quality.main_metric), last[1][quality.main_metric]
         if before is None:  # other images were compared then
             continue
+        change = f", {before / after:.1f} times lower" if 0 < 1.05 * after < before else ""
         lines.append(
             f"{quality.main_metric.removeprefix('metrics/')}: {before:.1f} at {first[0]:g} kimg, {after:.1f} at "
-            f"{last[0]:g} kimg, {before / max(after, 1e-9):.1f} times lower"
+            f"{last[0]:g} kimg{change}"
         )
     if gan.clock < gan.total_images:
         lines.append(f"Stopped at {gan.clock / 1000:g} of {gan.total_images / 1000:g} kimg. Go on with:")
         lines.append(f"  {fit_again(run_dir)}{without_limits(trainer)}")
     lines.append("Try next:")
     checkpoint = shlex.quote(str(run_dir / CHECKPOINTS / LAST))
-    lines.append(f"  dualgan generate --ckpt {checkpoint} --seeds 0-63 --truncation_psi 0.7 --out images --grid")
+    truncated = " --truncation_psi 0.7" if gan.generator.has_mapping else ""
+    lines.append(f"  dualgan generate --ckpt {checkpoint} --seeds 0-63{truncated} --out images --grid")
     return "\n".join(lines)

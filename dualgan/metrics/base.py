@@ -107,8 +107,8 @@ class SampleMetric(SetMetric):
     """
 
     values: list[Tensor] | Tensor
-    _form: ClassVar[tuple[str, ...]]
-    _source: ClassVar[str]
+    _form: ClassVar[tuple[str, ...]] = ("N", "d")
+    _source: ClassVar[str] = "a row for each image"
 
     def __init__(self, **kwargs: Any) -> None:
         """Start with no values."""

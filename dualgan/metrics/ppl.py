@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from dualgan.metrics.base import SampleMetric
 from dualgan.metrics.functional import check_values
 from dualgan.metrics.table import MetricSpec, Number, Sampling, Space, register
+from dualgan.networks.base import check_has_mapping
 from dualgan.networks.sampling import evaluating, labels_for, slerp
 from dualgan.runtime.seeding import mix_seed
 
@@ -81,6 +82,7 @@ def path_lengths(
         ValueError: an unknown space or sampling, a step that is not above 0, or a batch size below 1.
     """
     _check_settings(space, sampling, epsilon, batch_size)
+    check_has_mapping(generator, "path length")
     chunks = [torch.empty(0)]
     with evaluating(generator), torch.inference_mode():
         for start in range(0, len(seeds), batch_size):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dualgan.metrics.functional import check_values
+from dualgan.networks.base import check_has_mapping
 from dualgan.networks.sampling import evaluating, labels_for, latents
 
 
@@ -73,6 +74,7 @@ def attribute_logits(
         raise ValueError(f"space {space!r} does not exist: separability is measured in 'w' or 'z'.")
     if not seeds or batch_size < 1:
         raise ValueError(f"{len(seeds)} seeds in batches of {batch_size}: both must be 1 or more.")
+    check_has_mapping(generator, "separability")
     device = next(generator.parameters()).device
     points, logits = [], []
     with evaluating(generator), torch.inference_mode():

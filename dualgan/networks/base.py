@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from dualgan.networks.attention.base import Position, attention_class, describe_attention
 from dualgan.networks.description import Described
+from dualgan.runtime.imports import ALLOW, import_trusted
 
 NoiseMode = str  # "random" | "const" | "none"
 
@@ -26,7 +27,8 @@ class Network(Described, nn.Module):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        Network.registry[cls.__name__] = cls
+        if cls.__module__ != __name__:  # not the bases below
+            Network.registry[cls.known_as()] = cls
 
     def remember(self, arguments: dict[str, Any]) -> None:
         """Keep the constructor's arguments as plain data; call it first thing with `locals()`."""
@@ -168,8 +170,12 @@ class Discriminator(Network):
         raise NotImplementedError
 
     def features(self, images: Tensor, labels: Tensor | None = None, reference: Tensor | None = None) -> Tensor:
-        """Images [N, C, R, R] in [-1, 1] -> last hidden layer [N, d] (FDDF, t-SNE)."""
-        raise NotImplementedError
+        """Images [N, C, R, R] in [-1, 1] -> last hidden layer [N, d] (FDDF, t-SNE).
+
+        Raises:
+            ValueError: This discriminator offers none.
+        """
+        raise ValueError(f"{type(self).__name__} offers no features of images: FDDF and t-SNE cannot look at it")
 
     def forward(self, images: Tensor, labels: Tensor | None = None, reference: Tensor | None = None) -> Tensor | Heads:
         """Images [N, C, R, R] in [-1, 1], class indices [N], reference images as the images -> logits.
@@ -203,11 +209,14 @@ def build_network(description: dict[str, Any]) -> Network:
     """Rebuild a network from `Network.describe()`, which may come from an untrusted file.
 
     Raises:
-        ValueError: The class, or that of its attention, is not one of this package's.
+        ValueError: The class, or that of its attention, is neither one of this package's nor of a trusted module.
     """
     name = description["class_name"]
-    if name not in Network.registry:
-        raise ValueError(f"unknown network {name!r}: expected one of {', '.join(sorted(Network.registry))}")
+    if name not in Network.registry and not (import_trusted(name) and name in Network.registry):
+        raise ValueError(
+            f"unknown network {name!r}: expected one of {', '.join(sorted(Network.registry))}. If it is of a module of "
+            f"your own that you trust, name the module in the environment variable {ALLOW}"
+        )
     arguments = dict(description["init_args"])
     if arguments.get("attention") is not None:
         arguments["attention"] = attention_class(arguments["attention"])
@@ -225,6 +234,16 @@ def check_resolution(resolution: int) -> None:
             f"resolution {resolution} is not a power of two: StyleGAN2 needs one of 8, 16, ..., 1024. "
             f"Set 'resolution' of the data to one of these; images are resized to it"
         )
+
+
+def check_has_mapping(generator: nn.Module, what: str) -> None:
+    """Refuse what looks at w for generators that have none.
+
+    Raises:
+        ValueError: The generator has no mapping network.
+    """
+    if not getattr(generator, "has_mapping", True):
+        raise ValueError(f"{what} needs a generator with a mapping network, and {type(generator).__name__} has none")
 
 
 def check_at_least_one(**sizes: int) -> None:

@@ -109,10 +109,11 @@ def _batches(
     require_finite: bool,
 ) -> Iterator[Tensor]:
     z_dim = int(generator.z_dim)  # type: ignore[arg-type]
+    dtype = next((p.dtype for p in generator.parameters()), torch.float32)
     with evaluating(generator):
         for start in range(0, len(seeds), batch_size):
             stop = start + batch_size
-            z = latents(seeds[start:stop], z_dim).to(device)
+            z = latents(seeds[start:stop], z_dim).to(device, dtype)
             classes = None if labels is None else labels[start:stop].to(device)
             # entered per batch: around the yield it would leak into the caller's code
             with torch.inference_mode():

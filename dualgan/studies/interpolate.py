@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dualgan.networks import Generator
+from dualgan.networks import Generator, Latents
+from dualgan.networks.base import check_has_mapping
 from dualgan.networks.sampling import evaluating, labels_for, latents, slerp
 from dualgan.pictures.figures import DPI, MAX_ROWS, frame, show
 from dualgan.pictures.grids import to_pil
@@ -172,14 +173,14 @@ def _path_ws(
     linear: bool,
     truncation_psi: float,
 ) -> Tensor:
-    """Styles [S, num_ws, w_dim] along the path between two z [2, z_dim]."""
+    """Styles [S, ...] along the path between two z [2, z_dim]."""
     if space == "w":
-        ws: Tensor = generator.mapping(ends.float(), labels, truncation_psi=truncation_psi)
+        check_has_mapping(generator, "space w")
+        ws = generator.styles(Latents(ends.float()), labels, truncation_psi)
         return torch.lerp(ws[0], ws[1], fractions[:, None, None].to(ws.dtype))
     z = torch.lerp(ends[0], ends[1], fractions[:, None]) if linear else slerp(ends[0], ends[1], fractions[:, None])
     classes = None if labels is None else labels[:1].expand(len(z))
-    along: Tensor = generator.mapping(z.float(), classes, truncation_psi=truncation_psi)
-    return along
+    return generator.styles(Latents(z.float()), classes, truncation_psi)
 
 
 def draw_interpolation(interpolation: Interpolation) -> "Figure":

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from dualgan.metrics import PerceptualDistance
 from dualgan.networks import Generator
+from dualgan.networks.base import check_has_mapping
 from dualgan.networks.sampling import evaluating, labels_for, latents
 from dualgan.pictures.figures import DPI, MAX_ROWS, show
 from dualgan.pictures.pixels import to_float, to_uint8
@@ -138,6 +139,7 @@ def _perceptual(distance: PerceptualDistance, images: Tensor, queries: Tensor) -
 @torch.no_grad()
 def w_statistics(generator: Generator, seed: int = 0) -> tuple[Tensor, float]:
     """Mean w [w_dim] over latents and classes, and w's root mean square distance from it."""
+    check_has_mapping(generator, "projection")
     device = next(generator.parameters()).device
     seeds = range(seed * W_SAMPLES, (seed + 1) * W_SAMPLES)
     labels = labels_for(seeds, generator.num_classes)

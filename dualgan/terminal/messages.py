@@ -18,11 +18,11 @@ import yaml
 from jsonargparse import ArgumentParser, get_loader, set_loader, set_parsing_settings
 
 from dualgan.files.yaml_text import check_yaml, load_yaml
+from dualgan.runtime.imports import ALLOW, trusted_modules
 from dualgan.runtime.private_parts import actions_of
 
 _SEE = "'--help' lists every option."
 
-ALLOW = "DUALGAN_ALLOW_IMPORT"
 _IMPORTABLE = ["dualgan", "pytorch_lightning", "lightning_fabric", "torch.distributed.algorithms.ddp_comm_hooks"]
 
 
@@ -43,7 +43,7 @@ def limit_configurations() -> None:
         ValueError: $DUALGAN_ALLOW_IMPORT, the user's own addition, is no list of module names.
     """
     set_loader("yaml", _load_checked, exceptions=(yaml.YAMLError,))
-    own = [name.strip() for name in os.environ.get(ALLOW, "").split(",") if name.strip()]
+    own = trusted_modules()
     try:
         set_parsing_settings(
             import_path_denylist=["*"],

@@ -1,5 +1,7 @@
 """The generator's moving average (EMA)."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -16,9 +18,10 @@ class MovingAverage:
         rampup: Bound the half-life by this fraction of the images seen so far; None for none.
         decay: In place of the half-life, the part of the average that a step of G leaves, such as 0.9999.
         start_kimg: Until then the averaged generator is the trained one.
+        total_kimg: Length of the training.
 
     Raises:
-        ValueError: A decay was given together with a half-life or its ramp-up.
+        ValueError: The decay or the start is out of range, or a decay was given with a half-life or its ramp-up.
     """
 
     def __init__(
@@ -27,7 +30,14 @@ class MovingAverage:
         rampup: float | None = None,
         decay: float | None = None,
         start_kimg: float = 0.0,
+        total_kimg: float = math.inf,
     ) -> None:
+        if decay is not None and not 0 < decay < 1:
+            raise ValueError(f"ema_decay {decay:g} is out of range: expected a number between 0 and 1, such as 0.9999")
+        if start_kimg >= total_kimg:
+            raise ValueError(
+                f"ema_start_kimg {start_kimg:g} leaves nothing of total_kimg {total_kimg:g} to average: lower it"
+            )
         if decay is not None and (half_life_kimg != DEFAULT_HALF_LIFE or rampup is not None):
             raise ValueError(
                 f"ema_decay {decay:g} takes the place of a half-life: ema_kimg and ema_rampup have no effect with it, "

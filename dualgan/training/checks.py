@@ -1,9 +1,12 @@
 """Settings that cannot work, refused before anything is trained."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from dualgan.losses import AdversarialLoss
 from dualgan.networks import Generator, Network
 from dualgan.networks.base import Mixing
-from dualgan.training.schedule import Scheduled
+from dualgan.training.schedule import Schedule, Scheduled
 
 
 def checked_warmup(warmup_kimg: float | None, total_kimg: float, loss: AdversarialLoss) -> float | None:
@@ -27,15 +30,18 @@ def checked_warmup(warmup_kimg: float | None, total_kimg: float, loss: Adversari
 
 
 def check_settings(
-    positive: dict[str, Scheduled | None],
-    not_negative: dict[str, Scheduled | None],
-    probabilities: dict[str, float | None],
+    positive: Mapping[str, Scheduled | None],
+    not_negative: Mapping[str, Scheduled | None] = MappingProxyType({}),
+    probabilities: Mapping[str, float] = MappingProxyType({}),
 ) -> None:
-    """Refuse numbers that no training can use; None is always fine, and schedules have checked themselves.
+    """Refuse numbers that no training can use; None is always fine.
 
     Raises:
         ValueError: One is out of its range; the message names it.
     """
+    for name, value in ({**positive, **not_negative}).items():
+        if isinstance(value, Schedule):
+            value.check(name)
     for name, value in positive.items():
         if isinstance(value, int | float) and value <= 0:
             raise ValueError(f"{name} {value:g} is out of range: expected a number above 0")
@@ -43,7 +49,7 @@ def check_settings(
         if isinstance(value, int | float) and value < 0:
             raise ValueError(f"{name} {value:g} is out of range: expected 0, which turns it off, or more")
     for name, probability in probabilities.items():
-        if probability is not None and not 0 <= probability <= 1:
+        if not 0 <= probability <= 1:
             raise ValueError(
                 f"{name} {probability:g} is out of range: expected a probability from 0, which is off, to 1"
             )

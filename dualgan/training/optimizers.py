@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.optim import Adam
 
 from dualgan.runtime.distributed import average_over_ranks_, mean_over_ranks
-from dualgan.training.schedule import Scheduled, lazy_adam, value_at
+from dualgan.training.checks import check_settings
+from dualgan.training.schedule import Schedule, Scheduled, lazy_adam, value_at
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,31 @@ class AdamOptions:
         settings = lazy_adam(value_at(self.learning_rate, images_seen) * factor, betas, lazy_interval)
         return settings | {"eps": self.eps}
 
-    def numbers(self, prefix: str = "") -> dict[str, Scheduled | None]:
-        """What must be above 0, by name."""
-        return {f"{prefix}learning_rate": self.learning_rate, f"{prefix}eps": self.eps}
+    def check(self, prefix: str = "") -> None:
+        """Refuse numbers that no training can use, by names that begin with `prefix`.
+
+        Raises:
+            ValueError: The learning rate or epsilon is not above 0, or a decay rate not from 0 to below 1.
+        """
+        check_settings(positive={f"{prefix}learning_rate": self.learning_rate, f"{prefix}eps": self.eps})
+        for number, beta in enumerate(self.betas or ()):
+            if isinstance(beta, Schedule):
+                beta.check(f"{prefix}betas", below=1)
+            elif not 0 <= beta < 1:
+                raise ValueError(f"{prefix}betas {beta:g} (number {number}) is out of range: expected 0 to below 1")
+
+
+def of_players(
+    shared: AdamOptions, generator: AdamOptions, discriminator: AdamOptions
+) -> tuple[AdamOptions, AdamOptions]:
+    """Adam of G and of D: what is said of each, and `shared` where nothing is.
+
+    Raises:
+        ValueError: A number is out of range.
+    """
+    for options, prefix in ((shared, ""), (generator, "generator_adam."), (discriminator, "discriminator_adam.")):
+        options.check(prefix)
+    return generator.or_else(shared), discriminator.or_else(shared)
 
 
 def step_together(adam: Adam, value: Tensor, step: Callable[[], Any]) -> tuple[Tensor, Tensor]:

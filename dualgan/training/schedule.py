@@ -11,18 +11,26 @@ class Schedule(ABC):
         start: Value at the start of the training, 0 or more.
         end: Value from `kimg` on, 0 or more.
         kimg: Thousands of real images that it takes.
-
-    Raises:
-        ValueError: A number is out of range.
     """
 
     def __init__(self, start: float, end: float, kimg: float) -> None:
-        for name, value in (("start", start), ("end", end)):
-            if value < 0:
-                raise ValueError(f"{name} {value:g} of {type(self).__name__} is out of range: expected 0 or more")
-        if kimg <= 0:
-            raise ValueError(f"kimg {kimg:g} of {type(self).__name__} is out of range: expected a number above 0")
+        # checked by who knows its name: whatever is raised here is hidden behind the complaints of other types
         self.start, self.end, self.kimg = start, end, kimg
+
+    def check(self, name: str, below: float = math.inf) -> None:
+        """Refuse numbers that cannot be meant, by the setting's name.
+
+        Raises:
+            ValueError: Start or end is not from 0 to `below`, both are 0, or `kimg` is not above 0.
+        """
+        for part, value in (("start", self.start), ("end", self.end)):
+            if not 0 <= value < below:
+                limit = "" if below == math.inf else f" and less than {below:g}"
+                raise ValueError(f"{name}.{part} {value:g} is out of range: expected 0 or more{limit}")
+        if not self.kimg > 0:
+            raise ValueError(f"{name}.kimg {self.kimg:g} is out of range: expected a number above 0")
+        if self.start == self.end == 0:
+            raise ValueError(f"{name} goes from 0 to 0: give the number 0, or another start or end")
 
     def at(self, images_seen: int) -> float:
         """Value at some time."""

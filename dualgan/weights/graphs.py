@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from dualgan.networks import Generator
+from dualgan.networks.base import check_has_mapping
 from dualgan.networks.stylegan2.mapping import MappingNetwork
 
 NOISES = ("const", "none", "input")
@@ -38,6 +39,7 @@ class GeneratorGraph(nn.Module):
             raise ValueError(f"unknown noise {noise!r}: expected one of {', '.join(NOISES)}")
         if noise != "const" and not generator.has_noise:
             raise ValueError(f"noise {noise!r} has no effect: this generator was built with noise=False, leave it out")
+        check_has_mapping(generator, "a graph, whose input is a truncation,")
         self.generator, self.noise = generator, noise
         buffers = dict(generator.synthesis.named_buffers())
         self.maps = {k: v.shape for k, v in buffers.items() if k.endswith("noise_const")} if noise == "input" else {}

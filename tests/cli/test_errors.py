@@ -23,6 +23,12 @@ REFUSED = {
     "--model.augmentation ADAA": ["model.augmentation", "ADAA"],
     "--model.discriminator_adam.learning_rat 1": ["learning_rat", "discriminator_adam.learning_rate"],
     "--model.ema_decay 0.999 --model.ema_kimg 5": ["ema_decay 0.999", "ema_kimg", "leave them out"],
+    "--model.betas [1.5,0.9]": ["betas 1.5 (number 0)", "0 to below 1"],
+    "--model.ema_kimg Linear --model.ema_kimg.start -1 --model.ema_kimg.end 1 --model.ema_kimg.kimg 1": [
+        "ema_kimg.start -1"
+    ],
+    "--model.ema_start_kimg 99": ["ema_start_kimg 99", "total_kimg"],
+    "--model.auxiliary+ Nonsense": ["model.auxiliary", "Nonsense"],
     "--model.fake_labels uniform": ["fake_labels", "uniform", "dataset", "batch"],
     "--data.num_images many": ["num_images", "many", "int"],
     "--wandb.mode sometimes": ["wandb.mode", "sometimes", "offline"],

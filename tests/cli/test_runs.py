@@ -84,7 +84,7 @@ class TestFiles:
 class TestScreen:
     def test_says_what_came_out_and_what_to_do_next(self, run_cli: RunCLI) -> None:
         out = run_cli.succeeds("fit", *TINY, "--run_dir", "mine")
-        for text in ("Run folder: mine", "fd_efficientnet_lite0", "times lower", "dualgan generate --ckpt mine/"):
+        for text in ("Run folder: mine", "fd_efficientnet_lite0: ", "at 0.016 kimg", "dualgan generate --ckpt mine/"):
             assert text in out
         assert "Go on with" not in out
 

@@ -9,7 +9,7 @@ import yaml
 from dualgan.files import yaml_text
 from dualgan.files.yaml_text import load_yaml
 from dualgan.runs.reading import read_run
-from dualgan.terminal.messages import ALLOW
+from dualgan.runtime.imports import ALLOW
 from tests.conftest import DATA, NETWORKS, TINY, RunCLI
 
 EVIL = "hostile_module.Evil"

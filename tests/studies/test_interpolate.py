@@ -11,7 +11,7 @@ from matplotlib.colors import same_color
 from PIL import Image
 from torch import Tensor, nn
 
-from dualgan.networks import StyleGAN2Generator
+from dualgan.networks import Latents, StyleGAN2Generator
 from dualgan.networks.sampling import generate, labels_for, latents
 from dualgan.studies.interpolate import JUMP, draw_interpolation, interpolate, save_animation, step_scores
 
@@ -27,8 +27,8 @@ class Jumping(nn.Module):
         super().__init__()
         self.anchor = nn.Parameter(torch.zeros(()))
 
-    def mapping(self, z: Tensor, labels: Tensor | None, truncation_psi: float) -> Tensor:
-        return z[:, None]
+    def styles(self, drawn: Latents, labels: Tensor | None, truncation_psi: float) -> Tensor:
+        return drawn.z[:, None]
 
     def synthesis(self, ws: Tensor, noise_mode: str) -> Tensor:
         return torch.where(ws[:, 0, :1, None, None] < 0, -1.0, 1.0).expand(-1, 1, 8, 8)

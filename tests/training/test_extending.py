@@ -13,6 +13,8 @@ from dualgan import load_generator
 from dualgan.data import SyntheticCLEVR
 from dualgan.gan import GAN
 from dualgan.losses import AdversarialLoss, DualContrastive
+from dualgan.networks import Network, build_network
+from dualgan.runtime.imports import ALLOW
 from dualgan.weights.checkpoints import read_checkpoint
 from tests.cli.test_runs import assert_same_state
 from tests.conftest import DATA, RunCLI, words
@@ -122,6 +124,7 @@ def test_penalties_see_through_the_augmentation_of_their_own_stream() -> None:
     assert not torch.equal(first, other)
 
 
+GENERATOR = "tests.training.toys.ToyGenerator"
 NETWORKS = words(
     "--model.generator tests.training.toys.ToyGenerator --model.discriminator tests.training.toys.ToyDiscriminator "
     "--model.augmentation tests.training.toys.ToyAugmentation --model.auxiliary+ tests.training.toys.ToyTask "
@@ -145,8 +148,47 @@ def test_a_killed_run_ends_with_the_bits_of_the_uninterrupted_one(run_cli: RunCL
     assert {"tasks.0.head.weight", "tasks.0.queue", "tasks.0.ages", "augmentation.strength"} <= state.keys()
     G = load_generator(whole / "checkpoints" / "last.ckpt")
     assert G(torch.randn(2, G.z_dim)).shape == (2, 3, 8, 8)
+    assert read_checkpoint(whole / "checkpoints" / "last.ckpt")["dualgan"]["generator"]["class_name"] == GENERATOR
+    run_cli.succeeds("export", "--ckpt", "whole/checkpoints/last.ckpt", "--out", "a.safetensors")
+    run_cli.succeeds("interpolate", "--ckpt", "a.safetensors", "--seeds", "0-1", "--out", "walk.png")
+    for words_, what in (
+        ("export --out a.pt2", "a graph"),
+        ("interpolate --space w --seeds 0-1 --out w.png", "space w"),
+    ):
+        error = run_cli.fails(*words(words_), "--ckpt", "a.safetensors")
+        assert f"{what}" in error
+        assert "needs a generator with a mapping network, and ToyGenerator has none" in error
     for verb in ("validate", "predict"):  # know nothing of the data that the queue is sized by
         run_cli.succeeds(verb, "--config", "whole/config.yaml", "--predictions.num", 2)
+
+
+def test_networks_of_other_modules_come_back_where_those_are_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lab_nets.py").write_text(
+        "from tests.training.toys import ToyGenerator\n\n\nclass LabGenerator(ToyGenerator):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    description = {"class_name": "lab_nets.LabGenerator", "init_args": {"resolution": 8, "z_dim": 4}}
+    with pytest.raises(ValueError, match="name the module in the environment variable DUALGAN_ALLOW_IMPORT"):
+        build_network(description)
+    monkeypatch.setenv(ALLOW, "tests, lab_nets")
+    built = build_network(description)
+    assert built.describe()["class_name"] == "lab_nets.LabGenerator"
+    assert type(tiny_gan().generator).__name__ in Network.registry  # a name of dualgan's stays dualgan's
+    assert Network.registry["StyleGAN2Generator"].__module__.startswith("dualgan.")
+    assert not {"Generator", "Discriminator"} & Network.registry.keys()
+
+
+def test_a_bad_minibatch_does_not_reach_an_augmentation() -> None:
+    gan = toy_gan(auxiliary=None)
+    train(gan, steps=5, poison=frozenset({2}))
+    assert int(gan.divergence.total) == 1
+    assert gan.augmentation.get_buffer("strength").isfinite()
+
+
+def test_in_double_precision_everything_of_a_run_works(run_cli: RunCLI) -> None:
+    run_cli.succeeds("fit", *NETWORKS, *DATA, *words("--trainer.precision 64-true --model.total_kimg 0.048"))
 
 
 def test_the_same_on_a_larger_network_in_micro_batches(tmp_path: Path) -> None:

@@ -500,7 +500,7 @@ def test_both_players_slow_down_at_the_end() -> None:
         ("learning_rate", 0.0),
         ("ema_rampup", -1.0),
         ("d_steps", 0),
-        ("ema_decay", 1.5),
+        ("ema_decay", 1.0),
         ("ema_start_kimg", -1.0),
     ],
 )

@@ -1,10 +1,12 @@
 import math
+import re
 
 import pytest
 
 from dualgan.training.schedule import (
     Cosine,
     Linear,
+    Schedule,
     cooldown_factor,
     default_warmup_kimg,
     is_due,
@@ -47,7 +49,18 @@ def test_schedules_go_from_start_to_end_and_stay() -> None:
         assert wave.at(seen) == pytest.approx(expected)
     assert wave.at(10_000) == wave.at(10**9) == pytest.approx(5e-5)
     assert value_at(0.3, 5) == 0.3
-    with pytest.raises(ValueError, match="start -1 of Linear is out of range"):
-        Linear(-1, 1, 10)
-    with pytest.raises(ValueError, match="kimg 0 of Cosine is out of range"):
-        Cosine(1, 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        (Linear(-1, 1, 10), "r1_gamma.start -1 is out of range"),
+        (Cosine(1, math.nan, 10), "r1_gamma.end nan is out of range"),
+        (Cosine(1, 2, 0), "r1_gamma.kimg 0 is out of range"),
+        (Linear(0, 0, 5), "r1_gamma goes from 0 to 0"),
+        (Linear(0.9, 1.5, 5), "r1_gamma.end 1.5 is out of range: expected 0 or more and less than 1"),
+    ],
+)
+def test_bad_schedules_are_named(schedule: Schedule, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        schedule.check("r1_gamma", below=1 if "less than 1" in message else math.inf)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dualgan.networks.description import Described
+from dualgan.runtime.imports import import_trusted
 
 Position = tuple[int, int]  # row and column, in pixels of the feature map
 
@@ -36,7 +37,7 @@ class Attention(Described, nn.Module):
     def __init_subclass__(cls, registered: bool = True, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if registered:
-            Attention.registry[cls.__name__] = cls
+            Attention.registry[cls.known_as()] = cls
 
     def __init__(self, channels: int, normalize: bool = False, divisor: int = 1) -> None:
         super().__init__()
@@ -50,7 +51,7 @@ class Attention(Described, nn.Module):
     def describe(self) -> dict[str, Any]:
         """Class name and options as plain data that `attention_class` takes back; the layer gives the channels."""
         options = {name: value for name, value in self.init_args.items() if name != "channels"}
-        return {"class_name": type(self).__name__, "init_args": options}
+        return {"class_name": self.known_as(), "init_args": options}
 
     def check_size(self, height: int, width: int) -> None:
         """Refuse a feature map that is too small; any size will do unless a module says otherwise.
@@ -165,7 +166,7 @@ def attention_class(description: Any) -> Callable[[int], Attention]:
             f"attention is described by {description!r}: expected a dictionary of class_name, one of {_names()}, and "
             f"init_args; the checkpoint may be damaged"
         )
-    if name not in Attention.registry:
+    if name not in Attention.registry and not (import_trusted(name) and name in Attention.registry):
         raise ValueError(f"unknown attention {name!r}: expected one of {_names()}")
     known = Attention.registry[name]
     if unknown := options.keys() - inspect.signature(known).parameters:
