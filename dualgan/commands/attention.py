@@ -5,11 +5,12 @@ from pathlib import Path
 
 from torch import Tensor
 
+from dualgan.commands.shared.verbs import command
 from dualgan.networks import Generator
 from dualgan.pictures.figures import MAX_ROWS, render
 from dualgan.pictures.grids import save_png
 from dualgan.studies.attention import DEFAULT_POSITIONS, Fraction, check_positions, draw_attention, mapped_attention
-from dualgan.terminal.options import chosen_labels, command_parser, find_device, parse_seeds
+from dualgan.terminal.options import chosen_labels, find_device, parse_seeds
 from dualgan.weights.checkpoints import load_generator
 
 
@@ -48,10 +49,8 @@ def run(
         ckpt: Checkpoint of a run whose generator has attention.
         out: File that ends in .png for one figure with a row per seed, or folder for one figure per seed.
         seeds: Numbers and ranges such as 0-3 or 1,5,10-12.
-        positions: Where to look from; by default three places.
-        truncation_psi: 1 for none; smaller values trade variety for quality.
-        label: Class to generate, for a conditional generator; by default each seed draws one.
-        device: "auto", "cpu", "cuda", ...
+        positions: Where to look from, as parts of the image's height and width from 0 to below 1, such as 0.25,0.5
+            0.7,0.3; by default three places.
     """
     numbers = parse_seeds(seeds)
     chosen = parse_positions(positions) if positions else list(DEFAULT_POSITIONS)
@@ -97,14 +96,4 @@ def _write(
     save_png(render(figure), path)
 
 
-def main(args: list[str]) -> None:
-    """Run the command with the words of the command line."""
-    parser = command_parser("attention", run, skip={"positions"})
-    parser.add_argument(
-        "--positions",
-        nargs="+",
-        metavar="ROW,COLUMN",
-        help="Where to look from, as parts of the image's height and width from 0 to below 1, such as 0.25,0.5 "
-        "0.7,0.3; by default three places.",
-    )
-    run(**parser.parse_args(args).as_dict())
+main = command("attention", run, positions={"nargs": "+", "metavar": "ROW,COLUMN"})

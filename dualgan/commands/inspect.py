@@ -1,6 +1,5 @@
 """`dualgan inspect`: what is in a folder or zip of images, before anything is trained on it."""
 
-import json as json_format
 import warnings
 from collections import Counter
 from collections.abc import Iterable
@@ -10,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
+from dualgan.commands.shared.verbs import POSITIONAL, command
 from dualgan.data.arguments import RESOLUTIONS, check_least
 from dualgan.data.duplicates import HASH_BITS, hamming
 from dualgan.data.files.base import Files
@@ -17,16 +17,15 @@ from dualgan.data.files.checking import Checked
 from dualgan.data.files.decoding import Crop, ResizeFilter, to_square
 from dualgan.data.inspection import Duplicates, Examined, Inspection, find_files, inspect_files
 from dualgan.data.sets.image_folder import ImageFolder
-from dualgan.files.atomic import cache_root
+from dualgan.files.atomic import cache_root, write_json
 from dualgan.pictures.contact_sheet import Pair, contact_sheet, pair_sheet
 from dualgan.pictures.grids import to_pil
-from dualgan.terminal.options import command_parser
 
 _SHOWN = 10  # lines of a list; --json has all of it
 
 
 def run(
-    data: str,
+    data: str | None,
     out: str = "contact_sheet.png",
     resolution: int | None = None,
     resize_filter: ResizeFilter = "lanczos",
@@ -57,6 +56,8 @@ def run(
         cache_dir: Folder for the report of the check that a training then need not repeat; $DUALGAN_CACHE or
             ~/.cache/dualgan by default.
     """
+    if data is None:
+        raise ValueError("inspect needs a folder or zip of images: 'dualgan inspect DATA'.")
     for name, value, least in (("rows", rows, 1), ("columns", columns, 1), ("seed", seed or 0, 0)):
         check_least(name, value, least)
     if not 0 <= near_distance < HASH_BITS:
@@ -87,8 +88,7 @@ def run(
     if inspection.good:
         _write_sheets(Path(out), inspection, duplicates, settings, (rows, columns), seed)
     if json is not None:
-        Path(json).parent.mkdir(parents=True, exist_ok=True)
-        Path(json).write_text(json_format.dumps(report, indent=1) + "\n")
+        write_json(Path(json), report)
         print(f"Wrote {json}")
 
 
@@ -303,11 +303,4 @@ def _pair(inspection: Inspection, first: int, second: int, size: int) -> Pair:
     return Pair((images[0], images[1]), (names[0], names[1]), caption + more)
 
 
-def main(args: list[str]) -> None:
-    """Run the command with the words of the command line."""
-    parser = command_parser("inspect", run, skip={"data"})
-    parser.add_argument("data", nargs="?", help="Folder or zip of images, LMDB, or packed set.")
-    given = parser.parse_args(args).as_dict()
-    if given["data"] is None:
-        raise ValueError("inspect needs a folder or zip of images: 'dualgan inspect DATA'.")
-    run(**given)
+main = command("inspect", run, data=POSITIONAL)

@@ -8,7 +8,8 @@ import numpy as np
 from safetensors.torch import save_file
 
 from dualgan.commands.shared.outputs import png_path, write_study
-from dualgan.commands.shared.real_images import EPILOG, reading_of_run, real_images, split_options
+from dualgan.commands.shared.real_images import reading_of_run, real_images
+from dualgan.commands.shared.verbs import FILES, SWITCH, command
 from dualgan.data import ImageDataModule
 from dualgan.data.files.checking import reason
 from dualgan.data.files.decoding import decode, to_square
@@ -23,7 +24,7 @@ from dualgan.studies.project import (
     draw_projections,
     project,
 )
-from dualgan.terminal.options import command_parser, find_device, run_names
+from dualgan.terminal.options import find_device, run_names
 from dualgan.weights.checkpoints import load_generator
 
 
@@ -46,10 +47,9 @@ def run(
     Args:
         ckpt: Checkpoints of runs of one resolution; each is a column of the figure.
         out: File that ends in .png; distances go to the .json and latents to the .safetensors files beside it.
-        images: Files of real images; by default some of the data.
+        images: Real images; by default some of the data.
         data: The real images: folder, zip, LMDB or packed set, configuration, or name of a data set (see below); by
             default those of the first checkpoint's run.
-        data_options: Words of the form --data.KEY VALUE.
         num: Number of images drawn from the data, 4 by default.
         steps: Steps of the search per image.
         space: "w" for one w in all layers, "w+" for one of its own in each.
@@ -57,7 +57,6 @@ def run(
         seed: Seed of the images that are drawn and of the search.
         weights: VGG16's weight file, for LPIPS; by default that of torch hub's cache, and features of the embedded
             EfficientNet-Lite0 where there is none.
-        device: "auto", "cpu", "cuda", ...
     """
     path, place = png_path(out), find_device(device)
     check_search(steps, space)
@@ -148,18 +147,4 @@ def _save_latents(projection: Projection, path: Path, ckpt: str, space: str) -> 
     print(f"Wrote {path}")
 
 
-def main(args: list[str]) -> None:
-    """Run the command with the words of the command line."""
-    args, data_options = split_options(args)
-    parser = command_parser("project", run, skip={"data_options", "ckpt", "images", "noise"})
-    parser.add_argument(
-        "--ckpt",
-        nargs="+",
-        required=True,
-        metavar="FILE",
-        help="Checkpoints of runs of one resolution; each is a column of the figure.",
-    )
-    parser.add_argument("--images", nargs="+", metavar="FILE", help="Real images; by default some of the data.")
-    parser.add_argument("--noise", action="store_true", help="Also search the noise maps.")
-    parser.epilog = EPILOG
-    run(data_options=data_options, **parser.parse_args(args).as_dict())
+main = command("project", run, ckpt={**FILES, "required": True}, images=FILES, noise=SWITCH)
