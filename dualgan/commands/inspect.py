@@ -12,13 +12,11 @@ from PIL import Image
 from dualgan.commands.shared.verbs import POSITIONAL, command
 from dualgan.data.arguments import RESOLUTIONS, check_least
 from dualgan.data.duplicates import HASH_BITS, hamming
-from dualgan.data.files.base import Files
-from dualgan.data.files.checking import Checked
 from dualgan.data.files.decoding import Crop, ResizeFilter, to_square
 from dualgan.data.inspection import Duplicates, Examined, Inspection, find_files, inspect_files
 from dualgan.data.sets.image_folder import ImageFolder
 from dualgan.files.atomic import cache_root, write_json
-from dualgan.pictures.contact_sheet import Pair, contact_sheet, pair_sheet
+from dualgan.pictures.contact_sheet import Group, contact_sheet
 from dualgan.pictures.grids import to_pil
 
 _SHOWN = 10  # lines of a list; --json has all of it
@@ -62,12 +60,8 @@ def run(
         check_least(name, value, least)
     if not 0 <= near_distance < HASH_BITS:
         raise ValueError(f"near_distance {near_distance} is out of range: expected 0 to {HASH_BITS - 1} bits.")
-    settings: dict[str, Any] = {
-        "resize_filter": resize_filter,
-        "crop": crop,
-        "num_channels": num_channels,
-        "cache_dir": cache_dir,
-    }
+    settings: dict[str, Any] = {"resize_filter": resize_filter, "crop": crop}
+    settings |= {"num_channels": num_channels, "cache_dir": cache_dir}
     ImageFolder(data, resolution=resolution or RESOLUTIONS[0], **settings)  # refuses arguments before the long part
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -81,7 +75,8 @@ def run(
     settings |= files.prepared
     duplicates = inspection.duplicates(near_distance)
     report = {"data": data, "left_out": left_out} | describe(inspection, duplicates, settings["resolution"])
-    report["training"] = _training(data, settings, _skips_bad_images(inspection))
+    skips = bool(inspection.bad and inspection.good) and files.decoded_first  # must be told to go on, and can be
+    report["training"] = _training(data, settings, skips)
     print(text(report))
     if report["training"]["fingerprint"] is None:
         settings["crop"] = "center"  # the one that takes every image
@@ -136,22 +131,17 @@ def _natural_resolution(good: list[Examined]) -> int:
     return int(max((resolution for resolution in RESOLUTIONS if resolution <= half), default=RESOLUTIONS[0]))
 
 
-def _skips_bad_images(inspection: Inspection) -> bool:
-    """Whether a training must be told to go on without bad images, and can be."""
-    return bool(inspection.bad and inspection.good) and inspection.files.decoded_first
-
-
 def _training(data: str, settings: dict[str, Any], skip_bad_images: bool) -> dict[str, Any]:
     """What a training with these settings would read, and its fingerprint or why there is none."""
     module = ImageFolder(data, skip_bad_images=skip_bad_images, num_workers=0, **settings)
     shown = {name: value for name, value in settings.items() if name != "cache_dir"}
+    shown["skip_bad_images"] = skip_bad_images
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # the report has said it
-            found = {"num_channels": module.num_channels, "fingerprint": module.fingerprint}
+            return shown | {"num_channels": module.num_channels, "fingerprint": module.fingerprint}
     except ValueError as error:
-        return {**shown, "skip_bad_images": skip_bad_images, "fingerprint": None, "problem": str(error)}
-    return {**shown, "skip_bad_images": skip_bad_images, **found}
+        return shown | {"fingerprint": None, "problem": str(error)}
 
 
 def text(report: dict[str, Any]) -> str:
@@ -253,13 +243,13 @@ def _write_sheets(
     rows, columns = shape
     count = min(rows * columns, len(inspection.good))
     order = np.random.default_rng(seed).permutation(len(inspection.good)) if seed is not None else range(count)
-    tiles = [_tile(inspection, index, settings) for index in order[:count]]
+    tiles = [Group([_tile(inspection, index, settings)]) for index in order[:count]]
     which = f"{count:,} of {len(inspection.good):,} images"
     _save(contact_sheet(tiles, columns, f"{_plain(inspection.files.root.name)}: {which}"), path)
     pairs = _pairs(inspection, duplicates, rows * max(1, columns // 2))
     if pairs:
         title = f"{_plain(inspection.files.root.name)}: duplicates"
-        _save(pair_sheet(pairs, max(1, columns // 2), title), path.with_suffix(".duplicates.png"))
+        _save(contact_sheet(pairs, max(1, columns // 2), title), path.with_suffix(".duplicates.png"))
 
 
 def _save(page: Image.Image, path: Path) -> None:
@@ -268,18 +258,14 @@ def _save(page: Image.Image, path: Path) -> None:
     print(f"Wrote {path}")
 
 
-def _decoded(files: Files, image: Checked) -> Image.Image:
-    return files.read(image.name).decode()
-
-
 def _tile(inspection: Inspection, index: int, settings: dict[str, Any]) -> Image.Image:
     """An image as the network would see it."""
-    image = _decoded(inspection.files, inspection.good[index].checked)
+    image = inspection.files.read(inspection.good[index].checked.name).decode()
     channels = settings["num_channels"] or len(image.getbands())
     return to_pil(to_square(image, settings["resolution"], channels, settings["resize_filter"], settings["crop"]))
 
 
-def _pairs(inspection: Inspection, duplicates: Duplicates, most: int) -> list[Pair]:
+def _pairs(inspection: Inspection, duplicates: Duplicates, most: int) -> list[Group]:
     """The first two of every group with equal pixels, then the nearest to the first of every group of near ones."""
     pairs = [(group[0], group[1], len(group)) for group in duplicates.same_pixels]
     hashes = np.array([image.perceptual for image in inspection.good], np.uint64)
@@ -290,17 +276,16 @@ def _pairs(inspection: Inspection, duplicates: Duplicates, most: int) -> list[Pa
     return [_pair(inspection, *pair) for pair in pairs[:most]]
 
 
-def _pair(inspection: Inspection, first: int, second: int, size: int) -> Pair:
+def _pair(inspection: Inspection, first: int, second: int, size: int) -> Group:
     both = inspection.good[first], inspection.good[second]
     if both[0].pixels == both[1].pixels:
         caption = "same file" if both[0].checked.sha256 == both[1].checked.sha256 else "same pixels"
     else:
         bits = (both[0].perceptual ^ both[1].perceptual).bit_count()
         caption = f"near: {bits} of {HASH_BITS} bits differ"
-    images = [_decoded(inspection.files, image.checked) for image in both]
-    names = [_plain(image.checked.name) for image in both]
-    more = f", group of {size}" if size > 2 else ""
-    return Pair((images[0], images[1]), (names[0], names[1]), caption + more)
+    caption += f", group of {size}" if size > 2 else ""
+    names = [image.checked.name for image in both]
+    return Group([inspection.files.read(name).decode() for name in names], [*map(_plain, names)], caption)
 
 
 main = command("inspect", run, data=POSITIONAL)

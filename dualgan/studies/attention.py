@@ -156,17 +156,10 @@ def draw_attention(
 
     A footprint's map stands alone, and a box on the sample shows its extent; dashed lines are the feature map's
     border, beyond which it is reflected. Other maps lie over the sample. Every map is drawn from its smallest value
-    (dark) to its largest (bright), which are written below it.
-
-    Args:
-        generator: Has attention with maps (SAN, SAGAN or VT).
-        seeds: One per row, 1 to 32.
-        positions: Pairs (row, column) as parts of the image's height and width, in [0, 1).
-        labels: Class indices int64 [N]; None draws them from the seeds where the generator has classes.
-        truncation_psi: 1 for none.
+    (dark) to its largest (bright), which are written below it. Arguments and errors are those of `compute_maps`.
 
     Raises:
-        ValueError: The generator has no maps, or seeds, positions or labels do not fit.
+        ValueError: There are more than 32 seeds.
     """
     if len(seeds) > MAX_ROWS:
         raise ValueError(f"{len(seeds)} seeds in one figure: it has room for {MAX_ROWS}, draw several")

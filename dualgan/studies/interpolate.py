@@ -7,22 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from PIL import Image
-from torch import Tensor
 
 from dualgan.networks import Generator
 from dualgan.networks.sampling import evaluating, labels_for, latents, slerp
 from dualgan.pictures.figures import DPI, MAX_ROWS, frame, show
 from dualgan.pictures.grids import to_pil
 from dualgan.pictures.pixels import to_uint8
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 LatentSpace = Literal["z", "w"]
 THRESHOLD = 0.15  # FakeCLR's supplement, Fig. 1
@@ -117,18 +114,18 @@ def interpolate(
     """
     check_paths(seeds, steps, space, linear, threshold)
     labels = labels_for(seeds, generator.num_classes) if label is None else torch.full((len(seeds),), label)
-    if labels is not None and space == "z":
-        labels = labels[:1].expand(len(seeds))
-    fractions = torch.linspace(0, 1, steps, dtype=torch.float64)
     device = next(generator.parameters()).device
+    fractions = torch.linspace(0, 1, steps, dtype=torch.float64, device=device)[:, None]
     with evaluating(generator), torch.inference_mode():
-        z = latents(seeds, generator.z_dim).double()
-        paths = []
-        for p in range(len(seeds) - 1):
-            ends = z[p : p + 2].to(device)
-            classes = None if labels is None else labels[p : p + 2].to(device)
-            paths.append(_path_ws(generator, ends, classes, fractions.to(device), space, linear, truncation_psi))
-        ws = torch.cat(paths)
+        z = latents(seeds, generator.z_dim).double().to(device)
+        if space == "z":
+            walk = torch.lerp if linear else slerp
+            z = walk(z[:-1, None], z[1:, None], fractions).flatten(0, 1)  # [P * S, z_dim]
+            labels = None if labels is None else labels[:1].expand(len(z))
+        classes = None if labels is None else labels.to(device)
+        ws = generator.mapping(z.float(), classes, truncation_psi=truncation_psi)
+        if space == "w":
+            ws = torch.lerp(ws[:-1, None], ws[1:, None], fractions[..., None].to(ws.dtype)).flatten(0, 1)
         images = torch.cat([to_uint8(generator.synthesis(part, noise_mode="const")) for part in torch.split(ws, BATCH)])
     array = images.cpu().numpy()
     array = array.reshape(len(seeds) - 1, steps, *array.shape[1:])
@@ -163,29 +160,8 @@ def step_scores(images: np.ndarray) -> np.ndarray:
     return scores
 
 
-def _path_ws(
-    generator: Generator,
-    ends: Tensor,
-    labels: Tensor | None,
-    fractions: Tensor,
-    space: LatentSpace,
-    linear: bool,
-    truncation_psi: float,
-) -> Tensor:
-    """Styles [S, num_ws, w_dim] along the path between two z [2, z_dim]."""
-    if space == "w":
-        ws: Tensor = generator.mapping(ends.float(), labels, truncation_psi=truncation_psi)
-        return torch.lerp(ws[0], ws[1], fractions[:, None, None].to(ws.dtype))
-    z = torch.lerp(ends[0], ends[1], fractions[:, None]) if linear else slerp(ends[0], ends[1], fractions[:, None])
-    classes = None if labels is None else labels[:1].expand(len(z))
-    along: Tensor = generator.mapping(z.float(), classes, truncation_psi=truncation_psi)
-    return along
-
-
-def draw_interpolation(interpolation: Interpolation) -> "Figure":
+def draw_interpolation(interpolation: Interpolation) -> Figure:
     """Two rows per path: its images, and between them the differences with their scores; jumps are red."""
-    from matplotlib.figure import Figure
-
     paths, steps = interpolation.images.shape[:2]
     half, row = PANEL / 2, PANEL * 1.5 + 4 * GAP + 0.15
     width, height = 2 * MARGIN + steps * (PANEL + GAP) - GAP, MARGIN + paths * row
@@ -194,7 +170,7 @@ def draw_interpolation(interpolation: Interpolation) -> "Figure":
     title = f"{kind} in {interpolation.space}, jumps above {interpolation.threshold:g} are red"
     figure.text(MARGIN / width, 1 - 0.2 / height, title, fontsize=9, va="center")
 
-    def panel(left: float, top: float, size: float) -> "Axes":
+    def panel(left: float, top: float, size: float) -> Axes:
         return figure.add_axes((left / width, 1 - (top + size) / height, size / width, size / height))
 
     for p in range(paths):
@@ -211,7 +187,7 @@ def draw_interpolation(interpolation: Interpolation) -> "Figure":
     return figure
 
 
-def _draw_step(axes: "Axes", interpolation: Interpolation, p: int, s: int) -> None:
+def _draw_step(axes: Axes, interpolation: Interpolation, p: int, s: int) -> None:
     before, after = interpolation.images[p, s : s + 2].astype(np.int16)
     jump = bool(interpolation.jumps[p, s])
     axes.imshow(np.abs(after - before).mean(axis=2), cmap="gray", vmin=0, vmax=128)

@@ -9,11 +9,12 @@ let the learning rate rise and fall, keep noise maps free of structure.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from matplotlib.figure import Figure
 from torch import Tensor
 from tqdm import tqdm
 
@@ -23,9 +24,6 @@ from dualgan.networks.sampling import evaluating, labels_for, latents
 from dualgan.pictures.figures import DPI, MAX_ROWS, show
 from dualgan.pictures.pixels import to_float, to_uint8
 from dualgan.runtime.seeding import mix_seed
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 LatentSpace = Literal["w", "w+"]
 MAX_STEPS = 100_000
@@ -165,16 +163,7 @@ def noise_structure(noise: Tensor) -> Tensor:
 
 
 class _Search:
-    """The search for one query.
-
-    Args:
-        generator: G.
-        target: The query [1, C, H, W] in [-1, 1].
-        distance: The perceptual distance.
-        start: The mean w [w_dim].
-        space: "w" or "w+".
-        optimize_noise: Whether noise maps are searched.
-    """
+    """The search for one query, `target` [1, C, H, W] in [-1, 1], from the mean w `start` [w_dim]."""
 
     def __init__(
         self,
@@ -254,7 +243,7 @@ def check_search(steps: int, space: str) -> None:
 
 def draw_projections(
     queries: np.ndarray, projections: dict[str, Projection], names: Sequence[str], perceptual: str
-) -> "Figure":
+) -> Figure:
     """One row per query: the real image, then its reconstruction by every generator, with its distances.
 
     Args:
@@ -263,8 +252,6 @@ def draw_projections(
         names: Names of the queries [N].
         perceptual: Name of the perceptual distance.
     """
-    from matplotlib.figure import Figure
-
     rows, columns = len(queries), 1 + len(projections)
     size = (columns * (PANEL + 0.15) + 0.2, rows * (PANEL + 0.45) + 0.4)
     figure = Figure(figsize=size, dpi=max(DPI, math.ceil(queries.shape[1] / PANEL)), layout="constrained")
