@@ -3,13 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from torch import Tensor
-
 from dualgan.commands.shared.verbs import command
-from dualgan.networks import Generator
 from dualgan.pictures.figures import MAX_ROWS, render
 from dualgan.pictures.grids import save_png
-from dualgan.studies.attention import DEFAULT_POSITIONS, Fraction, check_positions, draw_attention, mapped_attention
+from dualgan.studies.attention import DEFAULT_POSITIONS, Fraction, draw_attention
 from dualgan.terminal.options import chosen_labels, find_device, parse_seeds
 from dualgan.weights.checkpoints import load_generator
 
@@ -18,7 +15,7 @@ def parse_positions(words: Sequence[str]) -> list[Fraction]:
     """Read pairs such as "0.25,0.5".
 
     Raises:
-        ValueError: Something else, or a position that lies outside of the image.
+        ValueError: Something else.
     """
     positions: list[Fraction] = []
     for word in words:
@@ -30,7 +27,6 @@ def parse_positions(words: Sequence[str]) -> list[Fraction]:
                 f"1, such as 0.25,0.5"
             ) from None
         positions.append((row, column))
-    check_positions(positions)
     return positions
 
 
@@ -56,12 +52,11 @@ def run(
     chosen = parse_positions(positions) if positions else list(DEFAULT_POSITIONS)
     figures = planned_figures(Path(out), numbers)
     place = find_device(device)
-    generator = load_generator(ckpt)
-    mapped_attention(generator)  # complains before any file is written
-    labels = chosen_labels(label, generator.num_classes, 1)
-    generator = generator.to(place)
+    generator = load_generator(ckpt).to(place)
     for path, group in figures.items():
-        _write(path, generator, group, chosen, labels, truncation_psi)
+        labels = chosen_labels(label, generator.num_classes, len(group))
+        figure = draw_attention(generator, group, chosen, labels=labels, truncation_psi=truncation_psi)
+        save_png(render(figure), path)
     print(f"Wrote attention maps of {len(numbers)} images to {out}")
 
 
@@ -81,19 +76,6 @@ def planned_figures(out: Path, seeds: list[int]) -> dict[Path, list[int]]:
     if out.suffix[1:].isalpha():
         raise ValueError(f"out {str(out)!r} has an unknown ending: figures are .png; give such a file or a folder")
     return {out / f"seed{seed:06d}.png": [seed] for seed in seeds}
-
-
-def _write(
-    path: Path,
-    generator: Generator,
-    seeds: list[int],
-    positions: list[Fraction],
-    label: Tensor | None,
-    truncation_psi: float,
-) -> None:
-    labels = None if label is None else label.expand(len(seeds))
-    figure = draw_attention(generator, seeds, positions, labels=labels, truncation_psi=truncation_psi)
-    save_png(render(figure), path)
 
 
 main = command("attention", run, positions={"nargs": "+", "metavar": "ROW,COLUMN"})

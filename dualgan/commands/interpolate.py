@@ -8,7 +8,6 @@ from dualgan.commands.shared.verbs import SWITCH, command
 from dualgan.studies.interpolate import (
     THRESHOLD,
     LatentSpace,
-    check_paths,
     draw_interpolation,
     interpolate,
     save_animation,
@@ -44,7 +43,6 @@ def run(
         label: Class to generate, for a conditional generator; by default it comes from the seeds.
     """
     path, numbers = png_path(out), parse_seeds(seeds)
-    check_paths(numbers, steps, space, linear, threshold)
     if not 2 <= frames <= 256:
         raise ValueError(f"frames {frames} is out of range: a path has 2 to 256 frames")
     place = find_device(device)

@@ -79,21 +79,22 @@ def run(
         mean = f"pixel {found[name].pixel.mean():.4f}, perceptual {found[name].perceptual.mean():.4f}"
         print(f"{name}: mean distance {mean} ({distance.name})")
     settings = {"steps": steps, "space": space, "noise": noise, "seed": seed, "perceptual": distance.name}
-    numbers = settings | {"queries": names, "checkpoints": _distances(ckpt, found)}
+    distances = [
+        {"checkpoint": file, "pixel": one.pixel.tolist(), "perceptual": one.perceptual.tolist()}
+        for file, one in zip(ckpt, found.values(), strict=True)
+    ]
+    numbers = settings | {"queries": names, "checkpoints": distances}
     write_study(draw_projections(queries, found, names, distance.name), numbers, path)
     for number, projection in enumerate(found.values(), start=1):
         _save_latents(projection, path.with_suffix(f".{number}.safetensors"), ckpt[number - 1], space)
 
 
 def _check_alike(ckpt: list[str], generators: list[Generator]) -> None:
-    first = generators[0]
     for file, generator in zip(ckpt, generators, strict=True):
         for name in ("resolution", "num_channels"):
-            mine, others = getattr(generator, name), getattr(first, name)
-            if mine != others:
-                raise ValueError(
-                    f"{file} has {name} {mine} and {ckpt[0]} {name} {others}: compare generators of equal images"
-                )
+            here, first = getattr(generator, name), getattr(generators[0], name)
+            if here != first:
+                raise ValueError(f"{file} has {name} {here} and {ckpt[0]} {first}: compare generators of equal images")
 
 
 def _read(files: list[str], ckpt: str, generator: Generator) -> np.ndarray:
@@ -130,20 +131,10 @@ def _drawn(module: ImageDataModule, generator: Generator, num: int, seed: int) -
     return dataset.__getitems__(positions).images.numpy(), shown
 
 
-def _distances(ckpt: list[str], found: dict[str, Projection]) -> list[dict[str, Any]]:
-    return [
-        {"checkpoint": file, "pixel": one.pixel.tolist(), "perceptual": one.perceptual.tolist()}
-        for file, one in zip(ckpt, found.values(), strict=True)
-    ]
-
-
 def _save_latents(projection: Projection, path: Path, ckpt: str, space: str) -> None:
     tensors = {"ws": projection.ws} | {f"noise.{name}": maps for name, maps in projection.noise.items()}
-    save_file(
-        {name: tensor.contiguous() for name, tensor in tensors.items()},
-        path,
-        metadata={"checkpoint": ckpt, "space": space},
-    )
+    whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    save_file(whole, path, metadata={"checkpoint": ckpt, "space": space})
     print(f"Wrote {path}")
 
 

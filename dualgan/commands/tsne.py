@@ -6,7 +6,7 @@ from dualgan.commands.shared.outputs import png_path, write_study
 from dualgan.commands.shared.real_images import real_images
 from dualgan.commands.shared.verbs import FILES, command
 from dualgan.studies.neighbors import check_data
-from dualgan.studies.tsne import PERPLEXITY, check_numbers, draw_features, require_tsne, study_features
+from dualgan.studies.tsne import PERPLEXITY, check_study, draw_features, study_features
 from dualgan.terminal.options import find_device, run_names
 from dualgan.weights.checkpoints import load_discriminator, load_generator
 
@@ -36,8 +36,7 @@ def run(
         seed: Seed of the latents, of reference images and of t-SNE.
     """
     path, place = png_path(out), find_device(device)
-    check_numbers(num, points, seed, perplexity)
-    require_tsne()
+    check_study(num, points, seed, perplexity)
     names = run_names(ckpt)
     generators = [load_generator(file) for file in ckpt]
     images = real_images(data, ckpt[0], generators[0].resolution, data_options)

@@ -11,12 +11,8 @@ from dualgan.comparison.differences import as_text
 from dualgan.files.yaml_text import flatten
 from dualgan.runs.reading import Run, setting
 
-NAMES = {
-    "ffhq": "FFHQ", "bedroom": "LSUN Bedroom", "church": "LSUN Church", "horse": "LSUN Horse", "clevr": "CLEVR",
-    "celeba": "CelebA", "animal_face": "Animal Face",
-}  # fmt: skip
-_SETS = {"FFHQ": "ffhq", "CLEVR": "clevr", "CelebA": "celeba", "AnimalFace": "animal_face"}
-_LSUN = {"bedroom": "bedroom", "church_outdoor": "church", "horse": "horse"}
+_SETS = {"FFHQ": "FFHQ", "CLEVR": "CLEVR", "CelebA": "CelebA", "AnimalFace": "Animal Face"}
+_LSUN = {"bedroom": "LSUN Bedroom", "church_outdoor": "LSUN Church", "horse": "LSUN Horse"}
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,7 @@ class Setting:
         count = "" if self.subset is None else f", {self.subset:,} images"
         modules = [f"{module} in {player}" for player, module in (("G", self.in_g), ("D", self.in_d)) if module]
         parts = ", ".join(["StyleGAN2", *modules, self.loss])
-        return f"{NAMES[self.images]} {self.resolution}x{self.resolution}{count}: {parts}"
+        return f"{self.images} {self.resolution}x{self.resolution}{count}: {parts}"
 
 
 @dataclass(frozen=True)
@@ -154,7 +150,7 @@ def deviations(run: Run, row: PublishedRow) -> list[str]:
     found = _different(expected, {"resolution": own.resolution, "subset": own.subset})
     found += _different(document()["training"], flatten(run.config))
     mirror = setting(run.config, "data", "init_args", "mirror")
-    found += _different({"mirror": own.images == "ffhq"}, {} if mirror is None else {"mirror": mirror})
+    found += _different({"mirror": own.images == "FFHQ"}, {} if mirror is None else {"mirror": mirror})
     if run.kimg is not None and run.total_kimg is not None and run.kimg < run.total_kimg:
         found.append(f"trained for {run.kimg:g} of {run.total_kimg:g} kimg so far")
     if not run.scored:

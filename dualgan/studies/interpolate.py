@@ -112,7 +112,7 @@ def interpolate(
     Raises:
         ValueError: Seeds, steps, threshold or label do not fit, or `linear` was given for w.
     """
-    check_paths(seeds, steps, space, linear, threshold)
+    _check_paths(seeds, steps, space, linear, threshold)
     labels = labels_for(seeds, generator.num_classes) if label is None else torch.full((len(seeds),), label)
     device = next(generator.parameters()).device
     fractions = torch.linspace(0, 1, steps, dtype=torch.float64, device=device)[:, None]
@@ -132,12 +132,7 @@ def interpolate(
     return Interpolation(list(seeds), array, step_scores(array), threshold, space, linear or space == "w")
 
 
-def check_paths(seeds: Sequence[int], steps: int, space: str, linear: bool, threshold: float) -> None:
-    """Refuse paths that cannot be walked.
-
-    Raises:
-        ValueError: See `interpolate`.
-    """
+def _check_paths(seeds: Sequence[int], steps: int, space: str, linear: bool, threshold: float) -> None:
     if not 2 <= len(seeds) <= MAX_ROWS + 1:
         raise ValueError(f"{len(seeds)} seeds: paths lead from each to the next, give 2 to {MAX_ROWS + 1}")
     for first, second in pairwise(seeds):

@@ -123,7 +123,7 @@ def find_neighbors(
         ValueError: The data does not fit the generator, k is above the number of images, seeds, spaces or labels do
             not fit, or there is no extractor for the perceptual space.
     """
-    check_search(seeds, spaces, extractor)
+    _check_search(seeds, spaces, extractor)
     check_data(data, generator)
     dataset = training_images(data)
     if not 1 <= k <= len(dataset):
@@ -143,12 +143,7 @@ def find_neighbors(
     )
 
 
-def check_search(seeds: Sequence[int], spaces: Sequence[str], extractor: FeatureExtractor | None) -> None:
-    """Refuse a search that nothing would come of.
-
-    Raises:
-        ValueError: No or too many seeds, unknown or repeated spaces, or a missing or superfluous extractor.
-    """
+def _check_search(seeds: Sequence[int], spaces: Sequence[str], extractor: FeatureExtractor | None) -> None:
     if not 1 <= len(seeds) <= MAX_ROWS:
         raise ValueError(f"{len(seeds)} seeds: a figure has 1 to {MAX_ROWS} rows, one per seed")
     if not spaces or len(set(spaces)) < len(spaces) or set(spaces) - set(SPACES):

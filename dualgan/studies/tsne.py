@@ -75,8 +75,7 @@ def study_features(
     Raises:
         ValueError: The data or the numbers do not fit, or scikit-learn is not installed.
     """
-    check_numbers(num, points, seed, perplexity)
-    require_tsne()
+    check_study(num, points, seed, perplexity)
     check_data(data, generator)
     reference = data.reference_set()
     num_real, num_fake = num or reference.dataset_size, num or NUM_FAKE
@@ -92,8 +91,8 @@ def study_features(
     return FeatureStudy(real, fake, fddf, embedded[:points], embedded[points:])
 
 
-def check_numbers(num: int | None, points: int, seed: int, perplexity: float) -> None:
-    """Refuse numbers that do not go together.
+def check_study(num: int | None, points: int, seed: int, perplexity: float) -> None:
+    """Refuse numbers that do not go together, or a machine without scikit-learn.
 
     Raises:
         ValueError: See `study_features`.
@@ -107,14 +106,6 @@ def check_numbers(num: int | None, points: int, seed: int, perplexity: float) ->
         raise ValueError(f"seed {seed} is out of range: expected 0 to {2**32 // SEEDS_PER_RUN - 1}")
     if not 0 < perplexity < 2 * points:
         raise ValueError(f"perplexity {perplexity:g} is out of range: expected above 0 and below {2 * points} points")
-
-
-def require_tsne() -> None:
-    """See whether t-SNE can be computed here.
-
-    Raises:
-        ValueError: scikit-learn is not installed.
-    """
     try:
         import sklearn.manifold  # noqa: F401
     except ImportError as error:
