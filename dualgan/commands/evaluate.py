@@ -37,13 +37,9 @@ def _metrics_help() -> str:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is scored.
+    """What is scored: a generator, or images that are there, with their number and their data section.
 
     Attributes:
-        resolution: of its images.
-        num_channels: of its images.
-        count: images that are there; None for a generator.
-        section: data section of its images; None for a generator.
         run_dir: folder of the run that it belongs to, if any.
         identity: what tells it from others, for the record; of a checkpoint with its kimg, where they are known.
     """

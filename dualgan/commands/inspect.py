@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from jinja2.filters import do_filesizeformat
 from PIL import Image
 
 from dualgan.commands.shared.verbs import POSITIONAL, command
@@ -147,7 +148,7 @@ def _training(data: str, settings: dict[str, Any], skip_bad_images: bool) -> dic
 def text(report: dict[str, Any]) -> str:
     """The report as lines for a terminal."""
     training = report["training"]
-    lines = [f"{report['data']}: {report['images']:,} images, {_in_units(report['bytes'])}"]
+    lines = [f"{report['data']}: {report['images']:,} images, {do_filesizeformat(report['bytes'])}"]
     if report["images"]:
         lines += _pixel_lines(report, training["resolution"])
         lines += _duplicate_lines(report)
@@ -164,17 +165,18 @@ def text(report: dict[str, Any]) -> str:
 
 def _pixel_lines(report: dict[str, Any], resolution: int) -> list[str]:
     sizes, count = report["sizes"], report["images"]
-    frequent = dict(list(sizes.items())[:3])
+    width, height = ("{min:,} to {max:,}, median {median:,g}".format(**report[side]) for side in ("width", "height"))
+    mean, deviation = (" ".join(f"{level:.4f}" for level in report[kind]) for kind in ("mean", "std"))
     return [
         f"  formats        {_counted(report['formats'])}",
         f"  colour modes   {_counted(report['modes'])}",
-        f"  width          {_spread_text(report['width'])}",
-        f"  height         {_spread_text(report['height'])}",
-        f"  sizes          {len(sizes):,} different, most frequent {_counted(frequent)}",
+        f"  width          {width}",
+        f"  height         {height}",
+        f"  sizes          {len(sizes):,} different, most frequent {_counted(dict(list(sizes.items())[:3]))}",
         f"  not square     {report['not_square']:,} of {count:,}",
         f"  below {resolution:<8} {report['smaller_than_resolution']:,} of {count:,} would be enlarged",
-        f"  mean           {_numbers(report['mean'])} (of values from 0 to 1)",
-        f"  deviation      {_numbers(report['std'])}",
+        f"  mean           {mean} (of values from 0 to 1)",
+        f"  deviation      {deviation}",
         f"  classes        {_classes(report['classes'])}",
     ]
 
@@ -202,14 +204,6 @@ def _counted(tally: dict[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in tally.items())
 
 
-def _spread_text(spread: dict[str, float]) -> str:
-    return f"{spread['min']:,} to {spread['max']:,}, median {spread['median']:,g}"
-
-
-def _numbers(values: list[float]) -> str:
-    return " ".join(f"{value:.4f}" for value in values)
-
-
 def _classes(classes: dict[int, int] | None) -> str:
     if classes is None:
         return "none"
@@ -217,13 +211,6 @@ def _classes(classes: dict[int, int] | None) -> str:
     few = _counted({f"{label}:": count for label, count in classes.items()})
     spread = f"{min(counts):,} to {max(counts):,} images each"
     return f"{len(classes):,} ({few if len(classes) <= 2 * _SHOWN else spread})"
-
-
-def _in_units(size: int) -> str:
-    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size >= factor:
-            return f"{size / factor:.1f} {unit}"
-    return f"{size} bytes"
 
 
 def _plain(name: str) -> str:

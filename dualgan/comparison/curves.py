@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from plotly.colors import qualitative
 
 from dualgan.comparison.pictures import spread
-from dualgan.comparison.runs import finite
+from dualgan.comparison.scores import finite
 from dualgan.runs.reading import Run
 
 MAX_POINTS = 2000
@@ -23,12 +23,9 @@ _ALARM = "train/non_finite"  # worth a plot only where it ever was not 0
 
 
 class Curve(NamedTuple):
-    """One plot.
+    """The plot of a column of metrics.csv as plotly.js takes it: data, one trace per run, and layout.
 
-    Attributes:
-        column: Column of metrics.csv.
-        figure: The plot as plotly.js takes it: data, one trace per run, and layout.
-        positive: Whether all values are above 0, so that a logarithmic axis shows them.
+    `positive` says whether all values are above 0, so that a logarithmic axis shows them.
     """
 
     column: str

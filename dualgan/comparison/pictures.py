@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+import numpy as np
 from PIL import Image
 
 from dualgan.data.files.decoding import decode
@@ -44,9 +45,7 @@ def spread(items: Sequence[T], count: int) -> list[T]:
     """At most `count` items at even distances, the first and the last among them; of a single one, the last."""
     if count == 1:
         return list(items[-1:])
-    if len(items) <= count:
-        return list(items)
-    return [items[round(k * (len(items) - 1) / (count - 1))] for k in range(count)]
+    return [items[round(k)] for k in np.linspace(0, len(items) - 1, min(count, len(items)))]
 
 
 def read_samples(folder: Path, count: int, size: int) -> Samples:

@@ -21,11 +21,8 @@ class Setting:
 
     Attributes:
         images: Name of the data set.
-        resolution: Width and height in pixels.
         subset: Number of training images; None for all.
-        loss: Class of the adversarial loss.
-        in_g: Attention module of the generator with its resolution; None without one.
-        in_d: Attention module of the discriminator with its resolution; None without one.
+        in_g: Attention module of the generator with its resolution; None without one. `in_d` is the discriminator's.
     """
 
     images: str
@@ -45,13 +42,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """A row of the published tables, for one data set.
-
-    Attributes:
-        where: Tables it is in.
-        setting: What was trained.
-        scores: Published figures by metric.
-    """
+    """A row of the published tables, for one data set: which tables, what was trained, and the figures by metric."""
 
     where: str
     setting: Setting

@@ -172,10 +172,8 @@ def draw_interpolation(interpolation: Interpolation) -> Figure:
         top = MARGIN + p * row
         for s in range(steps):
             axes = panel(MARGIN + s * (PANEL + GAP), top, PANEL)
-            show(axes, interpolation.images[p, s])
-            if s in (0, steps - 1):
-                seed = interpolation.seeds[p + (s > 0)]
-                axes.set_xlabel(f"seed {seed}", fontsize=8)
+            ends = {0: f"seed {interpolation.seeds[p]}", steps - 1: f"seed {interpolation.seeds[p + 1]}"}
+            show(axes, interpolation.images[p, s], ends.get(s, ""))
             if s < steps - 1:
                 left = MARGIN + (s + 1) * (PANEL + GAP) - GAP / 2 - half / 2
                 _draw_step(panel(left, top + PANEL + GAP, half), interpolation, p, s)

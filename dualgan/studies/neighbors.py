@@ -241,13 +241,11 @@ def draw_neighbors(neighbors: Neighbors) -> Figure:
     for axes, seed, image in zip(
         parts[0].subplots(rows, 1, squeeze=False)[:, 0], neighbors.seeds, neighbors.queries, strict=True
     ):
-        show(axes, image, "#e6194b", 2)
-        axes.set_xlabel(f"seed {seed}", fontsize=8)
+        show(axes, image, f"seed {seed}", "#e6194b", 2)
     for part, (space, found) in zip(parts[1:], neighbors.spaces.items(), strict=True):
         part.suptitle(f"{space} space\n{found.label}", fontsize=9)
         panels = part.subplots(rows, k, squeeze=False)
         for q, n in np.ndindex(rows, k):
-            show(panels[q, n], found.images[q, n])
             flipped = " (flipped)" if found.mirrored[q, n] else ""
-            panels[q, n].set_xlabel(f"{found.distances[q, n]:.3g}{flipped}", fontsize=8)
+            show(panels[q, n], found.images[q, n], f"{found.distances[q, n]:.3g}{flipped}")
     return figure

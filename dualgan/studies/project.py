@@ -258,12 +258,10 @@ def draw_projections(
     panels = figure.subplots(rows, columns, squeeze=False)
     panels[0, 0].set_title("real", fontsize=9)
     for axes, query, name in zip(panels[:, 0], queries, names, strict=True):
-        show(axes, query, "#0077ff", 2)
-        axes.set_xlabel(name if len(name) <= 18 else f"...{name[-15:]}", fontsize=7)
+        show(axes, query, name if len(name) <= 18 else f"...{name[-15:]}", "#0077ff", 2)
     for column, (title, found) in enumerate(projections.items(), start=1):
         panels[0, column].set_title(title, fontsize=9)
         for n in range(rows):
-            show(panels[n, column], found.images[n])
-            label = f"pixel {found.pixel[n]:.3f}\n{perceptual} {found.perceptual[n]:.3g}"
-            panels[n, column].set_xlabel(label, fontsize=7)
+            distances = f"pixel {found.pixel[n]:.3f}\n{perceptual} {found.perceptual[n]:.3g}"
+            show(panels[n, column], found.images[n], distances)
     return figure
