@@ -188,18 +188,13 @@ def _draw_step(axes: Axes, interpolation: Interpolation, p: int, s: int) -> None
     frame(axes, JUMP if jump else "#808080", 2 if jump else 0.5)
 
 
-def animation_frames(interpolation: Interpolation) -> list[Image.Image]:
-    """All paths one after another, there and back, as an endless animation."""
+def save_animation(interpolation: Interpolation, path: Path) -> None:
+    """Write all paths one after another, there and back, as an endless GIF."""
     paths, steps, height, width, _ = interpolation.images.shape
     # the end of a path is the start of the next one
     there = [interpolation.images[p, s] for p in range(paths) for s in range(steps) if p == 0 or s > 0]
     scale = max(1, FRAME_SIZE // height)
     size = (width * scale, height * scale)
-    return [to_pil(image).resize(size, Image.Resampling.NEAREST) for image in there + there[-2:0:-1]]
-
-
-def save_animation(interpolation: Interpolation, path: Path) -> None:
-    """Write `animation_frames` as a GIF."""
-    first, *others = animation_frames(interpolation)
+    first, *others = (to_pil(image).resize(size, Image.Resampling.NEAREST) for image in there + there[-2:0:-1])
     path.parent.mkdir(parents=True, exist_ok=True)
     first.save(path, save_all=True, append_images=others, duration=FRAME_MS, loop=0)

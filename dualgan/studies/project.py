@@ -100,15 +100,16 @@ def project(
                 losses.append(search.step(step / steps, (step + 1) / steps, deviation, source))
                 bar.update()
             found.append((search, losses))
-        images = torch.cat([to_uint8(search.image()) for search, _ in found]).cpu().numpy()
-        perceptual = _perceptual(distance, to_float(torch.from_numpy(images)), to_float(torch.from_numpy(queries)))
+        shown = [to_uint8(search.image()) for search, _ in found]
+        perceptual = [search.perceptual(to_float(image)) for (search, _), image in zip(found, shown, strict=True)]
+    images = torch.cat(shown).cpu().numpy()
     return Projection(
         torch.cat([search.ws().detach().cpu() for search, _ in found]),
         {name: torch.stack([search.noise[name].detach().cpu() for search, _ in found]) for name in found[0][0].noise},
         images,
         np.array([losses for _, losses in found], np.float64),
         pixel_distance(images, queries),
-        perceptual,
+        np.array(perceptual, np.float64),
     )
 
 
@@ -123,14 +124,6 @@ def pixel_distance(images: np.ndarray, queries: np.ndarray) -> np.ndarray:
     squares = np.square((images.astype(np.float64) - queries) / 255)
     distances: np.ndarray = np.sqrt(squares.mean(axis=(1, 2, 3)))
     return distances
-
-
-@torch.no_grad()
-def _perceptual(distance: PerceptualDistance, images: Tensor, queries: Tensor) -> np.ndarray:
-    """Squared perceptual distances [N] of images [N, C, H, W] on the CPU, one pair at a time."""
-    device = next(distance.parameters()).device
-    pairs = zip(*(torch.split(x.expand(-1, 3, -1, -1), 1) for x in (images, queries)), strict=True)
-    return np.array([float(distance(a.to(device), b.to(device))) for a, b in pairs], np.float64)
 
 
 @torch.no_grad()
@@ -196,6 +189,11 @@ class _Search:
         """Squared perceptual distance and mean square difference of pixels between an image and the target."""
         colours = (x.expand(-1, 3, -1, -1) for x in (image, self.target))
         return self.distance(*colours).sum(), (image - self.target).square().mean()
+
+    @torch.no_grad()
+    def perceptual(self, image: Tensor) -> float:
+        """Squared perceptual distance of an image [1, C, H, W] from the target."""
+        return float(self.differences(image)[0])
 
     def step(self, before: float, after: float, deviation: float, source: torch.Generator) -> float:
         """One step of Adam, from one part of all steps to the next; returns the loss."""

@@ -71,7 +71,7 @@ def test_maps_are_those_of_the_generator(attention: Any) -> None:
 
 def test_a_dot_lies_on_the_pixels_that_its_attention_covers() -> None:
     (sample, *_), *_ = panels(draw_attention(generator(), [0], POSITIONS), rows=1)
-    assert sample.images[0].get_extent() == [-0.5, 7.5, 7.5, -0.5]  # the image lies over its 8 x 8 feature map
+    assert list(sample.images[0].get_extent()) == [-0.5, 7.5, 7.5, -0.5]  # the image lies over its 8 x 8 feature map
     assert dots(sample) == [(0, 0), (4, 2), (7, 4)]  # middles of the feature map's pixels
 
 
@@ -80,7 +80,7 @@ def test_a_box_shows_a_footprint_and_leaves_the_view_on_the_image() -> None:
     boxes = [patch.get_bbox().extents for patch in sample.patches if isinstance(patch, Rectangle)]
     np.testing.assert_allclose(boxes[2], [-1.5, 0.5, 5.5, 7.5])  # columns -1 to 5 and rows 1 to 7 of 8
     assert sorted(sample.get_xlim()) == sorted(sample.get_ylim()) == [-0.5, 7.5]
-    assert first.images[0].get_extent() == [-3.5, 3.5, 3.5, -3.5]
+    assert list(first.images[0].get_extent()) == [-3.5, 3.5, 3.5, -3.5]
     assert dots(first) == [(0, 0)]
 
 
