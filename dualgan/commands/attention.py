@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from torch import Tensor
-
-from dualgan.networks import Generator
+from dualgan.commands.shared.verbs import command
 from dualgan.pictures.figures import MAX_ROWS, render
 from dualgan.pictures.grids import save_png
-from dualgan.studies.attention import DEFAULT_POSITIONS, Fraction, check_positions, draw_attention, mapped_attention
-from dualgan.terminal.options import chosen_labels, command_parser, find_device, parse_seeds
+from dualgan.studies.attention import DEFAULT_POSITIONS, Fraction, draw_attention
+from dualgan.terminal.options import chosen_labels, find_device, parse_seeds
 from dualgan.weights.checkpoints import load_generator
 
 
@@ -17,7 +15,7 @@ def parse_positions(words: Sequence[str]) -> list[Fraction]:
     """Read pairs such as "0.25,0.5".
 
     Raises:
-        ValueError: Something else, or a position that lies outside of the image.
+        ValueError: Something else.
     """
     positions: list[Fraction] = []
     for word in words:
@@ -29,7 +27,6 @@ def parse_positions(words: Sequence[str]) -> list[Fraction]:
                 f"1, such as 0.25,0.5"
             ) from None
         positions.append((row, column))
-    check_positions(positions)
     return positions
 
 
@@ -48,21 +45,18 @@ def run(
         ckpt: Checkpoint of a run whose generator has attention.
         out: File that ends in .png for one figure with a row per seed, or folder for one figure per seed.
         seeds: Numbers and ranges such as 0-3 or 1,5,10-12.
-        positions: Where to look from; by default three places.
-        truncation_psi: 1 for none; smaller values trade variety for quality.
-        label: Class to generate, for a conditional generator; by default each seed draws one.
-        device: "auto", "cpu", "cuda", ...
+        positions: Where to look from, as parts of the image's height and width from 0 to below 1, such as 0.25,0.5
+            0.7,0.3; by default three places.
     """
     numbers = parse_seeds(seeds)
     chosen = parse_positions(positions) if positions else list(DEFAULT_POSITIONS)
     figures = planned_figures(Path(out), numbers)
     place = find_device(device)
-    generator = load_generator(ckpt)
-    mapped_attention(generator)  # complains before any file is written
-    labels = chosen_labels(label, generator.num_classes, 1)
-    generator = generator.to(place)
+    generator = load_generator(ckpt).to(place)
     for path, group in figures.items():
-        _write(path, generator, group, chosen, labels, truncation_psi)
+        labels = chosen_labels(label, generator.num_classes, len(group))
+        figure = draw_attention(generator, group, chosen, labels=labels, truncation_psi=truncation_psi)
+        save_png(render(figure), path)
     print(f"Wrote attention maps of {len(numbers)} images to {out}")
 
 
@@ -84,27 +78,4 @@ def planned_figures(out: Path, seeds: list[int]) -> dict[Path, list[int]]:
     return {out / f"seed{seed:06d}.png": [seed] for seed in seeds}
 
 
-def _write(
-    path: Path,
-    generator: Generator,
-    seeds: list[int],
-    positions: list[Fraction],
-    label: Tensor | None,
-    truncation_psi: float,
-) -> None:
-    labels = None if label is None else label.expand(len(seeds))
-    figure = draw_attention(generator, seeds, positions, labels=labels, truncation_psi=truncation_psi)
-    save_png(render(figure), path)
-
-
-def main(args: list[str]) -> None:
-    """Run the command with the words of the command line."""
-    parser = command_parser("attention", run, skip={"positions"})
-    parser.add_argument(
-        "--positions",
-        nargs="+",
-        metavar="ROW,COLUMN",
-        help="Where to look from, as parts of the image's height and width from 0 to below 1, such as 0.25,0.5 "
-        "0.7,0.3; by default three places.",
-    )
-    run(**parser.parse_args(args).as_dict())
+main = command("attention", run, positions={"nargs": "+", "metavar": "ROW,COLUMN"})

@@ -4,14 +4,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from dualgan.commands.shared.verbs import command
 from dualgan.comparison.differences import MISSING, comparison_warnings
-from dualgan.comparison.page import PageOptions, number, write
-from dualgan.comparison.published import PublishedRow, deviations, published_row
+from dualgan.comparison.page import number, write
+from dualgan.comparison.published import deviations, published_row
 from dualgan.comparison.runs import read_runs
 from dualgan.comparison.scores import Score, scores
 from dualgan.metrics.names import better
 from dualgan.runs.reading import Run
-from dualgan.terminal.options import command_parser
 from dualgan.terminal.tables import aligned
 
 HEADER = ("metric", "run", "kimg", "last", "best", "at kimg", "images/s", "published")
@@ -19,48 +19,40 @@ HEADER = ("metric", "run", "kimg", "last", "best", "at kimg", "images/s", "publi
 
 def table(runs: Sequence[Run]) -> str:
     """Last and best score of every metric and run, as aligned text."""
-    rows = [_row(run, entry) for entry in scores(runs) for run in runs if run.name == entry.run]
-    scored = {entry.run for entry in scores(runs)}
-    rows += [
-        (MISSING, run.name, *_progress(run), *[MISSING] * 3, *_rest(run, None))
-        for run in runs
-        if run.name not in scored
-    ]
+    found = scores(runs)
+    rows = [_row(run, entry) for entry in found for run in runs if run.name == entry.run]
+    rows += [_row(run, None) for run in runs if run.name not in {entry.run for entry in found}]
     return aligned([[printable(text) for text in row] for row in (HEADER, *rows)], left=2)
 
 
-def _progress(run: Run) -> tuple[str]:
-    reached = "0" if run.kimg is None else f"{run.kimg:g}"
-    return (reached if run.total_kimg is None else f"{reached}/{run.total_kimg:g}",)
-
-
-def _row(run: Run, entry: Score) -> tuple[str, ...]:
-    values = (number(entry.last), number(entry.best), number(entry.best_kimg))
+def _row(run: Run, entry: Score | None) -> tuple[str, ...]:
+    reached = f"{run.kimg or 0:g}" if run.total_kimg is None else f"{run.kimg or 0:g}/{run.total_kimg:g}"
+    speed = number(run.images_per_second)
+    if entry is None:
+        return MISSING, run.name, reached, MISSING, MISSING, MISSING, speed, MISSING
     arrow = {"lower": " ↓", "higher": " ↑", None: ""}[better(entry.metric)]
-    return (entry.metric + arrow, run.name, *_progress(run), *values, *_rest(run, entry.metric))
-
-
-def _rest(run: Run, metric: str | None) -> tuple[str, str]:
+    values = (number(entry.last), number(entry.best), number(entry.best_kimg))
     row = published_row(run)
-    figure = None if row is None or metric is None else row.scores.get(metric)
-    return number(run.images_per_second), number(figure)
+    return (
+        entry.metric + arrow,
+        run.name,
+        reached,
+        *values,
+        speed,
+        number(row.scores.get(entry.metric) if row else None),
+    )
 
 
 def notes(runs: Sequence[Run]) -> list[str]:
     """Warnings about the comparison, and the published rows that runs stand beside, in sentences."""
     found = [f"Warning: {warning}" for warning in comparison_warnings(runs)]
     for run in runs:
-        row = published_row(run)
-        if row is not None:
-            found.append(_published_note(run, row))
+        if row := published_row(run):
+            figures = ", ".join(f"{name} {value:g}" for name, value in row.scores.items())
+            apart = "; ".join(deviations(run, row))
+            warning = f" Warning: not the published protocol: {apart}." if apart else ""
+            found.append(f"{run.name} stands beside {row.setting} ({row.where}): {figures}.{warning}")
     return [printable(note) for note in found]
-
-
-def _published_note(run: Run, row: PublishedRow) -> str:
-    figures = ", ".join(f"{name} {value:g}" for name, value in row.scores.items())
-    note = f"{run.name} stands beside {row.setting} ({row.where}): {figures}."
-    apart = deviations(run, row)
-    return note + (f" Warning: not the published protocol: {'; '.join(apart)}." if apart else "")
 
 
 def printable(text: str) -> str:
@@ -90,12 +82,8 @@ def run(runs: list[str], out: str = "compare.html", pictures: int = 12, picture_
     print(table(found))
     for note in notes(found):
         print(f"\n{note}")
-    size = write(found, target, PageOptions(pictures, picture_size))
+    size = write(found, target, pictures, picture_size)
     print(f"\nWrote {out} ({size / 1e6:.1f} MB)")
 
 
-def main(args: list[str]) -> None:
-    """Run the command with the words of the command line."""
-    parser = command_parser("compare", run, skip={"runs"})
-    parser.add_argument("runs", nargs="*", metavar="RUN", help="Folders of runs, such as runs/clevr_demo.")
-    run(**parser.parse_args(args).as_dict())
+main = command("compare", run, runs={"nargs": "*", "metavar": "RUN"})

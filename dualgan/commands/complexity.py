@@ -1,7 +1,6 @@
 """`dualgan complexity`: parameters and multiply-adds of a configuration's networks."""
 
 import argparse
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from dualgan.files.atomic import write_json
 from dualgan.networks import Discriminator, Generator
 from dualgan.networks.base import Network, build_network
 from dualgan.terminal.tables import aligned
@@ -21,12 +21,7 @@ FIR filters included, matrix products and the weighted sums of attention. Elemen
 
 
 class Cost(NamedTuple):
-    """What a block costs.
-
-    Attributes:
-        parameters: Trainable numbers.
-        multiply_adds: Multiplications, each followed by an addition, of one forward pass for one image.
-    """
+    """Trainable numbers, and multiplications, each followed by an addition, of one forward pass for one image."""
 
     parameters: int
     multiply_adds: int
@@ -102,11 +97,8 @@ def build(config: Any) -> dict[str, Network]:
         ValueError: A network cannot be built like that.
     """
     data = config.data.init_args
-    images = {
-        "resolution": data.resolution,
-        "num_channels": data.get("num_channels") or 3,
-        "num_classes": data.get("num_classes") or 0,
-    }
+    colours, classes = data.get("num_channels") or 3, data.get("num_classes") or 0
+    images = {"resolution": data.resolution, "num_channels": colours, "num_classes": classes}
     networks = {}
     for player in ("generator", "discriminator"):
         description = _description(config.model[player])
@@ -139,12 +131,8 @@ def _row(network: str, block: str, cost: Cost) -> tuple[str, str, str, str]:
     return network, block, f"{cost.parameters:,}", f"{cost.multiply_adds:,}"
 
 
-def as_json(costs: Mapping[str, Mapping[str, Cost]]) -> dict[str, Any]:
-    """The same numbers as plain data: network -> total and blocks."""
-    return {
-        network: {"total": total(blocks)._asdict(), "blocks": {name: cost._asdict() for name, cost in blocks.items()}}
-        for network, blocks in costs.items()
-    }
+def _as_dict(blocks: Mapping[str, Cost]) -> dict[str, Any]:
+    return {"total": total(blocks)._asdict(), "blocks": {name: cost._asdict() for name, cost in blocks.items()}}
 
 
 class _Words(argparse.ArgumentParser):
@@ -154,7 +142,8 @@ class _Words(argparse.ArgumentParser):
         raise ValueError(f"{message}. '--help' lists every option.")
 
 
-def _parser() -> _Words:
+def main(args: list[str], parse_fit: Callable[[list[str]], Any]) -> None:
+    """Run the command with the words of the command line; `parse_fit` reads those that it shares with `fit`."""
     parser = _Words(
         prog="dualgan complexity",
         usage="dualgan complexity --config FILE [--json FILE] [any option of fit]",
@@ -164,16 +153,10 @@ def _parser() -> _Words:
         allow_abbrev=False,
     )
     parser.add_argument("--json", metavar="FILE", type=Path, help="Also write the numbers to this file.")
-    return parser
-
-
-def main(args: list[str], parse_fit: Callable[[list[str]], Any]) -> None:
-    """Run the command with the words of the command line; `parse_fit` reads those that it shares with `fit`."""
-    own, rest = _parser().parse_known_args(args)
+    own, rest = parser.parse_known_args(args)
     networks = build(parse_fit(rest))
     costs = {player: complexity(network) for player, network in networks.items()}
     print(table(costs))
     print(f"\n{EXPLANATION}")
     if own.json is not None:
-        own.json.parent.mkdir(parents=True, exist_ok=True)
-        own.json.write_text(json.dumps(as_json(costs), indent=2) + "\n")
+        write_json(own.json, {player: _as_dict(blocks) for player, blocks in costs.items()})

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from dualgan.commands.shared.verbs import command
 from dualgan.comparison.dashboard import NAME, build_workspace, load_extra
-from dualgan.terminal.options import command_parser
 
 LOGIN = "log in with 'wandb login', or set WANDB_API_KEY, and try again"
 
@@ -60,7 +60,4 @@ def run(entity: str | None = None, project: str = "dualgan", name: str = NAME) -
     print(f"Made {save(build_workspace(entity or owner, project, name))}")
 
 
-def main(args: list[str]) -> None:
-    """Run the command with the words of the command line."""
-    parser = command_parser("dashboard", run, skip=set())
-    run(**parser.parse_args(args).as_dict())
+main = command("dashboard", run)

@@ -2,27 +2,29 @@
 
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from dualgan.commands.shared.evaluated_images import fake_section
 from dualgan.commands.shared.measuring import Job, measure
 from dualgan.commands.shared.processes import on_devices
-from dualgan.commands.shared.real_images import EPILOG, DataSection, open_section, real_section, split_options
+from dualgan.commands.shared.real_images import DataSection, open_section, packed_as, real_section
+from dualgan.commands.shared.verbs import arguments
 from dualgan.data import ImageDataModule
+from dualgan.data.files.checking import check_files
 from dualgan.data.files.decoding import Crop, ResizeFilter
+from dualgan.data.files.opening import open_files
 from dualgan.evaluation import BATCH_SIZE, NUM_FAKE, Evaluation
-from dualgan.files.atomic import file_sha256
+from dualgan.files.atomic import cache_root, file_sha256
 from dualgan.metrics.extractors.finding import ExtractorName
 from dualgan.metrics.table import all_metrics, kinds_of, specs_of, usual_metrics
 from dualgan.runs.metrics_jsonl import append_to_history, write_scores
-from dualgan.terminal.options import command_parser
 from dualgan.weights.checkpoints import generator_of, read_networks
 
-_OF_GENERATORS = ("weights", "truncation_psi", "noise_mode")  # options that images alone do not have
+_OF_GENERATORS = ("--weights", "--truncation_psi", "--noise_mode")  # options that images alone do not have
 
 
 def _metrics_help() -> str:
@@ -35,16 +37,11 @@ def _metrics_help() -> str:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is scored.
+    """What is scored: a generator, or images that are there, with their number and their data section.
 
     Attributes:
-        resolution: of its images.
-        num_channels: of its images.
-        count: images that are there; None for a generator.
-        section: data section of its images; None for a generator.
         run_dir: folder of the run that it belongs to, if any.
-        kimg: thousands of images that it was trained on, if known.
-        identity: what tells it from others, for the record.
+        identity: what tells it from others, for the record; of a checkpoint with its kimg, where they are known.
     """
 
     resolution: int
@@ -52,7 +49,6 @@ class Subject:
     count: int | None
     section: DataSection | None
     run_dir: Path | None
-    kimg: float | None
     identity: dict[str, Any]
 
 
@@ -83,11 +79,7 @@ def run(
 
     Args:
         metrics: Names of METRICS or of their numbers; the usual ones by default.
-        data_options: Words of the form --data.KEY VALUE.
-        ckpt: Checkpoint of a run, for instance runs/clevr_demo/checkpoints/last.ckpt.
         fake: Score the images of this folder, zip or packed set instead; they must be of one size.
-        data: The real images: folder, zip, LMDB or packed set, configuration, or name of a data set (see below); by
-            default those of the checkpoint's run.
         config: The same as --data CONFIG, for a run's config.yaml or a shipped configuration.
         resolution: Height and width of the real images; for files by default that of the generated ones.
         resize_filter: Pillow's filter for resizing real images. It changes metrics: compare numbers of one filter
@@ -97,13 +89,11 @@ def run(
         num_real: Real images to compare with, mirrored ones among them where the data set has `mirror`; all, once
             each, by default. With 50000 generated images these are fid50k (50000) and fid50k_full (all).
         weights: The generator's averaged weights, or "raw", those that were trained.
-        truncation_psi: 1 for none; smaller values trade variety for quality.
         noise_mode: "random" draws it, as published protocols do; "const" repeats the same noise, "none" leaves it out.
         seed: Of the images and of what metrics draw, 0 to 4095.
         extractor: Feature extractor; "auto" is Inception-v3 where its weights are found, and else EfficientNet-Lite0.
         extractor_weights: File with the extractor's weights; by default the usual places are looked at.
         batch_size: Images per batch and process.
-        device: "auto", "cpu", "cuda", ...
         devices: Processes that share the work: one per GPU, or any number on the CPU.
         out: File to write; by default metrics.json in the run's folder, or in the current one.
     """
@@ -119,10 +109,15 @@ def run(
     _check_real(open_section(section), subject)
     count = (subject.count or NUM_FAKE) if num_fake is None else num_fake
     job = Job(
-        ckpt, subject.section, section, kinds, count, num_real, weights == "ema",
-        truncation_psi, noise_mode, seed, extractor, extractor_weights, batch_size,
-        path.with_name(f"{path.name}.work"), subject.identity,
-    )  # fmt: skip
+        ckpt=ckpt,
+        fake=subject.section,
+        data=section,
+        extractor=(extractor, extractor_weights),
+        settings={"metrics": kinds, "num_fake": count, "num_real": num_real, "batch_size": batch_size, "seed": seed},
+        drawing={"ema": weights == "ema", "truncation_psi": truncation_psi, "noise_mode": noise_mode},
+        work_dir=path.with_name(f"{path.name}.work"),
+        identity=subject.identity,
+    )
     scores, work = _measured(job, device, devices)
     _report(scores, subject, path, kinds)
     shutil.rmtree(work, ignore_errors=True)
@@ -149,12 +144,40 @@ def _subject(ckpt: str | None, fake: str | None, ema: bool, resolution: int | No
     if ckpt is not None and fake is None:
         return _checkpoint(Path(ckpt), ema)
     if fake is not None and ckpt is None:
-        section = fake_section(fake, resolution)
+        section = _section_of_fakes(fake, resolution)
         images = open_section(section).reference_set()
         identity = {"fakes": fake, "fake_fingerprint": images.fingerprint}
         size = section["init_args"]["resolution"]
-        return Subject(size, images.num_channels, images.dataset_size, section, None, None, identity)
+        return Subject(size, images.num_channels, images.dataset_size, section, None, identity)
     raise ValueError("evaluate needs --ckpt CHECKPOINT, or --fake FOLDER_OR_ZIP, and not both")
+
+
+def _section_of_fakes(place: str, resolution: int | None) -> DataSection:
+    """The data section of images that somebody has generated: as they are, neither cropped nor resized."""
+    reading = packed_as(place) or {"resolution": _only_size(place), "crop": "none"}
+    size = reading["resolution"]
+    if resolution not in (None, size):
+        raise ValueError(
+            f"'{place}' holds images of {size}x{size}, and resolution {resolution} is asked for: generated images are "
+            f"scored as they are. Leave the resolution out"
+        )
+    return {"class_path": "dualgan.data.ImageFolder", "init_args": {"root": place, **reading}}
+
+
+def _only_size(place: str) -> int:
+    files = open_files(Path(place).expanduser(), "Pass a folder, a zip or a packed set of generated images.")
+    if not files.decoded_first:
+        raise ValueError(f"'{place}' is an LMDB: pack its images with 'dualgan prepare' and pass the packed set")
+    report = check_files(files, files.entries(), cache_root(None))
+    sizes = Counter((checked.width, checked.height) for checked in report if not checked.error)
+    (width, height), _ = sizes.most_common(1)[0] if sizes else ((256, 256), 0)
+    if len(sizes) > 1 or width != height:
+        found = ", ".join(f"{count} of {w}x{h}" for (w, h), count in sizes.most_common(3))
+        raise ValueError(
+            f"'{place}' holds images of {len(sizes)} sizes ({found}{', ...' if len(sizes) > 3 else ''}): generated "
+            f"images are scored as they are, and must be square and of one size. 'dualgan prepare' makes them so"
+        )
+    return width
 
 
 def _checkpoint(path: Path, ema: bool) -> Subject:
@@ -164,7 +187,7 @@ def _checkpoint(path: Path, ema: bool) -> Subject:
     kimg = None if seen is None else int(seen) / 1000
     run_dir = path.parent.parent if path.parent.name == "checkpoints" else None
     identity = {"checkpoint": str(path), "checkpoint_sha256": file_sha256(path), "kimg": kimg}
-    return Subject(generator.resolution, generator.num_channels, None, None, run_dir, kimg, identity)
+    return Subject(generator.resolution, generator.num_channels, None, None, run_dir, identity)
 
 
 def _check_real(module: ImageDataModule, subject: Subject) -> None:
@@ -203,26 +226,22 @@ def _report(scores: Evaluation, subject: Subject, path: Path, kinds: Sequence[st
             f"its numbers compare only with each other.",
             file=sys.stderr,
         )
-    write_scores(path, scores, kimg=subject.kimg)
+    kimg = subject.identity.get("kimg")
+    write_scores(path, scores, kimg=kimg)
     print(f"Wrote {path}")
     if subject.run_dir is not None and subject.run_dir.is_dir():
-        append_to_history(subject.run_dir, "evaluate", subject.kimg, scores)
+        append_to_history(subject.run_dir, "evaluate", kimg, scores)
 
 
 def main(words: list[str]) -> None:
     """Run the command with the words of the command line."""
-    words, data_options = split_options(words)
-    parser = command_parser("evaluate", run, skip={"metrics", "data_options"})
-    parser.add_argument("--metrics", nargs="+", default=usual_metrics(), metavar="NAME", help=_metrics_help())
-    parser.epilog = f"{EPILOG} A stopped evaluation goes on where it was when the same command is given again."
-    options = parser.parse_args(words).as_dict()
-    without_effect = [f"--{name}" for name in _OF_GENERATORS if _is_given(name, words)]
-    if options["fake"] is not None and without_effect:
-        raise ValueError(
-            f"{', '.join(without_effect)} has no effect on images that are there: leave it out with --fake"
-        )
-    run(data_options=data_options, **options)
-
-
-def _is_given(name: str, words: list[str]) -> bool:
-    return any(word.split("=")[0] == f"--{name}" for word in words)
+    metrics = {"nargs": "+", "default": usual_metrics(), "metavar": "NAME", "help": _metrics_help()}
+    goes_on = "A stopped evaluation goes on where it was when the same command is given again."
+    options = arguments("evaluate", run, words, goes_on, metrics=metrics)
+    if options["fake"] is not None:
+        given = {word.partition("=")[0] for word in words}
+        if without_effect := [name for name in _OF_GENERATORS if name in given]:
+            raise ValueError(
+                f"{', '.join(without_effect)} has no effect on images that are there: leave it out with --fake"
+            )
+    run(**options)

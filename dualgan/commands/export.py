@@ -1,10 +1,10 @@
 """`dualgan export`: networks in forms that other programs read."""
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
-from dualgan.terminal.options import command_parser
+from dualgan.commands.shared.verbs import command
+from dualgan.files.atomic import write_json
 from dualgan.version import __version__
 from dualgan.weights.checkpoints import FORMAT_VERSION, generator_of, read_networks, state_of
 from dualgan.weights.safetensors_file import write_safetensors
@@ -43,7 +43,7 @@ def run(
     else:
         header = _export_graph(content, path, Path(ckpt), noise or "const", batch_size)
     beside = path.with_name(f"{path.name}.json")
-    beside.write_text(json.dumps(header, indent=1) + "\n")
+    write_json(beside, header)
     print(f"Wrote {path} and {beside}")
 
 
@@ -89,6 +89,4 @@ def _header(content: dict[str, Any], source: Path) -> dict[str, Any]:
     return {"format_version": FORMAT_VERSION, "version": __version__, "provenance": provenance}
 
 
-def main(args: list[str]) -> None:
-    """Run the command with the words of the command line."""
-    run(**command_parser("export", run, skip=set()).parse_args(args).as_dict())
+main = command("export", run)

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from dualgan.commands.shared.verbs import SWITCH, command
 from dualgan.networks.sampling import generate
 from dualgan.pictures.grids import ImageWriter, save_png
 from dualgan.pictures.grids import grid as arrange
-from dualgan.terminal.options import chosen_labels, command_parser, find_device, parse_seeds
+from dualgan.terminal.options import chosen_labels, find_device, parse_seeds
 from dualgan.weights.checkpoints import load_generator
 
 
@@ -28,15 +29,11 @@ def run(
     """Write the averaged generator's images of chosen seeds as PNG; needs neither data nor configuration.
 
     Args:
-        ckpt: Checkpoint of a run, for instance runs/clevr_demo/checkpoints/last.ckpt.
         out: Folder for the images, or a file that ends in .zip.
         seeds: Numbers and ranges such as 0-63 or 1,5,10-12.
-        truncation_psi: 1 for none; smaller values trade variety for quality.
         noise_mode: "const" repeats the same noise, "random" draws it, "none" leaves it out.
-        label: Class to generate, for a conditional generator; by default each seed draws one.
         grid: Also write all images as one picture, NAME.grid.png beside the folder or zip NAME.
         batch_size: Images per batch.
-        device: "auto", "cpu", "cuda", ...
     """
     numbers = parse_seeds(seeds)
     if batch_size < 1:
@@ -73,12 +70,4 @@ def _write_grid(images: Tensor, out: Path) -> None:
     print(f"Wrote {path}")
 
 
-def main(args: list[str]) -> None:
-    """Run the command with the words of the command line."""
-    parser = command_parser("generate", run, skip={"grid"})
-    parser.add_argument(
-        "--grid",
-        action="store_true",
-        help="Also write all images as one picture, NAME.grid.png beside the folder or zip NAME.",
-    )
-    run(**parser.parse_args(args).as_dict())
+main = command("generate", run, grid=SWITCH)

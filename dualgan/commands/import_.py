@@ -7,20 +7,23 @@ from typing import Any
 import yaml
 
 from dualgan.commands.export import export_safetensors
-from dualgan.terminal.options import command_parser
+from dualgan.commands.shared.verbs import POSITIONAL, command
+from dualgan.files.atomic import write_json
 from dualgan.weights.checkpoints import read_networks
 
 FROM_DATA = ("resolution", "num_channels", "num_classes")  # settings that the data decide in a training
 
 
-def run(file: str, out: str) -> None:
+def run(file: str | None, out: str) -> None:
     """Turn an official StyleGAN2 .pkl file into a .safetensors file, without running anything in it.
 
     Args:
-        file: Network of StyleGAN2-ADA (PyTorch) or of a StyleGAN2 of the StyleGAN3 repository, a .pkl file.
+        file: .pkl file of StyleGAN2-ADA (PyTorch) or of the StyleGAN3 repository.
         out: File to write, which ends in .safetensors. Its description and a configuration for fine-tuning lie
             beside it.
     """
+    if file is None:
+        raise ValueError("import needs a .pkl file: 'dualgan import FILE.pkl --out FILE.safetensors'")
     source, path = Path(file), Path(out)
     if source.suffix != ".pkl":
         raise ValueError(f"{file} is no .pkl file: our own files need no import, every command reads them")
@@ -30,7 +33,7 @@ def run(file: str, out: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     header = export_safetensors(content, path, source, "all")
     beside, config = path.with_name(f"{path.name}.json"), path.with_suffix(".yaml")
-    beside.write_text(json.dumps(header, indent=1) + "\n")
+    write_json(beside, header)
     config.write_text(configuration(header, path))
     for name, reason in header["left_out"].items():
         print(f"Left out the {name}: {reason}")
@@ -51,11 +54,4 @@ def configuration(header: dict[str, Any], path: Path) -> str:
     return comment + yaml.safe_dump({"init_from": str(path), "model": model}, sort_keys=False)
 
 
-def main(args: list[str]) -> None:
-    """Run the command with the words of the command line."""
-    parser = command_parser("import", run, skip={"file"})
-    parser.add_argument("file", nargs="?", help=".pkl file of StyleGAN2-ADA (PyTorch) or of the StyleGAN3 repository.")
-    given = parser.parse_args(args).as_dict()
-    if given["file"] is None:
-        raise ValueError("import needs a .pkl file: 'dualgan import FILE.pkl --out FILE.safetensors'")
-    run(**given)
+main = command("import", run, file=POSITIONAL)

@@ -1,6 +1,5 @@
 """`dualgan inspect`: what is in a folder or zip of images, before anything is trained on it."""
 
-import json as json_format
 import warnings
 from collections import Counter
 from collections.abc import Iterable
@@ -8,25 +7,24 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from jinja2.filters import do_filesizeformat
 from PIL import Image
 
+from dualgan.commands.shared.verbs import POSITIONAL, command
 from dualgan.data.arguments import RESOLUTIONS, check_least
 from dualgan.data.duplicates import HASH_BITS, hamming
-from dualgan.data.files.base import Files
-from dualgan.data.files.checking import Checked
 from dualgan.data.files.decoding import Crop, ResizeFilter, to_square
 from dualgan.data.inspection import Duplicates, Examined, Inspection, find_files, inspect_files
 from dualgan.data.sets.image_folder import ImageFolder
-from dualgan.files.atomic import cache_root
-from dualgan.pictures.contact_sheet import Pair, contact_sheet, pair_sheet
+from dualgan.files.atomic import cache_root, write_json
+from dualgan.pictures.contact_sheet import Group, contact_sheet
 from dualgan.pictures.grids import to_pil
-from dualgan.terminal.options import command_parser
 
 _SHOWN = 10  # lines of a list; --json has all of it
 
 
 def run(
-    data: str,
+    data: str | None,
     out: str = "contact_sheet.png",
     resolution: int | None = None,
     resize_filter: ResizeFilter = "lanczos",
@@ -57,16 +55,14 @@ def run(
         cache_dir: Folder for the report of the check that a training then need not repeat; $DUALGAN_CACHE or
             ~/.cache/dualgan by default.
     """
+    if data is None:
+        raise ValueError("inspect needs a folder or zip of images: 'dualgan inspect DATA'.")
     for name, value, least in (("rows", rows, 1), ("columns", columns, 1), ("seed", seed or 0, 0)):
         check_least(name, value, least)
     if not 0 <= near_distance < HASH_BITS:
         raise ValueError(f"near_distance {near_distance} is out of range: expected 0 to {HASH_BITS - 1} bits.")
-    settings: dict[str, Any] = {
-        "resize_filter": resize_filter,
-        "crop": crop,
-        "num_channels": num_channels,
-        "cache_dir": cache_dir,
-    }
+    settings: dict[str, Any] = {"resize_filter": resize_filter, "crop": crop}
+    settings |= {"num_channels": num_channels, "cache_dir": cache_dir}
     ImageFolder(data, resolution=resolution or RESOLUTIONS[0], **settings)  # refuses arguments before the long part
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -80,15 +76,15 @@ def run(
     settings |= files.prepared
     duplicates = inspection.duplicates(near_distance)
     report = {"data": data, "left_out": left_out} | describe(inspection, duplicates, settings["resolution"])
-    report["training"] = _training(data, settings, _skips_bad_images(inspection))
+    skips = bool(inspection.bad and inspection.good) and files.decoded_first  # must be told to go on, and can be
+    report["training"] = _training(data, settings, skips)
     print(text(report))
     if report["training"]["fingerprint"] is None:
         settings["crop"] = "center"  # the one that takes every image
     if inspection.good:
         _write_sheets(Path(out), inspection, duplicates, settings, (rows, columns), seed)
     if json is not None:
-        Path(json).parent.mkdir(parents=True, exist_ok=True)
-        Path(json).write_text(json_format.dumps(report, indent=1) + "\n")
+        write_json(Path(json), report)
         print(f"Wrote {json}")
 
 
@@ -136,28 +132,23 @@ def _natural_resolution(good: list[Examined]) -> int:
     return int(max((resolution for resolution in RESOLUTIONS if resolution <= half), default=RESOLUTIONS[0]))
 
 
-def _skips_bad_images(inspection: Inspection) -> bool:
-    """Whether a training must be told to go on without bad images, and can be."""
-    return bool(inspection.bad and inspection.good) and inspection.files.decoded_first
-
-
 def _training(data: str, settings: dict[str, Any], skip_bad_images: bool) -> dict[str, Any]:
     """What a training with these settings would read, and its fingerprint or why there is none."""
     module = ImageFolder(data, skip_bad_images=skip_bad_images, num_workers=0, **settings)
     shown = {name: value for name, value in settings.items() if name != "cache_dir"}
+    shown["skip_bad_images"] = skip_bad_images
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # the report has said it
-            found = {"num_channels": module.num_channels, "fingerprint": module.fingerprint}
+            return shown | {"num_channels": module.num_channels, "fingerprint": module.fingerprint}
     except ValueError as error:
-        return {**shown, "skip_bad_images": skip_bad_images, "fingerprint": None, "problem": str(error)}
-    return {**shown, "skip_bad_images": skip_bad_images, **found}
+        return shown | {"fingerprint": None, "problem": str(error)}
 
 
 def text(report: dict[str, Any]) -> str:
     """The report as lines for a terminal."""
     training = report["training"]
-    lines = [f"{report['data']}: {report['images']:,} images, {_in_units(report['bytes'])}"]
+    lines = [f"{report['data']}: {report['images']:,} images, {do_filesizeformat(report['bytes'])}"]
     if report["images"]:
         lines += _pixel_lines(report, training["resolution"])
         lines += _duplicate_lines(report)
@@ -174,17 +165,18 @@ def text(report: dict[str, Any]) -> str:
 
 def _pixel_lines(report: dict[str, Any], resolution: int) -> list[str]:
     sizes, count = report["sizes"], report["images"]
-    frequent = dict(list(sizes.items())[:3])
+    width, height = ("{min:,} to {max:,}, median {median:,g}".format(**report[side]) for side in ("width", "height"))
+    mean, deviation = (" ".join(f"{level:.4f}" for level in report[kind]) for kind in ("mean", "std"))
     return [
         f"  formats        {_counted(report['formats'])}",
         f"  colour modes   {_counted(report['modes'])}",
-        f"  width          {_spread_text(report['width'])}",
-        f"  height         {_spread_text(report['height'])}",
-        f"  sizes          {len(sizes):,} different, most frequent {_counted(frequent)}",
+        f"  width          {width}",
+        f"  height         {height}",
+        f"  sizes          {len(sizes):,} different, most frequent {_counted(dict(list(sizes.items())[:3]))}",
         f"  not square     {report['not_square']:,} of {count:,}",
         f"  below {resolution:<8} {report['smaller_than_resolution']:,} of {count:,} would be enlarged",
-        f"  mean           {_numbers(report['mean'])} (of values from 0 to 1)",
-        f"  deviation      {_numbers(report['std'])}",
+        f"  mean           {mean} (of values from 0 to 1)",
+        f"  deviation      {deviation}",
         f"  classes        {_classes(report['classes'])}",
     ]
 
@@ -212,14 +204,6 @@ def _counted(tally: dict[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in tally.items())
 
 
-def _spread_text(spread: dict[str, float]) -> str:
-    return f"{spread['min']:,} to {spread['max']:,}, median {spread['median']:,g}"
-
-
-def _numbers(values: list[float]) -> str:
-    return " ".join(f"{value:.4f}" for value in values)
-
-
 def _classes(classes: dict[int, int] | None) -> str:
     if classes is None:
         return "none"
@@ -227,13 +211,6 @@ def _classes(classes: dict[int, int] | None) -> str:
     few = _counted({f"{label}:": count for label, count in classes.items()})
     spread = f"{min(counts):,} to {max(counts):,} images each"
     return f"{len(classes):,} ({few if len(classes) <= 2 * _SHOWN else spread})"
-
-
-def _in_units(size: int) -> str:
-    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size >= factor:
-            return f"{size / factor:.1f} {unit}"
-    return f"{size} bytes"
 
 
 def _plain(name: str) -> str:
@@ -253,13 +230,13 @@ def _write_sheets(
     rows, columns = shape
     count = min(rows * columns, len(inspection.good))
     order = np.random.default_rng(seed).permutation(len(inspection.good)) if seed is not None else range(count)
-    tiles = [_tile(inspection, index, settings) for index in order[:count]]
+    tiles = [Group([_tile(inspection, index, settings)]) for index in order[:count]]
     which = f"{count:,} of {len(inspection.good):,} images"
     _save(contact_sheet(tiles, columns, f"{_plain(inspection.files.root.name)}: {which}"), path)
     pairs = _pairs(inspection, duplicates, rows * max(1, columns // 2))
     if pairs:
         title = f"{_plain(inspection.files.root.name)}: duplicates"
-        _save(pair_sheet(pairs, max(1, columns // 2), title), path.with_suffix(".duplicates.png"))
+        _save(contact_sheet(pairs, max(1, columns // 2), title), path.with_suffix(".duplicates.png"))
 
 
 def _save(page: Image.Image, path: Path) -> None:
@@ -268,18 +245,14 @@ def _save(page: Image.Image, path: Path) -> None:
     print(f"Wrote {path}")
 
 
-def _decoded(files: Files, image: Checked) -> Image.Image:
-    return files.read(image.name).decode()
-
-
 def _tile(inspection: Inspection, index: int, settings: dict[str, Any]) -> Image.Image:
     """An image as the network would see it."""
-    image = _decoded(inspection.files, inspection.good[index].checked)
+    image = inspection.files.read(inspection.good[index].checked.name).decode()
     channels = settings["num_channels"] or len(image.getbands())
     return to_pil(to_square(image, settings["resolution"], channels, settings["resize_filter"], settings["crop"]))
 
 
-def _pairs(inspection: Inspection, duplicates: Duplicates, most: int) -> list[Pair]:
+def _pairs(inspection: Inspection, duplicates: Duplicates, most: int) -> list[Group]:
     """The first two of every group with equal pixels, then the nearest to the first of every group of near ones."""
     pairs = [(group[0], group[1], len(group)) for group in duplicates.same_pixels]
     hashes = np.array([image.perceptual for image in inspection.good], np.uint64)
@@ -290,24 +263,16 @@ def _pairs(inspection: Inspection, duplicates: Duplicates, most: int) -> list[Pa
     return [_pair(inspection, *pair) for pair in pairs[:most]]
 
 
-def _pair(inspection: Inspection, first: int, second: int, size: int) -> Pair:
+def _pair(inspection: Inspection, first: int, second: int, size: int) -> Group:
     both = inspection.good[first], inspection.good[second]
     if both[0].pixels == both[1].pixels:
         caption = "same file" if both[0].checked.sha256 == both[1].checked.sha256 else "same pixels"
     else:
         bits = (both[0].perceptual ^ both[1].perceptual).bit_count()
         caption = f"near: {bits} of {HASH_BITS} bits differ"
-    images = [_decoded(inspection.files, image.checked) for image in both]
-    names = [_plain(image.checked.name) for image in both]
-    more = f", group of {size}" if size > 2 else ""
-    return Pair((images[0], images[1]), (names[0], names[1]), caption + more)
+    caption += f", group of {size}" if size > 2 else ""
+    names = [image.checked.name for image in both]
+    return Group([inspection.files.read(name).decode() for name in names], [*map(_plain, names)], caption)
 
 
-def main(args: list[str]) -> None:
-    """Run the command with the words of the command line."""
-    parser = command_parser("inspect", run, skip={"data"})
-    parser.add_argument("data", nargs="?", help="Folder or zip of images, LMDB, or packed set.")
-    given = parser.parse_args(args).as_dict()
-    if given["data"] is None:
-        raise ValueError("inspect needs a folder or zip of images: 'dualgan inspect DATA'.")
-    run(**given)
+main = command("inspect", run, data=POSITIONAL)

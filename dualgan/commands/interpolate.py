@@ -4,15 +4,15 @@ from itertools import pairwise
 from typing import Any
 
 from dualgan.commands.shared.outputs import png_path, write_study
+from dualgan.commands.shared.verbs import SWITCH, command
 from dualgan.studies.interpolate import (
     THRESHOLD,
     LatentSpace,
-    check_paths,
     draw_interpolation,
     interpolate,
     save_animation,
 )
-from dualgan.terminal.options import chosen_labels, command_parser, find_device, parse_seeds
+from dualgan.terminal.options import chosen_labels, find_device, parse_seeds
 from dualgan.weights.checkpoints import load_generator
 
 
@@ -32,7 +32,6 @@ def run(
     """Walk with the averaged generator from each seed to the next, and flag steps where the image jumps.
 
     Args:
-        ckpt: Checkpoint of a run, for instance runs/clevr_demo/checkpoints/last.ckpt.
         out: File that ends in .png; the scores go to the .json and an animation to the .gif beside it.
         seeds: Two or more, as numbers and ranges such as 0-3 or 1,5,10-12.
         steps: Images on every path, both ends included.
@@ -41,12 +40,9 @@ def run(
         threshold: Steps whose score is higher are flagged; scores are mean absolute differences of pixel values from 0
             to 1, and smaller with more steps.
         frames: Frames of the animation on every path.
-        truncation_psi: 1 for none; smaller values trade variety for quality.
         label: Class to generate, for a conditional generator; by default it comes from the seeds.
-        device: "auto", "cpu", "cuda", ...
     """
     path, numbers = png_path(out), parse_seeds(seeds)
-    check_paths(numbers, steps, space, linear, threshold)
     if not 2 <= frames <= 256:
         raise ValueError(f"frames {frames} is out of range: a path has 2 to 256 frames")
     place = find_device(device)
@@ -70,8 +66,4 @@ def run(
     print(f"Wrote {path.with_suffix('.gif')}")
 
 
-def main(args: list[str]) -> None:
-    """Run the command with the words of the command line."""
-    parser = command_parser("interpolate", run, skip={"linear"})
-    parser.add_argument("--linear", action="store_true", help="Walk straight lines in z.")
-    run(**parser.parse_args(args).as_dict())
+main = command("interpolate", run, linear=SWITCH)

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from dualgan.commands.shared.outputs import png_path, write_study
-from dualgan.commands.shared.real_images import EPILOG, real_images, split_options
+from dualgan.commands.shared.real_images import real_images
+from dualgan.commands.shared.verbs import command
 from dualgan.metrics import find_extractor
 from dualgan.metrics.extractors import ExtractorName
-from dualgan.studies.neighbors import SPACES, Space, check_search, draw_neighbors, find_neighbors
-from dualgan.terminal.options import chosen_labels, command_parser, find_device, parse_seeds
+from dualgan.studies.neighbors import SPACES, Space, draw_neighbors, find_neighbors
+from dualgan.terminal.options import chosen_labels, find_device, parse_seeds
 from dualgan.weights.checkpoints import load_generator
 
 
@@ -28,19 +29,14 @@ def run(
     """Find the training images nearest to the averaged generator's images of chosen seeds: has it memorised?
 
     Args:
-        ckpt: Checkpoint of a run, for instance runs/clevr_demo/checkpoints/last.ckpt.
         out: File that ends in .png; indices, names and distances go to the .json file beside it.
         data: The training images: folder, zip, LMDB or packed set, configuration, or name of a data set (see below); by
             default those of the checkpoint's run.
-        data_options: Words of the form --data.KEY VALUE.
         seeds: Numbers and ranges such as 0-7 or 1,5,10-12.
         k: Neighbours per image and space.
-        space: "pixel", "perceptual" or both, the default.
+        space: pixel, perceptual or both, the default.
         extractor: Network of the perceptual space; "auto" takes Inception-v3 where its weights are.
         weights: Weight file of the extractor.
-        truncation_psi: 1 for none; smaller values trade variety for quality.
-        label: Class to generate, for a conditional generator; by default each seed draws one.
-        device: "auto", "cpu", "cuda", ...
     """
     path, numbers, spaces = png_path(out), parse_seeds(seeds), space or list(SPACES)
     if "perceptual" not in spaces and (extractor != "auto" or weights is not None):
@@ -50,7 +46,6 @@ def run(
     labels = chosen_labels(label, generator.num_classes, len(numbers))
     images = real_images(data, ckpt, generator.resolution, data_options)
     network = find_extractor(extractor, weights) if "perceptual" in spaces else None
-    check_search(numbers, spaces, network)
     found = find_neighbors(
         generator, images, numbers, k, spaces, extractor=network, labels=labels, truncation_psi=truncation_psi
     )
@@ -59,12 +54,4 @@ def run(
     write_study(draw_neighbors(found), {"checkpoint": ckpt, **found.as_dict()}, path)
 
 
-def main(args: list[str]) -> None:
-    """Run the command with the words of the command line."""
-    args, data_options = split_options(args)
-    parser = command_parser("neighbors", run, skip={"data_options", "space"})
-    parser.add_argument(
-        "--space", nargs="+", choices=SPACES, metavar="SPACE", help="pixel, perceptual or both, the default."
-    )
-    parser.epilog = EPILOG
-    run(data_options=data_options, **parser.parse_args(args).as_dict())
+main = command("neighbors", run, space={"nargs": "+", "choices": SPACES, "metavar": "SPACE"})

@@ -1,12 +1,12 @@
 """`dualgan prepare`: images of any kind into a packed set."""
 
 import time
-from typing import Literal
+from typing import Any, Literal
 
+from dualgan.commands.shared.verbs import POSITIONAL, SWITCH, arguments
 from dualgan.data.files.decoding import ResizeFilter
 from dualgan.data.packed import Manifest, verify
 from dualgan.data.packed.preparing import prepare
-from dualgan.terminal.options import command_parser
 
 
 def run(
@@ -69,30 +69,13 @@ def check(root: str) -> None:
     print(f"'{root}' is whole: {describe(verify(root))}")
 
 
-def main(args: list[str]) -> None:
+def main(words: list[str]) -> None:
     """Run the command with the words of the command line."""
-    parser = command_parser("prepare", run, skip={"src", "out", "skip_bad_images", "enlarge"})
-    parser.add_argument("src", nargs="?", help="Folder or zip of images, or any other source that dualgan reads.")
-    parser.add_argument(
-        "out",
-        nargs="?",
-        help="Folder to make. It appears when all images are packed; OUT.partial keeps what a stopped run has done, "
-        "and the same command goes on from there.",
-    )
-    parser.add_argument(
-        "--skip_bad_images", action="store_true", help="Leave out images that cannot be decoded or cropped."
-    )
-    parser.add_argument(
-        "--enlarge", action="store_true", help="Take images that are smaller than the resolution, and enlarge them."
-    )
-    parser.add_argument(
-        "--verify",
-        metavar="SET",
-        help="Make nothing: compare all files of a packed set (a folder or URL) with their checksums.",
-    )
-    given = parser.parse_args(args).as_dict()
+    checking = "Make nothing: compare all files of a packed set (a folder or URL) with their checksums."
+    forms: dict[str, Any] = {"src": POSITIONAL, "out": POSITIONAL, "skip_bad_images": SWITCH, "enlarge": SWITCH}
+    given = arguments("prepare", run, words, **forms, verify={"metavar": "SET", "help": checking})
     if (root := given.pop("verify")) is not None:
-        if args not in (["--verify", root], [f"--verify={root}"]):
+        if words not in (["--verify", root], [f"--verify={root}"]):
             raise ValueError("--verify takes nothing else: 'dualgan prepare --verify SET'.")
         check(root)
         return

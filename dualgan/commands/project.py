@@ -8,7 +8,8 @@ import numpy as np
 from safetensors.torch import save_file
 
 from dualgan.commands.shared.outputs import png_path, write_study
-from dualgan.commands.shared.real_images import EPILOG, reading_of_run, real_images, split_options
+from dualgan.commands.shared.real_images import reading_of_run, real_images
+from dualgan.commands.shared.verbs import FILES, SWITCH, command
 from dualgan.data import ImageDataModule
 from dualgan.data.files.checking import reason
 from dualgan.data.files.decoding import decode, to_square
@@ -23,7 +24,7 @@ from dualgan.studies.project import (
     draw_projections,
     project,
 )
-from dualgan.terminal.options import command_parser, find_device, run_names
+from dualgan.terminal.options import find_device, run_names
 from dualgan.weights.checkpoints import load_generator
 
 
@@ -46,10 +47,9 @@ def run(
     Args:
         ckpt: Checkpoints of runs of one resolution; each is a column of the figure.
         out: File that ends in .png; distances go to the .json and latents to the .safetensors files beside it.
-        images: Files of real images; by default some of the data.
+        images: Real images; by default some of the data.
         data: The real images: folder, zip, LMDB or packed set, configuration, or name of a data set (see below); by
             default those of the first checkpoint's run.
-        data_options: Words of the form --data.KEY VALUE.
         num: Number of images drawn from the data, 4 by default.
         steps: Steps of the search per image.
         space: "w" for one w in all layers, "w+" for one of its own in each.
@@ -57,7 +57,6 @@ def run(
         seed: Seed of the images that are drawn and of the search.
         weights: VGG16's weight file, for LPIPS; by default that of torch hub's cache, and features of the embedded
             EfficientNet-Lite0 where there is none.
-        device: "auto", "cpu", "cuda", ...
     """
     path, place = png_path(out), find_device(device)
     check_search(steps, space)
@@ -80,21 +79,22 @@ def run(
         mean = f"pixel {found[name].pixel.mean():.4f}, perceptual {found[name].perceptual.mean():.4f}"
         print(f"{name}: mean distance {mean} ({distance.name})")
     settings = {"steps": steps, "space": space, "noise": noise, "seed": seed, "perceptual": distance.name}
-    numbers = settings | {"queries": names, "checkpoints": _distances(ckpt, found)}
+    distances = [
+        {"checkpoint": file, "pixel": one.pixel.tolist(), "perceptual": one.perceptual.tolist()}
+        for file, one in zip(ckpt, found.values(), strict=True)
+    ]
+    numbers = settings | {"queries": names, "checkpoints": distances}
     write_study(draw_projections(queries, found, names, distance.name), numbers, path)
     for number, projection in enumerate(found.values(), start=1):
         _save_latents(projection, path.with_suffix(f".{number}.safetensors"), ckpt[number - 1], space)
 
 
 def _check_alike(ckpt: list[str], generators: list[Generator]) -> None:
-    first = generators[0]
     for file, generator in zip(ckpt, generators, strict=True):
         for name in ("resolution", "num_channels"):
-            mine, others = getattr(generator, name), getattr(first, name)
-            if mine != others:
-                raise ValueError(
-                    f"{file} has {name} {mine} and {ckpt[0]} {name} {others}: compare generators of equal images"
-                )
+            here, first = getattr(generator, name), getattr(generators[0], name)
+            if here != first:
+                raise ValueError(f"{file} has {name} {here} and {ckpt[0]} {first}: compare generators of equal images")
 
 
 def _read(files: list[str], ckpt: str, generator: Generator) -> np.ndarray:
@@ -131,35 +131,11 @@ def _drawn(module: ImageDataModule, generator: Generator, num: int, seed: int) -
     return dataset.__getitems__(positions).images.numpy(), shown
 
 
-def _distances(ckpt: list[str], found: dict[str, Projection]) -> list[dict[str, Any]]:
-    return [
-        {"checkpoint": file, "pixel": one.pixel.tolist(), "perceptual": one.perceptual.tolist()}
-        for file, one in zip(ckpt, found.values(), strict=True)
-    ]
-
-
 def _save_latents(projection: Projection, path: Path, ckpt: str, space: str) -> None:
     tensors = {"ws": projection.ws} | {f"noise.{name}": maps for name, maps in projection.noise.items()}
-    save_file(
-        {name: tensor.contiguous() for name, tensor in tensors.items()},
-        path,
-        metadata={"checkpoint": ckpt, "space": space},
-    )
+    whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    save_file(whole, path, metadata={"checkpoint": ckpt, "space": space})
     print(f"Wrote {path}")
 
 
-def main(args: list[str]) -> None:
-    """Run the command with the words of the command line."""
-    args, data_options = split_options(args)
-    parser = command_parser("project", run, skip={"data_options", "ckpt", "images", "noise"})
-    parser.add_argument(
-        "--ckpt",
-        nargs="+",
-        required=True,
-        metavar="FILE",
-        help="Checkpoints of runs of one resolution; each is a column of the figure.",
-    )
-    parser.add_argument("--images", nargs="+", metavar="FILE", help="Real images; by default some of the data.")
-    parser.add_argument("--noise", action="store_true", help="Also search the noise maps.")
-    parser.epilog = EPILOG
-    run(data_options=data_options, **parser.parse_args(args).as_dict())
+main = command("project", run, ckpt={**FILES, "required": True}, images=FILES, noise=SWITCH)

@@ -1,9 +1,10 @@
 """`dualgan samples`: a sheet of uncurated samples."""
 
 from dualgan.commands.shared.outputs import png_path
+from dualgan.commands.shared.verbs import command
 from dualgan.pictures.grids import save_png
 from dualgan.studies.samples import sample_sheet, truncation_sheet
-from dualgan.terminal.options import chosen_labels, command_parser, find_device
+from dualgan.terminal.options import chosen_labels, find_device
 from dualgan.weights.checkpoints import load_generator
 
 
@@ -20,14 +21,12 @@ def run(
     """Write a sheet of the averaged generator's images of consecutive seeds; needs neither data nor configuration.
 
     Args:
-        ckpt: Checkpoint of a run, for instance runs/clevr_demo/checkpoints/last.ckpt.
         out: File that ends in .png.
         rows: Images in a column, 8 by default; with several values of truncation_psi there is a row per value.
         columns: Images in a row.
         seed: Seed of the first image; the others have the next ones, in reading order.
-        truncation_psi: 1, the default, for none; several values give each a row of the same seeds.
-        label: Class to generate, for a conditional generator; by default each seed draws one.
-        device: "auto", "cpu", "cuda", ...
+        truncation_psi: 1, the default, for none; smaller values trade variety for quality. Several values, such as 0
+            0.5 1, give each a row of the same seeds.
     """
     path = png_path(out)
     psis = truncation_psi or [1.0]
@@ -48,15 +47,4 @@ def run(
     print(f"Wrote {sheet.shape[0] // generator.resolution} rows of {columns} images to {path}")
 
 
-def main(args: list[str]) -> None:
-    """Run the command with the words of the command line."""
-    parser = command_parser("samples", run, skip={"truncation_psi"})
-    parser.add_argument(
-        "--truncation_psi",
-        type=float,
-        nargs="+",
-        metavar="PSI",
-        help="1, the default, for none; smaller values trade variety for quality. Several values, such as 0 0.5 1, "
-        "give each a row of the same seeds.",
-    )
-    run(**parser.parse_args(args).as_dict())
+main = command("samples", run, truncation_psi={"nargs": "+", "type": float, "metavar": "PSI"})

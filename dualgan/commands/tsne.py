@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from dualgan.commands.shared.outputs import png_path, write_study
-from dualgan.commands.shared.real_images import EPILOG, real_images, split_options
+from dualgan.commands.shared.real_images import real_images
+from dualgan.commands.shared.verbs import FILES, command
 from dualgan.studies.neighbors import check_data
-from dualgan.studies.tsne import PERPLEXITY, check_numbers, draw_features, require_tsne, study_features
-from dualgan.terminal.options import command_parser, find_device, run_names
+from dualgan.studies.tsne import PERPLEXITY, check_study, draw_features, study_features
+from dualgan.terminal.options import find_device, run_names
 from dualgan.weights.checkpoints import load_discriminator, load_generator
 
 
@@ -28,17 +29,14 @@ def run(
         out: File that ends in .png; FDDF and the points go to the .json file beside it.
         data: The real images: folder, zip, LMDB or packed set, configuration, or name of a data set (see below); by
             default those of the first checkpoint's run.
-        data_options: Words of the form --data.KEY VALUE.
         num: Images of a kind for FDDF; compare numbers of equal counts only. By default all real images and 50000
             generated ones, as in 'dualgan evaluate', whose FDDF is the same.
         points: Images of a kind in the t-SNE.
         perplexity: Of t-SNE: how many neighbours count.
         seed: Seed of the latents, of reference images and of t-SNE.
-        device: "auto", "cpu", "cuda", ...
     """
     path, place = png_path(out), find_device(device)
-    check_numbers(num, points, seed, perplexity)
-    require_tsne()
+    check_study(num, points, seed, perplexity)
     names = run_names(ckpt)
     generators = [load_generator(file) for file in ckpt]
     images = real_images(data, ckpt[0], generators[0].resolution, data_options)
@@ -54,16 +52,4 @@ def run(
     write_study(draw_features(studies), settings | {"checkpoints": numbers}, path)
 
 
-def main(args: list[str]) -> None:
-    """Run the command with the words of the command line."""
-    args, data_options = split_options(args)
-    parser = command_parser("tsne", run, skip={"data_options", "ckpt"})
-    parser.add_argument(
-        "--ckpt",
-        nargs="+",
-        required=True,
-        metavar="FILE",
-        help="Checkpoints of runs on the same data; each is a panel of the figure.",
-    )
-    parser.epilog = EPILOG
-    run(data_options=data_options, **parser.parse_args(args).as_dict())
+main = command("tsne", run, ckpt={**FILES, "required": True})

@@ -1,7 +1,7 @@
 """`dualgan weights`: the weight files that metrics use."""
 
+from dualgan.commands.shared.verbs import command
 from dualgan.metrics.weights import WEIGHTS, WeightFile, fetch, file_hash
-from dualgan.terminal.options import command_parser
 
 
 def run(download: str | None = None) -> None:
@@ -36,6 +36,4 @@ def _describe(weights: WeightFile) -> str:
     return f"{weights.name}: {state} ({terms})\n  {path}, {path.stat().st_size / 1e6:.2f} MB, sha256 {found}"
 
 
-def main(args: list[str]) -> None:
-    """Run the command with the words of the command line."""
-    run(**command_parser("weights", run, skip=set()).parse_args(args).as_dict())
+main = command("weights", run)

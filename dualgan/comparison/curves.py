@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from plotly.colors import qualitative
 
 from dualgan.comparison.pictures import spread
-from dualgan.comparison.runs import finite
+from dualgan.comparison.scores import finite
 from dualgan.runs.reading import Run
 
 MAX_POINTS = 2000
@@ -23,12 +23,9 @@ _ALARM = "train/non_finite"  # worth a plot only where it ever was not 0
 
 
 class Curve(NamedTuple):
-    """One plot.
+    """The plot of a column of metrics.csv as plotly.js takes it: data, one trace per run, and layout.
 
-    Attributes:
-        column: Column of metrics.csv.
-        figure: The plot as plotly.js takes it: data, one trace per run, and layout.
-        positive: Whether all values are above 0, so that a logarithmic axis shows them.
+    `positive` says whether all values are above 0, so that a logarithmic axis shows them.
     """
 
     column: str
@@ -47,15 +44,11 @@ def curves(runs: Sequence[Run]) -> dict[str, list[Curve]]:
     columns = list(dict.fromkeys(name for run in runs for name in run.columns))
     found: dict[str, list[Curve]] = {}
     for section, prefixes in SECTIONS.items():
-        own = [name for name in columns if name.startswith(prefixes) and not _is_quiet(runs, name)]
+        own = [name for name in columns if name.startswith(prefixes)]
         columns = [name for name in columns if not name.startswith(prefixes)]
         if made := [curve for name in own if (curve := _curve(runs, name)) is not None]:
             found[section] = made
     return found
-
-
-def _is_quiet(runs: Sequence[Run], column: str) -> bool:
-    return column == _ALARM and not any(value for run in runs for _, value in run.series(column))
 
 
 def _curve(runs: Sequence[Run], column: str) -> Curve | None:
@@ -75,7 +68,7 @@ def _curve(runs: Sequence[Run], column: str) -> Curve | None:
             line={"color": color(position), "width": 1.8},
             hovertemplate="%{y:.5g}",
         )
-    if not figure.data:
+    if not figure.data or (column == _ALARM and not any(any(trace.y) for trace in figure.data)):
         return None
     figure.update_layout(
         template="plotly_white",
@@ -86,9 +79,4 @@ def _curve(runs: Sequence[Run], column: str) -> Curve | None:
         height=280,
         margin={"l": 56, "r": 12, "t": 36, "b": 40},
     )
-    return Curve(column, _plain(figure), positive)
-
-
-def _plain(figure: go.Figure) -> dict[str, Any]:
-    plain: dict[str, Any] = figure.to_plotly_json()
-    return plain
+    return Curve(column, figure.to_plotly_json(), positive)

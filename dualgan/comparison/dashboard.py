@@ -63,12 +63,7 @@ def load_extra() -> tuple[ModuleType, ModuleType]:
 
 
 def build_workspace(entity: str, project: str, name: str = NAME) -> Any:
-    """The workspace, not saved anywhere: samples, quality, losses, contrast and speed.
-
-    Args:
-        entity: User or team on W&B.
-        project: Project that the runs are in.
-        name: Name of the workspace.
+    """The workspace of an entity's project, not saved anywhere: samples, quality, losses, contrast and speed.
 
     Raises:
         ValueError: wandb-workspaces is not installed.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+import numpy as np
 from PIL import Image
 
 from dualgan.data.files.decoding import decode
@@ -18,14 +19,9 @@ T = TypeVar("T")
 
 
 class Picture(NamedTuple):
-    """A picture as a page holds it.
+    """A grid of samples: when it was made, and JPEG in a data URI."""
 
-    Attributes:
-        kimg: When it was made; None for real images.
-        uri: The picture itself, JPEG in a data URI.
-    """
-
-    kimg: float | None
+    kimg: float
     uri: str
 
 
@@ -34,13 +30,13 @@ class Samples(NamedTuple):
 
     Attributes:
         generated: Grids of samples, the earliest first.
-        real: Grid of real images; None where there is none.
+        real: Grid of real images, JPEG in a data URI; None where there is none.
         found: Number of grids in the run's folder.
         damaged: Files that are no pictures (yet).
     """
 
     generated: list[Picture]
-    real: Picture | None
+    real: str | None
     found: int
     damaged: list[str]
 
@@ -49,9 +45,7 @@ def spread(items: Sequence[T], count: int) -> list[T]:
     """At most `count` items at even distances, the first and the last among them; of a single one, the last."""
     if count == 1:
         return list(items[-1:])
-    if len(items) <= count:
-        return list(items)
-    return [items[round(k * (len(items) - 1) / (count - 1))] for k in range(count)]
+    return [items[round(k)] for k in np.linspace(0, len(items) - 1, min(count, len(items)))]
 
 
 def read_samples(folder: Path, count: int, size: int) -> Samples:
@@ -62,18 +56,12 @@ def read_samples(folder: Path, count: int, size: int) -> Samples:
         count: Most grids to take, 1 or more.
         size: Longest side in pixels; larger pictures are reduced.
     """
-    dated = sorted(
-        (clock / 1000, path) for path in (folder / SAMPLES).glob("*.png") if (clock := clock_of(path)) is not None
-    )
-    generated, damaged = [], []
-    for kimg, path in spread(dated, count):
-        uri = _data_uri(path, size)
-        if uri is None:
-            damaged.append(path.name)
-        else:
-            generated.append(Picture(kimg, uri))
-    real = _data_uri(folder / SAMPLES / REAL, size)
-    return Samples(generated, None if real is None else Picture(None, real), len(dated), damaged)
+    place = folder / SAMPLES
+    dated = sorted((clock / 1000, path) for path in place.glob("*.png") if (clock := clock_of(path)) is not None)
+    chosen = [(kimg, path.name, _data_uri(path, size)) for kimg, path in spread(dated, count)]
+    generated = [Picture(kimg, uri) for kimg, _, uri in chosen if uri is not None]
+    damaged = [name for _, name, uri in chosen if uri is None]
+    return Samples(generated, _data_uri(place / REAL, size), len(dated), damaged)
 
 
 def _data_uri(path: Path, size: int) -> str | None:

@@ -1,7 +1,6 @@
 """The published row that a run stands beside, found by the run's configuration."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,8 @@ from dualgan.comparison.differences import as_text
 from dualgan.files.yaml_text import flatten
 from dualgan.runs.reading import Run, setting
 
-NAMES = {
-    "ffhq": "FFHQ", "bedroom": "LSUN Bedroom", "church": "LSUN Church", "horse": "LSUN Horse", "clevr": "CLEVR",
-    "celeba": "CelebA", "animal_face": "Animal Face",
-}  # fmt: skip
-_SETS = {"FFHQ": "ffhq", "CLEVR": "clevr", "CelebA": "celeba", "AnimalFace": "animal_face"}
-_LSUN = {"bedroom": "bedroom", "church_outdoor": "church", "horse": "horse"}
+_SETS = {"FFHQ": "FFHQ", "CLEVR": "CLEVR", "CelebA": "CelebA", "AnimalFace": "Animal Face"}
+_LSUN = {"bedroom": "LSUN Bedroom", "church_outdoor": "LSUN Church", "horse": "LSUN Horse"}
 
 
 @dataclass(frozen=True)
@@ -26,11 +21,8 @@ class Setting:
 
     Attributes:
         images: Name of the data set.
-        resolution: Width and height in pixels.
         subset: Number of training images; None for all.
-        loss: Class of the adversarial loss.
-        in_g: Attention module of the generator with its resolution; None without one.
-        in_d: Attention module of the discriminator with its resolution; None without one.
+        in_g: Attention module of the generator with its resolution; None without one. `in_d` is the discriminator's.
     """
 
     images: str
@@ -44,58 +36,40 @@ class Setting:
         """The setting in words."""
         count = "" if self.subset is None else f", {self.subset:,} images"
         modules = [f"{module} in {player}" for player, module in (("G", self.in_g), ("D", self.in_d)) if module]
-        return f"{NAMES[self.images]} {self.resolution}x{self.resolution}{count}: StyleGAN2, " + ", ".join(
-            [*modules, self.loss]
-        )
+        parts = ", ".join(["StyleGAN2", *modules, self.loss])
+        return f"{self.images} {self.resolution}x{self.resolution}{count}: {parts}"
 
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """A row of the published tables, for one data set.
-
-    Attributes:
-        where: Tables it is in.
-        setting: What was trained.
-        scores: Published figures by metric.
-    """
+    """A row of the published tables, for one data set: which tables, what was trained, and the figures by metric."""
 
     where: str
     setting: Setting
     scores: dict[str, float]
 
 
-def source() -> str:
-    """Where the figures come from."""
-    return str(_document()["source"])
-
-
-def protocols() -> dict[str, str]:
-    """What each published figure is, by its name, and what the paper does not say of it."""
-    return dict(_document()["protocols"])
+@cache
+def document() -> dict[str, Any]:
+    """What published.yaml says: tables, their source, and the protocols that they were made by."""
+    content: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "published.yaml").read_text(encoding="utf-8"))
+    return content
 
 
 @cache
-def _document() -> dict[str, Any]:
-    document: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "published.yaml").read_text(encoding="utf-8"))
-    return document
-
-
-@cache
-def published_rows() -> tuple[PublishedRow, ...]:
+def published_rows() -> list[PublishedRow]:
     """All rows."""
-    return tuple(_rows())
-
-
-def _rows() -> Iterator[PublishedRow]:
-    for table in _document()["tables"]:
+    rows = []
+    for table in document()["tables"]:
         for row in table["rows"]:
             conditions = {name: row[name] for name in ("loss", "in_g", "in_d") if name in row}
-            figures = {name: row[name] for name in protocols() if name in row}
+            figures = {name: row[name] for name in document()["protocols"] if name in row}
             for k, images in enumerate(table["sets"]):
                 scores = {name: values[k] for name, values in figures.items() if values[k] is not None}
                 if scores:
                     setting_ = Setting(images, table["resolution"], table["subset"], **conditions)
-                    yield PublishedRow(row["where"], setting_, scores)
+                    rows.append(PublishedRow(row["where"], setting_, scores))
+    return rows
 
 
 def setting_of(config: dict[str, Any]) -> Setting | None:
@@ -150,18 +124,13 @@ def published_row(run: Run) -> PublishedRow | None:
     own = setting_of(run.config)
     if own is None:
         return None
-    same = [
-        row
-        for row in published_rows()
-        if (row.setting.images, row.setting.loss, row.setting.in_g, row.setting.in_d)
-        == (own.images, own.loss, own.in_g, own.in_d)
-    ]
-    return min(same, key=lambda row: _distance(row.setting, own), default=None)
 
+    def distance(row: PublishedRow) -> tuple[bool, bool, int]:
+        apart = abs((row.setting.subset or 0) - (own.subset or 0))
+        return row.setting.subset != own.subset, row.setting.resolution != own.resolution, apart
 
-def _distance(published: Setting, own: Setting) -> tuple[bool, bool, float]:
-    apart = abs((published.subset or 0) - (own.subset or 0))
-    return published.subset != own.subset, published.resolution != own.resolution, apart
+    rows = [r for r in published_rows() if replace(r.setting, resolution=own.resolution, subset=own.subset) == own]
+    return min(rows, key=distance, default=None)
 
 
 def deviations(run: Run, row: PublishedRow) -> list[str]:
@@ -170,14 +139,14 @@ def deviations(run: Run, row: PublishedRow) -> list[str]:
     assert own is not None
     expected = {"resolution": row.setting.resolution, "subset": row.setting.subset}
     found = _different(expected, {"resolution": own.resolution, "subset": own.subset})
-    found += _different(_document()["training"], flatten(run.config))
+    found += _different(document()["training"], flatten(run.config))
     mirror = setting(run.config, "data", "init_args", "mirror")
-    found += _different({"mirror": own.images == "ffhq"}, {} if mirror is None else {"mirror": mirror})
+    found += _different({"mirror": own.images == "FFHQ"}, {} if mirror is None else {"mirror": mirror})
     if run.kimg is not None and run.total_kimg is not None and run.kimg < run.total_kimg:
         found.append(f"trained for {run.kimg:g} of {run.total_kimg:g} kimg so far")
     if not run.scored:
         return [*found, "not evaluated yet"]
-    return found + _different(_document()["evaluation"], run.provenance)
+    return found + _different(document()["evaluation"], run.provenance)
 
 
 def _different(expected: dict[str, Any], found: dict[str, Any]) -> list[str]:

@@ -1,6 +1,5 @@
 """Runs as their folders show them, with names that tell them apart."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,8 +42,3 @@ def distinct_names(folders: Sequence[Path]) -> list[str]:
         if len(set(names)) == len(names):
             break
     return names
-
-
-def finite(values: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The pairs whose value is a finite number."""
-    return [(kimg, value) for kimg, value in values if math.isfinite(value)]

@@ -1,23 +1,22 @@
 """Last and best score of each metric of each run."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dualgan.comparison.runs import finite
 from dualgan.metrics.names import SECTION, better
 from dualgan.runs.reading import Run
 
 
-class Score(NamedTuple):
-    """A metric of a run.
+def finite(values: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The pairs whose value is a finite number."""
+    return [(kimg, value) for kimg, value in values if math.isfinite(value)]
 
-    Attributes:
-        run: The run's name.
-        metric: Name of the metric.
-        last: Value of the last evaluation.
-        last_kimg: Where that was.
-        best: Smallest or largest value, after what the metric calls better; None where neither is.
-        best_kimg: Where that was first reached.
+
+class Score(NamedTuple):
+    """Last and best value of a metric of a run, and where they were first reached.
+
+    Best is the smallest or largest, after what the metric calls better; None where neither is.
     """
 
     run: str

@@ -34,7 +34,8 @@ def frame(axes: "Axes", colour: str, width: float) -> None:
         spine.set(edgecolor=colour, linewidth=width)
 
 
-def show(axes: "Axes", image_HWC: np.ndarray, colour: str = "#808080", width: float = 0.5) -> None:
-    """Draw a uint8 image [H, W, 1 or 3] in a frame."""
+def show(axes: "Axes", image_HWC: np.ndarray, below: str = "", colour: str = "#808080", width: float = 0.5) -> None:
+    """Draw a uint8 image [H, W, 1 or 3] in a frame, with a text below it."""
     axes.imshow(as_rgb(image_HWC))
+    axes.set_xlabel(below, fontsize=8)
     frame(axes, colour, width)

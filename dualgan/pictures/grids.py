@@ -57,47 +57,42 @@ class ImageWriter:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.archive: zipfile.ZipFile | None = None
         self.partial = path.with_name(path.name + ".partial")
-        if path.suffix == ".zip":
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self.archive = zipfile.ZipFile(self.partial, "w", zipfile.ZIP_STORED)
-        else:
-            path.mkdir(parents=True, exist_ok=True)
+        zipped = path.suffix == ".zip"
+        (path.parent if zipped else path).mkdir(parents=True, exist_ok=True)
+        self.archive = zipfile.ZipFile(self.partial, "w") if zipped else None  # stored: PNG does not get smaller
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        self.close() if error is None else self.discard()
+        self.close(keep=error is None)
 
     def write(self, image: Tensor, name: str) -> None:
         """Write one uint8 image [H, W, C] under `name`."""
+        content = png(image.cpu().numpy())
         if self.archive is None:
-            save_png(image.cpu().numpy(), self.path / name)
-            return
-        self.archive.writestr(name, png(image.cpu().numpy()))
+            (self.path / name).write_bytes(content)
+        else:
+            self.archive.writestr(name, content)
 
-    def close(self) -> None:
+    def close(self, keep: bool = True) -> None:
         """Finish the file."""
         if self.archive is not None:
             self.archive.close()
             self.archive = None
-            self.partial.replace(self.path)
+            self.partial.replace(self.path) if keep else self.partial.unlink()
 
     def discard(self) -> None:
         """Remove an unfinished zip file."""
-        if self.archive is not None:
-            self.archive.close()
-            self.archive = None
-            self.partial.unlink()
+        self.close(keep=False)
 
 
 def merge_zips(parts: list[Path], path: Path) -> None:
     """Join zip files into one, sorted by the names of their files, and remove them."""
     partial = path.with_name(path.name + ".partial")
     with ExitStack() as stack:
-        whole = stack.enter_context(zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED))
+        whole = stack.enter_context(zipfile.ZipFile(partial, "w"))
         archives = [stack.enter_context(zipfile.ZipFile(part)) for part in parts]
         for name, number in sorted((name, k) for k, archive in enumerate(archives) for name in archive.namelist()):
             whole.writestr(name, archives[number].read(name))

@@ -48,24 +48,17 @@ class AttentionMaps:
     footprint: int | None
     attention: str
 
-    @property
-    def scale(self) -> float:
-        """Pixels of the image per pixel of the feature map."""
-        return float(self.images.shape[1] / self.resolution)
+    def extent(self, p: int | None = None) -> tuple[float, float, float, float]:
+        """Left, right, bottom and top of the feature map, or of the footprint around position `p` (Eq. 4), in pixels.
 
-    def dot(self, p: int) -> tuple[float, float]:
-        """Row and column of the image where position `p` is, in the middle of its pixel of the feature map.
-
-        Whole numbers are the middles of the image's pixels.
+        Whole numbers are the middles of pixels. A footprint may reach beyond the feature map.
         """
-        row, column = self.pixels[p]
-        return (row + 0.5) * self.scale - 0.5, (column + 0.5) * self.scale - 0.5
-
-    def first(self, p: int) -> Position:
-        """Row and column of the feature map where the footprint of position `p` starts (Eq. 4); may be negative."""
-        assert self.footprint is not None
-        row, column = self.pixels[p]
-        return row - self.footprint // 2, column - self.footprint // 2
+        row, column, size = 0, 0, self.resolution
+        if p is not None:
+            assert self.footprint is not None
+            row, column = (place - self.footprint // 2 for place in self.pixels[p])
+            size = self.footprint
+        return column - 0.5, column + size - 0.5, row + size - 0.5, row - 0.5
 
 
 def mapped_attention(generator: Generator) -> SelfAttention:
@@ -156,17 +149,10 @@ def draw_attention(
 
     A footprint's map stands alone, and a box on the sample shows its extent; dashed lines are the feature map's
     border, beyond which it is reflected. Other maps lie over the sample. Every map is drawn from its smallest value
-    (dark) to its largest (bright), which are written below it.
-
-    Args:
-        generator: Has attention with maps (SAN, SAGAN or VT).
-        seeds: One per row, 1 to 32.
-        positions: Pairs (row, column) as parts of the image's height and width, in [0, 1).
-        labels: Class indices int64 [N]; None draws them from the seeds where the generator has classes.
-        truncation_psi: 1 for none.
+    (dark) to its largest (bright), which are written below it. Arguments and errors are those of `compute_maps`.
 
     Raises:
-        ValueError: The generator has no maps, or seeds, positions or labels do not fit.
+        ValueError: There are more than 32 seeds.
     """
     if len(seeds) > MAX_ROWS:
         raise ValueError(f"{len(seeds)} seeds in one figure: it has room for {MAX_ROWS}, draw several")
@@ -192,12 +178,12 @@ def draw(maps: AttentionMaps, seeds: Sequence[int]) -> "Figure":
 
 def _draw_sample(axes: "Axes", maps: AttentionMaps, n: int, title: str) -> None:
     axes.set_title(title, fontsize=9)
-    axes.imshow(as_rgb(maps.images[n]))
+    axes.imshow(as_rgb(maps.images[n]), extent=maps.extent())
     axes.autoscale(False)  # boxes reach beyond the image
     for p in range(len(maps.pixels)):
         if maps.footprint is not None:
             _draw_box(axes, maps, p)
-        _draw_dot(axes, maps.dot(p), p)
+        _draw_dot(axes, maps, p)
     frame(axes, "#808080", 0.5)
 
 
@@ -205,46 +191,36 @@ def _draw_map(axes: "Axes", maps: AttentionMaps, n: int, p: int) -> None:
     values, (row, column) = maps.maps[n, p], maps.pixels[p]
     axes.set_title(f"row {row}, column {column}", fontsize=9, color=COLOURS[p])
     if maps.footprint is None:
-        _draw_over_sample(axes, maps, n, p)
+        gray = as_rgb(maps.images[n]).mean(axis=2)
+        axes.imshow(gray, cmap="gray", vmin=0, vmax=255, extent=maps.extent())
+        axes.imshow(values, cmap="magma", alpha=0.6, interpolation="bilinear", extent=maps.extent())
     else:
-        axes.imshow(values, cmap="magma")
+        axes.imshow(values, cmap="magma", extent=maps.extent(p))
         _draw_border(axes, maps, p)
-        _draw_dot(axes, (maps.footprint // 2, maps.footprint // 2), p)
+    _draw_dot(axes, maps, p)
     axes.set_xlabel(f"{values.min():.3g} to {values.max():.3g}", fontsize=8)
     frame(axes, COLOURS[p], 2)
-
-
-def _draw_over_sample(axes: "Axes", maps: AttentionMaps, n: int, p: int) -> None:
-    height, width = maps.images.shape[1:3]
-    gray = as_rgb(maps.images[n]).mean(axis=2)
-    axes.imshow(gray, cmap="gray", vmin=0, vmax=255)
-    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-    axes.imshow(maps.maps[n, p], cmap="magma", alpha=0.6, interpolation="bilinear", extent=extent)
-    _draw_dot(axes, maps.dot(p), p)
 
 
 def _draw_box(axes: "Axes", maps: AttentionMaps, p: int) -> None:
     """Extent of a footprint on the image; what lies beyond the border is cut off."""
     from matplotlib.patches import Rectangle
 
-    assert maps.footprint is not None
-    row, column = maps.first(p)
-    size = maps.footprint * maps.scale
-    corner = (column * maps.scale - 0.5, row * maps.scale - 0.5)
+    left, right, bottom, top = maps.extent(p)
     for colour, width in (("white", 3.5), (COLOURS[p], 1.5)):  # the white rim shows on an image of the same colour
-        axes.add_patch(Rectangle(corner, size, size, fill=False, edgecolor=colour, linewidth=width))
+        box = Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour, linewidth=width)
+        axes.add_patch(box)
 
 
 def _draw_border(axes: "Axes", maps: AttentionMaps, p: int) -> None:
     """Where the feature map ends inside of a footprint."""
-    assert maps.footprint is not None
-    row, column = maps.first(p)
-    for first, draw_line in ((row, axes.axhline), (column, axes.axvline)):
-        for edge in (-first, maps.resolution - first):
-            if 0 < edge < maps.footprint:
-                draw_line(edge - 0.5, color="white", linestyle="--", linewidth=1)
+    left, right, bottom, top = maps.extent(p)
+    for first, last, draw_line in ((top, bottom, axes.axhline), (left, right, axes.axvline)):
+        for edge in (-0.5, maps.resolution - 0.5):
+            if first < edge < last:
+                draw_line(edge, color="white", linestyle="--", linewidth=1)
 
 
-def _draw_dot(axes: "Axes", place: tuple[float, float], p: int) -> None:
-    row, column = place
+def _draw_dot(axes: "Axes", maps: AttentionMaps, p: int) -> None:
+    row, column = maps.pixels[p]
     axes.plot(column, row, "o", markersize=6, color=COLOURS[p], markeredgecolor="white", markeredgewidth=1)

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from PIL import Image
-from torch import Tensor
 
 from dualgan.networks import Generator, Latents
 from dualgan.networks.base import check_has_mapping
@@ -20,10 +21,6 @@ from dualgan.networks.sampling import evaluating, labels_for, latents, slerp
 from dualgan.pictures.figures import DPI, MAX_ROWS, frame, show
 from dualgan.pictures.grids import to_pil
 from dualgan.pictures.pixels import to_uint8
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 LatentSpace = Literal["z", "w"]
 THRESHOLD = 0.15  # FakeCLR's supplement, Fig. 1
@@ -116,32 +113,29 @@ def interpolate(
     Raises:
         ValueError: Seeds, steps, threshold or label do not fit, or `linear` was given for w.
     """
-    check_paths(seeds, steps, space, linear, threshold)
+    _check_paths(seeds, steps, space, linear, threshold)
+    if space == "w":
+        check_has_mapping(generator, "space w")
     labels = labels_for(seeds, generator.num_classes) if label is None else torch.full((len(seeds),), label)
-    if labels is not None and space == "z":
-        labels = labels[:1].expand(len(seeds))
-    fractions = torch.linspace(0, 1, steps, dtype=torch.float64)
     device = next(generator.parameters()).device
+    fractions = torch.linspace(0, 1, steps, dtype=torch.float64, device=device)[:, None]
     with evaluating(generator), torch.inference_mode():
-        z = latents(seeds, generator.z_dim).double()
-        paths = []
-        for p in range(len(seeds) - 1):
-            ends = z[p : p + 2].to(device)
-            classes = None if labels is None else labels[p : p + 2].to(device)
-            paths.append(_path_ws(generator, ends, classes, fractions.to(device), space, linear, truncation_psi))
-        ws = torch.cat(paths)
+        z = latents(seeds, generator.z_dim).double().to(device)
+        if space == "z":
+            walk = torch.lerp if linear else slerp
+            z = walk(z[:-1, None], z[1:, None], fractions).flatten(0, 1)  # [P * S, z_dim]
+            labels = None if labels is None else labels[:1].expand(len(z))
+        classes = None if labels is None else labels.to(device)
+        ws = generator.styles(Latents(z.float()), classes, truncation_psi)
+        if space == "w":
+            ws = torch.lerp(ws[:-1, None], ws[1:, None], fractions[..., None].to(ws.dtype)).flatten(0, 1)
         images = torch.cat([to_uint8(generator.synthesis(part, noise_mode="const")) for part in torch.split(ws, BATCH)])
     array = images.cpu().numpy()
     array = array.reshape(len(seeds) - 1, steps, *array.shape[1:])
     return Interpolation(list(seeds), array, step_scores(array), threshold, space, linear or space == "w")
 
 
-def check_paths(seeds: Sequence[int], steps: int, space: str, linear: bool, threshold: float) -> None:
-    """Refuse paths that cannot be walked.
-
-    Raises:
-        ValueError: See `interpolate`.
-    """
+def _check_paths(seeds: Sequence[int], steps: int, space: str, linear: bool, threshold: float) -> None:
     if not 2 <= len(seeds) <= MAX_ROWS + 1:
         raise ValueError(f"{len(seeds)} seeds: paths lead from each to the next, give 2 to {MAX_ROWS + 1}")
     for first, second in pairwise(seeds):
@@ -164,29 +158,8 @@ def step_scores(images: np.ndarray) -> np.ndarray:
     return scores
 
 
-def _path_ws(
-    generator: Generator,
-    ends: Tensor,
-    labels: Tensor | None,
-    fractions: Tensor,
-    space: LatentSpace,
-    linear: bool,
-    truncation_psi: float,
-) -> Tensor:
-    """Styles [S, ...] along the path between two z [2, z_dim]."""
-    if space == "w":
-        check_has_mapping(generator, "space w")
-        ws = generator.styles(Latents(ends.float()), labels, truncation_psi)
-        return torch.lerp(ws[0], ws[1], fractions[:, None, None].to(ws.dtype))
-    z = torch.lerp(ends[0], ends[1], fractions[:, None]) if linear else slerp(ends[0], ends[1], fractions[:, None])
-    classes = None if labels is None else labels[:1].expand(len(z))
-    return generator.styles(Latents(z.float()), classes, truncation_psi)
-
-
-def draw_interpolation(interpolation: Interpolation) -> "Figure":
+def draw_interpolation(interpolation: Interpolation) -> Figure:
     """Two rows per path: its images, and between them the differences with their scores; jumps are red."""
-    from matplotlib.figure import Figure
-
     paths, steps = interpolation.images.shape[:2]
     half, row = PANEL / 2, PANEL * 1.5 + 4 * GAP + 0.15
     width, height = 2 * MARGIN + steps * (PANEL + GAP) - GAP, MARGIN + paths * row
@@ -195,24 +168,22 @@ def draw_interpolation(interpolation: Interpolation) -> "Figure":
     title = f"{kind} in {interpolation.space}, jumps above {interpolation.threshold:g} are red"
     figure.text(MARGIN / width, 1 - 0.2 / height, title, fontsize=9, va="center")
 
-    def panel(left: float, top: float, size: float) -> "Axes":
+    def panel(left: float, top: float, size: float) -> Axes:
         return figure.add_axes((left / width, 1 - (top + size) / height, size / width, size / height))
 
     for p in range(paths):
         top = MARGIN + p * row
         for s in range(steps):
             axes = panel(MARGIN + s * (PANEL + GAP), top, PANEL)
-            show(axes, interpolation.images[p, s])
-            if s in (0, steps - 1):
-                seed = interpolation.seeds[p + (s > 0)]
-                axes.set_xlabel(f"seed {seed}", fontsize=8)
+            ends = {0: f"seed {interpolation.seeds[p]}", steps - 1: f"seed {interpolation.seeds[p + 1]}"}
+            show(axes, interpolation.images[p, s], ends.get(s, ""))
             if s < steps - 1:
                 left = MARGIN + (s + 1) * (PANEL + GAP) - GAP / 2 - half / 2
                 _draw_step(panel(left, top + PANEL + GAP, half), interpolation, p, s)
     return figure
 
 
-def _draw_step(axes: "Axes", interpolation: Interpolation, p: int, s: int) -> None:
+def _draw_step(axes: Axes, interpolation: Interpolation, p: int, s: int) -> None:
     before, after = interpolation.images[p, s : s + 2].astype(np.int16)
     jump = bool(interpolation.jumps[p, s])
     axes.imshow(np.abs(after - before).mean(axis=2), cmap="gray", vmin=0, vmax=128)
@@ -220,18 +191,13 @@ def _draw_step(axes: "Axes", interpolation: Interpolation, p: int, s: int) -> No
     frame(axes, JUMP if jump else "#808080", 2 if jump else 0.5)
 
 
-def animation_frames(interpolation: Interpolation) -> list[Image.Image]:
-    """All paths one after another, there and back, as an endless animation."""
+def save_animation(interpolation: Interpolation, path: Path) -> None:
+    """Write all paths one after another, there and back, as an endless GIF."""
     paths, steps, height, width, _ = interpolation.images.shape
     # the end of a path is the start of the next one
     there = [interpolation.images[p, s] for p in range(paths) for s in range(steps) if p == 0 or s > 0]
     scale = max(1, FRAME_SIZE // height)
     size = (width * scale, height * scale)
-    return [to_pil(image).resize(size, Image.Resampling.NEAREST) for image in there + there[-2:0:-1]]
-
-
-def save_animation(interpolation: Interpolation, path: Path) -> None:
-    """Write `animation_frames` as a GIF."""
-    first, *others = animation_frames(interpolation)
+    first, *others = (to_pil(image).resize(size, Image.Resampling.NEAREST) for image in there + there[-2:0:-1])
     path.parent.mkdir(parents=True, exist_ok=True)
     first.save(path, save_all=True, append_images=others, duration=FRAME_MS, loop=0)

@@ -2,12 +2,13 @@
 
 # Q queries, N training images, K neighbours, D dimensions, H W C image
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 from tqdm import tqdm
 
@@ -17,9 +18,6 @@ from dualgan.metrics import FeatureExtractor
 from dualgan.networks import Generator
 from dualgan.networks.sampling import generate
 from dualgan.pictures.figures import DPI, MAX_ROWS, show
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 Space = Literal["pixel", "perceptual"]
 SPACES: tuple[Space, ...] = ("pixel", "perceptual")
@@ -50,6 +48,18 @@ class Nearest:
     names: list[list[str]] | None
     images: np.ndarray
 
+    def of(self, q: int) -> list[dict[str, Any]]:
+        """What is near a query, as plain data."""
+        return [
+            {
+                "index": int(self.indices[q, n]),
+                "name": None if self.names is None else self.names[q][n],
+                "mirrored": bool(self.mirrored[q, n]),
+                "distance": float(self.distances[q, n]),
+            }
+            for n in range(self.indices.shape[1])
+        ]
+
 
 @dataclass(frozen=True)
 class Neighbors:
@@ -75,7 +85,10 @@ class Neighbors:
             "data_fingerprint": self.fingerprint,
             "num_searched": self.num_searched,
             "spaces": {
-                space: {"measure": found.measure, "neighbors": _listed(self.seeds, found)}
+                space: {
+                    "measure": found.measure,
+                    "neighbors": [{"seed": seed, "nearest": found.of(q)} for q, seed in enumerate(self.seeds)],
+                }
                 for space, found in self.spaces.items()
             },
         }
@@ -110,33 +123,27 @@ def find_neighbors(
         ValueError: The data does not fit the generator, k is above the number of images, seeds, spaces or labels do
             not fit, or there is no extractor for the perceptual space.
     """
-    check_search(seeds, spaces, extractor)
+    _check_search(seeds, spaces, extractor)
     check_data(data, generator)
     dataset = training_images(data)
     if not 1 <= k <= len(dataset):
         raise ValueError(f"k {k} does not fit a training set of {len(dataset)} images: expected 1 to {len(dataset)}")
     images = torch.cat(list(generate(generator, seeds, labels=labels, truncation_psi=truncation_psi, batch_size=BATCH)))
-    embed = {space: _embedding(space, extractor, images.device) for space in spaces}
-    searches = {space: _Search(embed[space](images), k) for space in spaces}
+    searches = {space: _Search(extractor if space == "perceptual" else None, images, k) for space in spaces}
     loader = image_loader(dataset, data.num_workers, batch_size=BATCH)
     for batch in tqdm(loader, desc="Searching", unit="batch", disable=None, leave=False):
-        for space, search in searches.items():
-            search.add(embed[space](batch.images.to(images.device)))
+        for search in searches.values():
+            search.add(batch.images.to(images.device))
     return Neighbors(
         list(seeds),
         images.cpu().numpy(),
-        {space: _found(search, dataset, _measure(space, extractor)) for space, search in searches.items()},
+        {space: search.found(dataset) for space, search in searches.items()},
         len(dataset),
         data.fingerprint,
     )
 
 
-def check_search(seeds: Sequence[int], spaces: Sequence[str], extractor: FeatureExtractor | None) -> None:
-    """Refuse a search that nothing would come of.
-
-    Raises:
-        ValueError: No or too many seeds, unknown or repeated spaces, or a missing or superfluous extractor.
-    """
+def _check_search(seeds: Sequence[int], spaces: Sequence[str], extractor: FeatureExtractor | None) -> None:
     if not 1 <= len(seeds) <= MAX_ROWS:
         raise ValueError(f"{len(seeds)} seeds: a figure has 1 to {MAX_ROWS} rows, one per seed")
     if not spaces or len(set(spaces)) < len(spaces) or set(spaces) - set(SPACES):
@@ -167,87 +174,64 @@ def training_images(data: ImageDataModule) -> RealImages:
     return RealImages(images.source, images.chosen, data.mirror)
 
 
-def _embedding(space: Space, extractor: FeatureExtractor | None, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """Map uint8 images [n, H, W, C] to vectors [n, D] whose Euclidean distance is that of the space."""
-    if space == "pixel":
-        return lambda images: images.flatten(1).float() / (255 * images[0].numel() ** 0.5)
-    assert extractor is not None
-    return extractor.to(device)
-
-
-def _measure(space: Space, extractor: FeatureExtractor | None) -> tuple[str, str]:
-    if space == "pixel":
-        return PIXEL_MEASURE, "RMS difference"
-    assert extractor is not None
-    return f"Euclidean distance of {extractor.name} features", extractor.name
-
-
 class _Search:
-    """The K rows nearest to every query among rows that come in blocks.
+    """The K images nearest to every query among images that come in batches, uint8 [n, H, W, C].
 
     Args:
-        queries: [Q, D].
-        k: Number of rows to keep.
+        extractor: Gives the features that are compared; None compares pixels.
+        queries: uint8 [Q, H, W, C].
+        k: Number of images to keep.
     """
 
-    def __init__(self, queries: Tensor, k: int) -> None:
-        self.queries, self.k, self.searched = queries, k, 0
-        self.distances = queries.new_empty(len(queries), 0)
+    def __init__(self, extractor: FeatureExtractor | None, queries: Tensor, k: int) -> None:
+        self.extractor = None if extractor is None else extractor.to(queries.device)
+        self.queries, self.k, self.searched = self.embed(queries), k, 0
+        self.distances = self.queries.new_empty(len(queries), 0)
         self.positions = torch.empty(len(queries), 0, dtype=torch.int64, device=queries.device)
 
-    def add(self, rows: Tensor) -> None:
-        """Search a block [n, D]."""
+    def embed(self, images: Tensor) -> Tensor:
+        """Vectors [n, D] whose Euclidean distance is that of the space."""
+        if self.extractor is not None:
+            rows: Tensor = self.extractor(images)
+        else:
+            rows = images.flatten(1).float() / (255 * images[0].numel() ** 0.5)
+        return rows
+
+    def add(self, images: Tensor) -> None:
+        """Search a batch."""
         # not by |x|^2 + |y|^2 - 2xy: its rounding would give copies a distance
-        new = torch.cdist(self.queries, rows, compute_mode="donot_use_mm_for_euclid_dist")
-        places = torch.arange(self.searched, self.searched + len(rows), device=rows.device)
-        self.searched += len(rows)
+        new = torch.cdist(self.queries, self.embed(images), compute_mode="donot_use_mm_for_euclid_dist")
+        places = torch.arange(self.searched, self.searched + len(images), device=images.device)
+        self.searched += len(images)
         distances = torch.cat([self.distances, new], dim=1)
         positions = torch.cat([self.positions, places.expand(len(self.queries), -1)], dim=1)
         self.distances, order = (part[:, : self.k] for part in distances.sort(dim=1, stable=True))
         self.positions = positions.gather(1, order)
 
-
-def _found(search: _Search, dataset: RealImages, measure: tuple[str, str]) -> Nearest:
-    positions = search.positions.cpu().numpy()
-    mirrored, places = np.divmod(positions, len(dataset.chosen))
-    indices = dataset.chosen[places]
-    names = getattr(dataset.source, "names", None)
-    images = dataset.__getitems__(positions.ravel().tolist()).images.numpy()
-    return Nearest(
-        *measure,
-        search.distances.cpu().numpy(),
-        indices,
-        mirrored == 1,
-        None if names is None else [[str(names[index]) for index in row] for row in indices],
-        images.reshape(*positions.shape, *images.shape[1:]),
-    )
-
-
-def _listed(seeds: list[int], found: Nearest) -> list[dict[str, Any]]:
-    return [
-        {
-            "seed": seed,
-            "nearest": [
-                {
-                    "index": int(found.indices[q, n]),
-                    "name": None if found.names is None else found.names[q][n],
-                    "mirrored": bool(found.mirrored[q, n]),
-                    "distance": float(found.distances[q, n]),
-                }
-                for n in range(found.indices.shape[1])
-            ],
-        }
-        for q, seed in enumerate(seeds)
-    ]
+    def found(self, dataset: RealImages) -> Nearest:
+        """The result of a search of all of a training set."""
+        positions = self.positions.cpu().numpy()
+        mirrored, places = np.divmod(positions, len(dataset.chosen))
+        indices = dataset.chosen[places]
+        names = getattr(dataset.source, "names", None)
+        images = dataset.__getitems__(positions.ravel().tolist()).images.numpy()
+        name = self.extractor.name if self.extractor else None
+        return Nearest(
+            f"Euclidean distance of {name} features" if name else PIXEL_MEASURE,
+            name or "RMS difference",
+            self.distances.cpu().numpy(),
+            indices,
+            mirrored == 1,
+            None if names is None else [[str(names[index]) for index in row] for row in indices],
+            images.reshape(*positions.shape, *images.shape[1:]),
+        )
 
 
-def draw_neighbors(neighbors: Neighbors) -> "Figure":
+def draw_neighbors(neighbors: Neighbors) -> Figure:
     """One row per seed: the generated image in a coloured frame, then its neighbours, nearest first, with distances.
 
     A distance with an arrow is that of a flipped image.
     """
-    from matplotlib.figure import Figure
-
     rows, k = len(neighbors.seeds), next(iter(neighbors.spaces.values())).indices.shape[1]
     widths = [1.0] + [float(k)] * len(neighbors.spaces)
     size = (sum(widths) * PANEL + 0.3 * len(widths), rows * (PANEL + 0.25) + 0.6)
@@ -257,13 +241,11 @@ def draw_neighbors(neighbors: Neighbors) -> "Figure":
     for axes, seed, image in zip(
         parts[0].subplots(rows, 1, squeeze=False)[:, 0], neighbors.seeds, neighbors.queries, strict=True
     ):
-        show(axes, image, "#e6194b", 2)
-        axes.set_xlabel(f"seed {seed}", fontsize=8)
+        show(axes, image, f"seed {seed}", "#e6194b", 2)
     for part, (space, found) in zip(parts[1:], neighbors.spaces.items(), strict=True):
         part.suptitle(f"{space} space\n{found.label}", fontsize=9)
         panels = part.subplots(rows, k, squeeze=False)
         for q, n in np.ndindex(rows, k):
-            show(panels[q, n], found.images[q, n])
             flipped = " (flipped)" if found.mirrored[q, n] else ""
-            panels[q, n].set_xlabel(f"{found.distances[q, n]:.3g}{flipped}", fontsize=8)
+            show(panels[q, n], found.images[q, n], f"{found.distances[q, n]:.3g}{flipped}")
     return figure

@@ -9,11 +9,12 @@ let the learning rate rise and fall, keep noise maps free of structure.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from matplotlib.figure import Figure
 from torch import Tensor
 from tqdm import tqdm
 
@@ -24,9 +25,6 @@ from dualgan.networks.sampling import evaluating, labels_for, latents
 from dualgan.pictures.figures import DPI, MAX_ROWS, show
 from dualgan.pictures.pixels import to_float, to_uint8
 from dualgan.runtime.seeding import mix_seed
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 LatentSpace = Literal["w", "w+"]
 MAX_STEPS = 100_000
@@ -103,15 +101,16 @@ def project(
                 losses.append(search.step(step / steps, (step + 1) / steps, deviation, source))
                 bar.update()
             found.append((search, losses))
-        images = torch.cat([to_uint8(search.image()) for search, _ in found]).cpu().numpy()
-        perceptual = _perceptual(distance, to_float(torch.from_numpy(images)), to_float(torch.from_numpy(queries)))
+        shown = [to_uint8(search.image()) for search, _ in found]
+        perceptual = [search.perceptual(to_float(image)) for (search, _), image in zip(found, shown, strict=True)]
+    images = torch.cat(shown).cpu().numpy()
     return Projection(
         torch.cat([search.ws().detach().cpu() for search, _ in found]),
         {name: torch.stack([search.noise[name].detach().cpu() for search, _ in found]) for name in found[0][0].noise},
         images,
         np.array([losses for _, losses in found], np.float64),
         pixel_distance(images, queries),
-        perceptual,
+        np.array(perceptual, np.float64),
     )
 
 
@@ -126,14 +125,6 @@ def pixel_distance(images: np.ndarray, queries: np.ndarray) -> np.ndarray:
     squares = np.square((images.astype(np.float64) - queries) / 255)
     distances: np.ndarray = np.sqrt(squares.mean(axis=(1, 2, 3)))
     return distances
-
-
-@torch.no_grad()
-def _perceptual(distance: PerceptualDistance, images: Tensor, queries: Tensor) -> np.ndarray:
-    """Squared perceptual distances [N] of images [N, C, H, W] on the CPU, one pair at a time."""
-    device = next(distance.parameters()).device
-    pairs = zip(*(torch.split(x.expand(-1, 3, -1, -1), 1) for x in (images, queries)), strict=True)
-    return np.array([float(distance(a.to(device), b.to(device))) for a, b in pairs], np.float64)
 
 
 @torch.no_grad()
@@ -167,16 +158,7 @@ def noise_structure(noise: Tensor) -> Tensor:
 
 
 class _Search:
-    """The search for one query.
-
-    Args:
-        generator: G.
-        target: The query [1, C, H, W] in [-1, 1].
-        distance: The perceptual distance.
-        start: The mean w [w_dim].
-        space: "w" or "w+".
-        optimize_noise: Whether noise maps are searched.
-    """
+    """The search for one query, `target` [1, C, H, W] in [-1, 1], from the mean w `start` [w_dim]."""
 
     def __init__(
         self,
@@ -209,6 +191,11 @@ class _Search:
         """Squared perceptual distance and mean square difference of pixels between an image and the target."""
         colours = (x.expand(-1, 3, -1, -1) for x in (image, self.target))
         return self.distance(*colours).sum(), (image - self.target).square().mean()
+
+    @torch.no_grad()
+    def perceptual(self, image: Tensor) -> float:
+        """Squared perceptual distance of an image [1, C, H, W] from the target."""
+        return float(self.differences(image)[0])
 
     def step(self, before: float, after: float, deviation: float, source: torch.Generator) -> float:
         """One step of Adam, from one part of all steps to the next; returns the loss."""
@@ -256,7 +243,7 @@ def check_search(steps: int, space: str) -> None:
 
 def draw_projections(
     queries: np.ndarray, projections: dict[str, Projection], names: Sequence[str], perceptual: str
-) -> "Figure":
+) -> Figure:
     """One row per query: the real image, then its reconstruction by every generator, with its distances.
 
     Args:
@@ -265,20 +252,16 @@ def draw_projections(
         names: Names of the queries [N].
         perceptual: Name of the perceptual distance.
     """
-    from matplotlib.figure import Figure
-
     rows, columns = len(queries), 1 + len(projections)
     size = (columns * (PANEL + 0.15) + 0.2, rows * (PANEL + 0.45) + 0.4)
     figure = Figure(figsize=size, dpi=max(DPI, math.ceil(queries.shape[1] / PANEL)), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False)
     panels[0, 0].set_title("real", fontsize=9)
     for axes, query, name in zip(panels[:, 0], queries, names, strict=True):
-        show(axes, query, "#0077ff", 2)
-        axes.set_xlabel(name if len(name) <= 18 else f"...{name[-15:]}", fontsize=7)
+        show(axes, query, name if len(name) <= 18 else f"...{name[-15:]}", "#0077ff", 2)
     for column, (title, found) in enumerate(projections.items(), start=1):
         panels[0, column].set_title(title, fontsize=9)
         for n in range(rows):
-            show(panels[n, column], found.images[n])
-            label = f"pixel {found.pixel[n]:.3f}\n{perceptual} {found.perceptual[n]:.3g}"
-            panels[n, column].set_xlabel(label, fontsize=7)
+            distances = f"pixel {found.pixel[n]:.3f}\n{perceptual} {found.perceptual[n]:.3g}"
+            show(panels[n, column], found.images[n], distances)
     return figure

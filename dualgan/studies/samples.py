@@ -53,18 +53,7 @@ def truncation_sheet(
 ) -> np.ndarray:
     """The same seeds in every row, a row per truncation: from the mean image at 0 to no truncation at 1.
 
-    Args:
-        generator: Runs where its parameters are.
-        psis: Truncation of each row, one or more.
-        columns: Images in a row, 1 or more.
-        seed: The first seed, 0 or more.
-        label: Class of all images; by default each seed draws one where the generator has classes.
-
-    Returns:
-        uint8 [len(psis) * R, columns * R, C].
-
-    Raises:
-        ValueError: As for `sample_sheet`.
+    Returns uint8 [len(psis) * R, columns * R, C]; arguments and errors are those of `sample_sheet`.
     """
     _check_sheet(len(psis), columns, seed)
     seeds = range(seed, seed + columns)

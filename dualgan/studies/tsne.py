@@ -3,10 +3,11 @@
 # N images of a kind, M points of a kind, D features
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 from tqdm import tqdm
 
@@ -16,9 +17,6 @@ from dualgan.evaluation.images import NUM_FAKE, SEEDS_PER_RUN
 from dualgan.networks import Discriminator, Generator
 from dualgan.pictures.figures import DPI
 from dualgan.studies.neighbors import check_data
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 PERPLEXITY = 30.0
 REAL, FAKE = "#202020", "#1a9a3a"
@@ -77,8 +75,7 @@ def study_features(
     Raises:
         ValueError: The data or the numbers do not fit, or scikit-learn is not installed.
     """
-    check_numbers(num, points, seed, perplexity)
-    require_tsne()
+    check_study(num, points, seed, perplexity)
     check_data(data, generator)
     reference = data.reference_set()
     num_real, num_fake = num or reference.dataset_size, num or NUM_FAKE
@@ -87,17 +84,15 @@ def study_features(
     if points > num_real:
         raise ValueError(f"points {points} is above the {num_real} real images: give at most as many")
     device = next(generator.parameters()).device
-    settings: dict[str, Any] = {"seed": seed, "device": device}
     with tqdm(total=num_real + num_fake, desc="Looking", unit="image", disable=None, leave=False) as bar:
-        real, fake, fddf = hidden_features(
-            generator, discriminator, reference, num_fake, num_real, **settings, progress=bar.update
-        )
+        settings: dict[str, Any] = {"seed": seed, "device": device, "progress": bar.update}
+        real, fake, fddf = hidden_features(generator, discriminator, reference, num_fake, num_real, **settings)
     embedded = tsne(torch.cat([real[:points], fake[:points]]), seed, perplexity)
     return FeatureStudy(real, fake, fddf, embedded[:points], embedded[points:])
 
 
-def check_numbers(num: int | None, points: int, seed: int, perplexity: float) -> None:
-    """Refuse numbers that do not go together.
+def check_study(num: int | None, points: int, seed: int, perplexity: float) -> None:
+    """Refuse numbers that do not go together, or a machine without scikit-learn.
 
     Raises:
         ValueError: See `study_features`.
@@ -111,14 +106,6 @@ def check_numbers(num: int | None, points: int, seed: int, perplexity: float) ->
         raise ValueError(f"seed {seed} is out of range: expected 0 to {2**32 // SEEDS_PER_RUN - 1}")
     if not 0 < perplexity < 2 * points:
         raise ValueError(f"perplexity {perplexity:g} is out of range: expected above 0 and below {2 * points} points")
-
-
-def require_tsne() -> None:
-    """See whether t-SNE can be computed here.
-
-    Raises:
-        ValueError: scikit-learn is not installed.
-    """
     try:
         import sklearn.manifold  # noqa: F401
     except ImportError as error:
@@ -136,7 +123,7 @@ def tsne(features: Tensor, seed: int, perplexity: float = PERPLEXITY) -> np.ndar
     return points
 
 
-def draw_features(studies: dict[str, FeatureStudy]) -> "Figure":
+def draw_features(studies: dict[str, FeatureStudy]) -> Figure:
     """One panel per discriminator: its features of real and generated images on a plane, with FDDF.
 
     Every panel has a plane of its own: features of different networks share no coordinates.
@@ -144,8 +131,6 @@ def draw_features(studies: dict[str, FeatureStudy]) -> "Figure":
     Args:
         studies: By the name of the checkpoint, in the order of the panels.
     """
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(len(studies) * PANEL, PANEL + 0.3), dpi=DPI, layout="constrained")
     for axes, (name, study) in zip(figure.subplots(1, len(studies), squeeze=False)[0], studies.items(), strict=True):
         for kind, colour, points in (("real", REAL, study.real_points), ("generated", FAKE, study.fake_points)):

@@ -1,13 +1,10 @@
 """Options that several commands share: seeds, class and device."""
 
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
-
-from dualgan.terminal.messages import ParagraphParser
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -54,14 +51,6 @@ def find_device(name: str) -> torch.device:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
         raise ValueError(f"device {name!r} is not available here: expected auto, cpu, cuda, cuda:1, ...") from error
-
-
-def command_parser(verb: str, run: Callable[..., None], skip: set[str | int]) -> ParagraphParser:
-    """Parser whose options are `run`'s parameters, explained by its docstring, but for those to `skip`."""
-    parser = ParagraphParser(prog=f"dualgan {verb}", allow_abbrev=False)
-    parser.add_function_arguments(run, as_positional=False, skip=skip, as_group=False)
-    parser.description = (inspect.getdoc(run) or "").split("\n")[0]
-    return parser
 
 
 def run_names(checkpoints: Sequence[str]) -> list[str]:

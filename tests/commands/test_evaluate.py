@@ -161,9 +161,7 @@ def test_a_checkpoint_that_is_replaced_meanwhile_is_not_scored(
 
 
 def test_features_of_one_perceptual_distance_are_not_those_of_another() -> None:
-    job = measuring.Job(
-        "last.ckpt", None, {}, ("ppl_wend",), 8, None, True, 1.0, "const", 0, "auto", None, 8, Path("work"), {}
-    )
+    job = measuring.Job("last.ckpt", None, {}, ("auto", None), {"metrics": ("ppl_wend",)}, {}, Path("work"), {})
     reference, extractor = Mock(fingerprint="f"), Coarse()
     distances = [None, Mock(weight_hash="a"), Mock(weight_hash="b")]
     for distance in distances[1:]:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from dualgan.comparison.curves import MAX_POINTS, curves
-from dualgan.comparison.page import PageOptions, render, write
+from dualgan.comparison.page import render, write
 from dualgan.comparison.pictures import read_samples, spread
 from dualgan.comparison.runs import read_runs
 from tests.comparison.conftest import ROWS, MakeRun, parsed
@@ -190,7 +190,7 @@ class TestBrowser:
         assert ['data-kimg="1.0"' in image for image in shown] == [True]
 
     def test_curves_and_pictures_show(self, make_run: MakeRun, tmp_path: Path) -> None:
-        write(read_runs([make_run()]), tmp_path / "compare.html", PageOptions(pictures=3))
+        write(read_runs([make_run()]), tmp_path / "compare.html", pictures=3)
         self.browse(tmp_path / "compare.html", tmp_path, f"--screenshot={tmp_path / 'shot.png'}")
         with Image.open(tmp_path / "shot.png") as shot:
             pixels = np.asarray(shot.convert("RGB")).astype(int)

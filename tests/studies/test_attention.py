@@ -71,15 +71,17 @@ def test_maps_are_those_of_the_generator(attention: Any) -> None:
 
 def test_a_dot_lies_on_the_pixels_that_its_attention_covers() -> None:
     (sample, *_), *_ = panels(draw_attention(generator(), [0], POSITIONS), rows=1)
-    assert dots(sample) == [(0.5, 0.5), (8.5, 4.5), (14.5, 8.5)]  # middles of 2 x 2 pixels of the 16 x 16 image
+    assert list(sample.images[0].get_extent()) == [-0.5, 7.5, 7.5, -0.5]  # the image lies over its 8 x 8 feature map
+    assert dots(sample) == [(0, 0), (4, 2), (7, 4)]  # middles of the feature map's pixels
 
 
 def test_a_box_shows_a_footprint_and_leaves_the_view_on_the_image() -> None:
     (sample, first, *_), *_ = panels(draw_attention(generator(), [0], POSITIONS), rows=1)
     boxes = [patch.get_bbox().extents for patch in sample.patches if isinstance(patch, Rectangle)]
-    np.testing.assert_allclose(boxes[2], [-2.5, 1.5, 11.5, 15.5])  # columns -1 to 5 and rows 1 to 7 of 8
-    assert sorted(sample.get_xlim()) == sorted(sample.get_ylim()) == [-0.5, 15.5]
-    assert dots(first) == [(3, 3)]
+    np.testing.assert_allclose(boxes[2], [-1.5, 0.5, 5.5, 7.5])  # columns -1 to 5 and rows 1 to 7 of 8
+    assert sorted(sample.get_xlim()) == sorted(sample.get_ylim()) == [-0.5, 7.5]
+    assert list(first.images[0].get_extent()) == [-3.5, 3.5, 3.5, -3.5]
+    assert dots(first) == [(0, 0)]
 
 
 @pytest.mark.parametrize("footprint", [4, 7])
@@ -87,8 +89,9 @@ def test_the_marked_place_of_a_footprint_is_its_own_position(footprint: int) -> 
     image, patch = np.zeros((1, 16, 16, 3), np.uint8), np.zeros((1, 1, footprint, footprint))
     maps = AttentionMaps(image, patch, [(4, 5)], 8, footprint, "SAN")
     (_, axes), *_ = panels(draw(maps, [0]), rows=1)
-    ((row, column),) = dots(axes)
-    assert (maps.first(0)[0] + row, maps.first(0)[1] + column) == (4, 5)
+    left, _, _, top = axes.images[0].get_extent()
+    assert (4 - top - 0.5, 5 - left - 0.5) == (footprint // 2, footprint // 2)
+    assert dots(axes) == [(4, 5)]
 
 
 def borders(axes: Axes) -> list[tuple[str, float]]:
@@ -99,7 +102,7 @@ def borders(axes: Axes) -> list[tuple[str, float]]:
 
 def test_dashed_lines_show_where_the_feature_map_ends() -> None:
     _, *row = panels(draw_attention(generator(), [0], POSITIONS), rows=1)[0]
-    assert [borders(axes) for axes in row] == [[("row", 2.5), ("column", 2.5)], [("column", 0.5)], [("row", 3.5)]]
+    assert [borders(axes) for axes in row] == [[("row", -0.5), ("column", -0.5)], [("column", -0.5)], [("row", 7.5)]]
 
 
 @pytest.mark.parametrize("attention", [SAGAN, VT])
@@ -116,7 +119,7 @@ def test_rendered_picture_shows_the_dots_where_they_are() -> None:
     picture = render(figure)
     assert picture.shape == (round(5.3 * 120), round(8.8 * 120), 3)
     sample = figure.axes[0]
-    x, y = sample.transData.transform((8.5, 14.5))
+    x, y = sample.transData.transform((4, 7))
     colour = np.array([int(COLOURS[2][k : k + 2], 16) for k in (1, 3, 5)])
     assert np.abs(picture[picture.shape[0] - 1 - int(y), int(x)].astype(int) - colour).max() < 8
 

@@ -120,14 +120,14 @@ class ToyTask(AuxiliaryTask):
         self.register_buffer("ages", torch.zeros(len(self.queue), dtype=torch.int64))
 
     def project(self, view: StepView, purpose: str) -> Tensor:
-        found: Tensor = self.head(view.trunk(view.fake, view.fake_labels, purpose).float().mean(dim=(2, 3)))
+        found: Tensor = self.head(view.trunk(view.fake, view.fake_labels, purpose).mean(dim=(2, 3)))
         return found
 
     def discriminator_loss(self, view: StepView) -> Tensor:
         projected = self.project(view, "D")
         again = view.generate(view.latents._replace(z=view.latents.z + 0.01), "moved")
         self.fresh.append(projected.detach())
-        other = self.head(view.trunk(again, view.fake_labels, "moved").float().mean(dim=(2, 3)))
+        other = self.head(view.trunk(again, view.fake_labels, "moved").mean(dim=(2, 3)))
         loss: Tensor = self.weight * ((projected - other).square().mean() - (projected @ self.queue.T).mean())
         return loss
 

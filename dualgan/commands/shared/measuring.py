@@ -1,9 +1,7 @@
 """What every process of `dualgan evaluate` does: open images and networks, and score."""
 
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +30,9 @@ class Job:
         ckpt: checkpoint, or None to score `fake`.
         fake: generated images.
         data: real images.
-        kinds: of the numbers that are wanted.
-        num_fake: generated images.
-        num_real: real images; None takes all.
-        ema: whether to take the averaged weights.
-        truncation_psi: for the generator.
-        noise_mode: for the generator.
-        seed: of the evaluation.
-        extractor: its name.
-        extractor_weights: its file.
-        batch_size: images per batch.
+        extractor: its name and its weight file.
+        settings: of the evaluation: num_fake, num_real, batch_size, seed and metrics.
+        drawing: how a checkpoint draws: ema, truncation_psi and noise_mode.
         work_dir: where features of generated images wait for a rerun, in a folder of their own for every job.
         identity: what tells the checkpoint or the images from others.
     """
@@ -49,16 +40,9 @@ class Job:
     ckpt: str | None
     fake: DataSection | None
     data: DataSection
-    kinds: tuple[str, ...]
-    num_fake: int
-    num_real: int | None
-    ema: bool
-    truncation_psi: float
-    noise_mode: str
-    seed: int
-    extractor: ExtractorName
-    extractor_weights: str | None
-    batch_size: int
+    extractor: tuple[ExtractorName, str | None]
+    settings: dict[str, Any]
+    drawing: dict[str, Any]
     work_dir: Path
     identity: dict[str, Any]
 
@@ -78,56 +62,46 @@ def open_images(section: DataSection, num: int | None = None) -> ReferenceImages
 
 def measure(device: torch.device, job: Job) -> tuple[Evaluation, Path]:
     """Do this process's part: scores, which are the same in all, and the folder that is of no more use then."""
-    extractor = find_extractor(job.extractor, job.extractor_weights)
-    reference = open_images(job.data, job.num_real)
+    extractor = find_extractor(*job.extractor)
+    kinds, num_fake, num_real = (job.settings[name] for name in ("metrics", "num_fake", "num_real"))
+    reference = open_images(job.data, num_real)
     fakes = open_images(job.fake) if job.fake else None
-    total = images_to_see(job.kinds, job.num_fake, job.num_real or reference.dataset_size)
-    distance = find_distance() if any(spec.source == "paths" for spec in specs_of(job.kinds)) else None
+    sources = {spec.source for spec in specs_of(kinds)}
+    distance = find_distance() if "paths" in sources else None
     work = job.work_dir / _key(job, extractor, distance, reference)
     if rank() == 0 and (done := rows_in(work / "generated")):
-        print(f"Going on: {done} of {job.num_fake} generated images have been measured already.")
+        print(f"Going on: {done} of {num_fake} generated images have been measured already.")
+    total = images_to_see(kinds, num_fake, num_real or reference.dataset_size)
     hidden = rank() != 0 or not sys.stderr.isatty()
     with tqdm(total=total, desc="Evaluating", unit="img", leave=False, disable=hidden) as bar:
-        settings: dict[str, Any] = {
-            "num_fake": job.num_fake, "num_real": job.num_real, "batch_size": job.batch_size, "seed": job.seed,
-            "metrics": job.kinds, "device": device, "work_dir": work, "progress": bar.update,
-        }  # fmt: skip
+        settings = job.settings | {"device": device, "work_dir": work, "progress": bar.update}
         if fakes is not None:
             return evaluate_images(fakes, reference, extractor, **settings), work
-        return _score_checkpoint(job, reference, extractor, distance, device)(**settings), work
+        checkpoint = _unchanged(job)
+        generator = generator_of(checkpoint, job.drawing["ema"]).to(device)
+        discriminator = discriminator_of(checkpoint).to(device) if "hidden" in sources else None
+        settings |= job.drawing | {"discriminator": discriminator, "distance": distance}
+        return evaluate(generator, reference, extractor, **settings), work
 
 
 def _key(job: Job, extractor: FeatureExtractor, distance: PerceptualDistance | None, reference: ReferenceImages) -> str:
     """Name for all that the features in the work folder depend on."""
-    images = [job.identity, job.num_fake, job.ema, job.truncation_psi, job.noise_mode, job.seed, job.batch_size]
-    seen_by = [extractor.identity, distance and [distance.name, distance.weight_hash], sorted(job.kinds)]
-    return digest([__version__, images, seen_by, reference.fingerprint, job.num_real])
+    images = [job.identity, job.drawing, job.settings | {"metrics": sorted(job.settings["metrics"])}]
+    seen_by = [extractor.identity, distance and [distance.name, distance.weight_hash]]
+    return digest([__version__, images, seen_by, reference.fingerprint])
 
 
-def _score_checkpoint(
-    job: Job,
-    reference: ReferenceImages,
-    extractor: FeatureExtractor,
-    distance: PerceptualDistance | None,
-    device: torch.device,
-) -> Callable[..., Evaluation]:
+def _unchanged(job: Job) -> dict[str, Any]:
+    """The checkpoint's content.
+
+    Raises:
+        ValueError: A training has saved another last.ckpt.
+    """
     assert job.ckpt is not None, "the command asks for one of both"
     checkpoint = read_networks(job.ckpt)
-    if file_sha256(Path(job.ckpt)) != job.identity["checkpoint_sha256"]:  # a training has saved another last.ckpt
+    if file_sha256(Path(job.ckpt)) != job.identity["checkpoint_sha256"]:
         raise ValueError(
             f"{job.ckpt} was replaced while its evaluation was being prepared: evaluate a copy of it, or one of the "
             f"checkpoints that are named by their time"
         )
-    generator = generator_of(checkpoint, job.ema).to(device)
-    sees = any(spec.source == "hidden" for spec in specs_of(job.kinds))
-    return partial(
-        evaluate,
-        generator,
-        reference,
-        extractor,
-        truncation_psi=job.truncation_psi,
-        noise_mode=job.noise_mode,
-        ema=job.ema,
-        discriminator=discriminator_of(checkpoint).to(device) if sees else None,
-        distance=distance,
-    )
+    return checkpoint

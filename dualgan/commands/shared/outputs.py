@@ -1,9 +1,9 @@
 """Files that the studies write: a figure, and beside it everything else under the same name."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dualgan.files.atomic import write_json
 from dualgan.pictures.figures import render
 from dualgan.pictures.grids import save_png
 
@@ -26,6 +26,5 @@ def png_path(out: str) -> Path:
 def write_study(figure: "Figure", numbers: dict[str, Any], path: Path) -> None:
     """Write a figure to `path` and its numbers to the .json file beside it, and say so."""
     save_png(render(figure), path)
-    values = path.with_suffix(".json")
-    values.write_text(json.dumps(numbers, indent=1) + "\n")
-    print(f"Wrote {path} and {values}")
+    write_json(path.with_suffix(".json"), numbers)
+    print(f"Wrote {path} and {path.with_suffix('.json')}")

@@ -106,27 +106,21 @@ def _parsed(section: Any, options: Sequence[str]) -> DataSection:
 
 def _of_config(path: Path, options: Sequence[str] = ()) -> DataSection:
     """The data section of a configuration."""
-    section = _section(path)
-    try:
-        return _parsed(section, options)
-    except ValueError as error:
-        keys = [word.split("=")[0].rpartition(".")[2] for word in options if word.startswith("--")]
-        if any(key in str(error) for key in keys):  # the command line says it
-            raise
-        raise ValueError(f"{path}: {error}") from error
-
-
-def _section(path: Path) -> Any:
     if not path.is_file():
         raise ValueError(f"no configuration at {path}: pass a run's config.yaml, or a folder or zip of images")
     try:
         content = load_yaml(path.read_bytes())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not a configuration ({' '.join(str(error).split())})") from error
-    section = content.get("data") if isinstance(content, dict) else None
-    if not section:
+    if not isinstance(content, dict) or not content.get("data"):
         raise ValueError(f"{path} has no data section: pass a run's config.yaml, or a folder or zip of images")
-    return section
+    try:
+        return _parsed(content["data"], options)
+    except ValueError as error:
+        keys = [word.split("=")[0].rpartition(".")[2] for word in options if word.startswith("--")]
+        if any(key in str(error) for key in keys):  # the command line says it
+            raise
+        raise ValueError(f"{path}: {error}") from error
 
 
 def _config_beside(ckpt: str | None) -> Path | None:
@@ -136,9 +130,7 @@ def _config_beside(ckpt: str | None) -> Path | None:
 def _config_of_run(ckpt: str | None) -> Path:
     config = _config_beside(ckpt)
     if config is None or not config.is_file():
-        where = (
-            "" if ckpt is None else f": {ckpt} does not lie in the checkpoints folder of a run (looked for {config})"
-        )
+        where = f": {ckpt} does not lie in the checkpoints folder of a run (looked for {config})" if ckpt else ""
         raise ValueError(
             f"no real images{where}. Pass --data with a folder or zip of images, a config.yaml, or the name of a "
             f"data set"
