@@ -48,6 +48,7 @@ class RunCheckpoint(Checkpoint):
         self.keep = keep
         self.best: float | None = None
         self.best_images: int | None = None  # when that was
+        self.best_protocol: str | None = None  # what was measured
         self.config: dict[str, Any] | None = None  # the run's, as plain data; whoever knows it sets it
         self._due = False
         self._saved_images: int | None = None  # time of last.ckpt
@@ -57,11 +58,12 @@ class RunCheckpoint(Checkpoint):
 
     def state_dict(self) -> dict[str, Any]:
         """The best score so far, and when it was."""
-        return {"best": self.best, "best_images": self.best_images}
+        return {"best": self.best, "best_images": self.best_images, "best_protocol": self.best_protocol}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the best score of a resumed run back."""
         self.best, self.best_images = state_dict["best"], state_dict.get("best_images")
+        self.best_protocol = state_dict.get("best_protocol")
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Keep the values that are logged again until their next turn, and what the training runs with."""
@@ -136,6 +138,10 @@ class RunCheckpoint(Checkpoint):
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, Quality) and callback.history and callback.history[-1][0] == gan.clock / 1000:
                 value = callback.history[-1][1][callback.main_metric]
+                if self.best is not None and self.best_protocol != callback.protocol:
+                    say("best.ckpt is chosen anew: the scores before were measured in another way.")
+                    self.best = None
+                self.best_protocol = callback.protocol
                 if self.best is None or value < self.best:
                     self.best, self.best_images = value, gan.clock
                     return True

@@ -16,7 +16,7 @@ from dualgan.evaluation import BATCH_SIZE, NUM_FAKE, Evaluation, evaluate, image
 from dualgan.gan import GAN
 from dualgan.metrics.extractors import FeatureExtractor, find_extractor
 from dualgan.metrics.names import SECTION
-from dualgan.metrics.table import kinds_of, spec_of, usual_metrics
+from dualgan.metrics.table import PUBLISHED_COUNT, kinds_of, spec_of, usual_metrics
 from dualgan.runs.folder import run_folder
 from dualgan.runs.loggers import log_scores
 from dualgan.runs.metrics_jsonl import append_to_history
@@ -100,6 +100,11 @@ class Quality(Callback):
         names = {SECTION + name for number in spec_of("frechet").numbers for name in number.reported_names}
         return next(name for name in self.history[-1][1] if any(fnmatchcase(name, known) for known in names))
 
+    @property
+    def protocol(self) -> str:
+        """What its Frechet distances compare, in words: those of another protocol are no better or worse."""
+        return f"{self.main_metric}, {self.num_fake} against {self.num_real or 'all'}, noise {self.noise_mode}"
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Score the untrained generator."""
         assert isinstance(pl_module, GAN)
@@ -164,8 +169,9 @@ class Quality(Callback):
     def _evaluate(self, trainer: Trainer, gan: GAN) -> Evaluation:
         assert self.extractor is not None
         reference = trainer.datamodule.reference_set(self.num_real)  # type: ignore[attr-defined]
-        num_real = self.num_real and min(self.num_real, reference.dataset_size)
-        total = images_to_see(self.metrics, self.num_fake, num_real or reference.dataset_size)
+        size = reference.dataset_size
+        num_real = self.num_real if self.num_real == PUBLISHED_COUNT else self.num_real and min(self.num_real, size)
+        total = images_to_see(self.metrics, self.num_fake, min(num_real or size, size))
         hidden = not trainer.is_global_zero or not sys.stderr.isatty()
         with (
             tqdm(total=total, desc="Evaluating", unit="img", leave=False, disable=hidden) as bar,

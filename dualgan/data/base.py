@@ -207,7 +207,8 @@ class ImageDataModule(LightningDataModule):
             source = self._reference_source()
             chosen, fingerprint = np.arange(len(source)), source.fingerprint
         mirrored = self.mirror and num is not None
-        return ReferenceImages(source, chosen, fingerprint, self.shuffled, self.num_workers, mirrored)
+        whole = len(chosen) == len(source)
+        return ReferenceImages(source, chosen, fingerprint, self.shuffled, self.num_workers, mirrored, whole)
 
     def _reference_source(self) -> ImageSource:
         return self._ready()[0]

@@ -120,6 +120,7 @@ class ReferenceImages:
         crop: What was cut out of them; None where nothing was.
         num_channels: 3 for colour, 1 for gray.
         mirrored: Every image is there a second time, flipped left to right.
+        whole: It is a whole set, every image once.
         label_counts: Images of every class, int64 [classes]; None without labels.
     """
 
@@ -131,10 +132,12 @@ class ReferenceImages:
         shuffled: bool,
         num_workers: int,
         mirrored: bool = False,
+        whole: bool = True,
     ) -> None:
         self.images = RealImages(source, chosen, mirrored)
         self.fingerprint = digest([fingerprint, "mirrored"]) if mirrored else fingerprint
         self.shuffled, self.num_workers, self.mirrored = shuffled and not mirrored, num_workers, mirrored
+        self.whole = whole and not mirrored
         self.dataset_size = len(self.images)
         labels = source.labels
         self.label_counts = None if labels is None else torch.from_numpy(np.bincount(labels[chosen]))

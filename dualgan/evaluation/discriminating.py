@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from dualgan.evaluation.chunks import ChunkFolder
 from dualgan.evaluation.features import Progress, View, feature_chunks
-from dualgan.evaluation.images import BATCH_SIZE, GeneratedImages, Images, ReferenceSet, SetImages
+from dualgan.evaluation.images import BATCH_SIZE, Images, ReferenceSet, SetImages, images_of
 from dualgan.evaluation.scoring import HIDDEN, Scores
 from dualgan.metrics import discriminator_features, reference_indices
 
@@ -72,7 +72,7 @@ def hidden_features(
     """
     views = {HIDDEN: discriminator_view(discriminator, reference, seed, device)}
     sets: dict[str, Images] = {
-        "generated": GeneratedImages(generator, num_fake, seed, device=device),
+        "generated": images_of(generator, reference, num_fake, seed, device=device),
         "real": SetImages(reference, num_real),
     }
     scores, seen = Scores(("fddf",), None, min(num_fake, num_real), seed, device), {}

@@ -35,6 +35,10 @@ class ReferenceSet(Protocol):
         """Whether every image is there a second time, flipped left to right."""
 
     @property
+    def whole(self) -> bool:
+        """Whether it is a whole set, every image once, and no part of one that was trained on."""
+
+    @property
     def label_counts(self) -> Tensor | None:
         """Images of every class, int64 [classes]; None without labels."""
 
@@ -170,6 +174,22 @@ def class_counts(num_classes: int, reference: ReferenceSet) -> Tensor | None:
             f"the classes that it was trained on."
         )
     return torch.nn.functional.pad(counts.double(), (0, num_classes - len(counts)))
+
+
+def images_of(
+    generator: nn.Module,
+    reference: ReferenceSet,
+    count: int,
+    seed: int = 0,
+    truncation_psi: float = 1.0,
+    noise_mode: str = "random",
+    device: torch.device | str = "cpu",
+) -> GeneratedImages:
+    """The images of a generator that are compared with a reference set; arguments as for `GeneratedImages`."""
+    if not getattr(generator, "has_noise", True):
+        noise_mode = "const"
+    counts = class_counts(int(generator.num_classes), reference)  # type: ignore[arg-type]
+    return GeneratedImages(generator, count, seed, truncation_psi, noise_mode, device, counts)
 
 
 def _images(batch: Any) -> Tensor:

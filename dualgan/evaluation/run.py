@@ -11,12 +11,13 @@ from torch import nn
 from dualgan.evaluation.chunks import ChunkFolder, own_chunks
 from dualgan.evaluation.discriminating import discriminator_view, fddf_record
 from dualgan.evaluation.features import Progress, View, checked_num, feature_chunks, real_chunks, together, view_of
-from dualgan.evaluation.images import BATCH_SIZE, GeneratedImages, Images, ReferenceSet, SetImages, class_counts
+from dualgan.evaluation.images import BATCH_SIZE, Images, ReferenceSet, SetImages, images_of
 from dualgan.evaluation.paths import path_provenance, score_paths
 from dualgan.evaluation.scoring import FEATURES, HIDDEN, Scores, check_counts, name_of, recorded
+from dualgan.files.atomic import digest
 from dualgan.metrics import FeatureExtractor
 from dualgan.metrics.distances import PerceptualDistance
-from dualgan.metrics.table import kinds_of, protocol_of, spec_of, specs_of, usual_metrics
+from dualgan.metrics.table import PUBLISHED_COUNT, kinds_of, protocol_of, spec_of, specs_of, usual_metrics
 from dualgan.version import __version__
 
 
@@ -85,15 +86,15 @@ def evaluate(
     kinds = kinds_of(usual_metrics() if metrics is None else metrics)
     paths = [kind for kind in kinds if spec_of(kind).source == "paths"]
     of_images = [kind for kind in kinds if kind not in paths]
-    noise_mode = noise_mode if getattr(generator, "has_noise", True) else "const"
-    counts = class_counts(int(generator.num_classes), reference)  # type: ignore[arg-type]
-    fakes = GeneratedImages(generator, num_fake, seed, truncation_psi, noise_mode, device, counts)
+    fakes = images_of(generator, reference, num_fake, seed, truncation_psi, noise_mode, device)
     compared = Comparison(reference, extractor, num_real, of_images, seed, batch_size, discriminator, device, cache_dir)
     work = None if work_dir is None else Path(work_dir)
     values = compared.values(fakes, work, progress)
-    made: dict[str, Any] = {"ema": ema, "truncation_psi": truncation_psi, "noise_mode": noise_mode}
+    made: dict[str, Any] = {"ema": ema, "truncation_psi": truncation_psi, "noise_mode": fakes.noise_mode}
+    counts = fakes.label_counts
     if generator.num_classes:
         made["classes"] = "uniform" if counts is None else "as in the real images"
+        made["class_counts"] = None if counts is None else digest(counts.tolist())
     for kind in paths:
         assert distance is not None, "the caller has one for path lengths"
         if truncation_psi != 1:
@@ -169,7 +170,11 @@ class Comparison:
 
     def __post_init__(self) -> None:
         self.specs = specs_of(self.kinds)
-        self.count = checked_num(self.num_real, self.reference.dataset_size)
+        size = self.reference.dataset_size
+        # the published number takes what there is of smaller sets
+        self.count = (
+            min(size, PUBLISHED_COUNT) if self.num_real == PUBLISHED_COUNT else checked_num(self.num_real, size)
+        )
 
     def values(self, fakes: Images, work: Path | None, progress: Progress | None) -> dict[str, float]:
         """Score generated images; by reported name, in the order that was asked for."""
@@ -180,7 +185,7 @@ class Comparison:
         scores = Scores(self.kinds, self.extractor, min(self.count, fakes.count), self.seed, self.device)
         together(lambda: self._pass(scores, fakes, views, "generated", work, progress))
         together(lambda: self._real(scores, views, work, progress))
-        counts = protocol_of(fakes.count, self.num_real, self.reference.dataset_size, self.reference.mirrored)
+        counts = protocol_of(fakes.count, self.num_real, self.reference.whole)
         return {name_of(kind, self.extractor, counts): value for kind, value in scores.values().items()}
 
     def provenance(self, num_fake: int) -> dict[str, Any]:

@@ -28,6 +28,7 @@ class DiscriminatorPenalty(ABC):
 
     Attributes:
         needs_fake: The penalty looks at generated images; `fake` may be None otherwise.
+        needs_real: It looks at real images too, of the same classes.
 
     Args:
         weight: Strength of the penalty.
@@ -35,6 +36,7 @@ class DiscriminatorPenalty(ABC):
     """
 
     needs_fake: bool = False
+    needs_real: bool = True
 
     def __init__(self, weight: float, name: str) -> None:
         self.weight, self.name = weight, name
@@ -67,7 +69,7 @@ class R2(DiscriminatorPenalty):
         gamma: Strength.
     """
 
-    needs_fake = True
+    needs_fake, needs_real = True, False
 
     def __init__(self, gamma: float = 100.0) -> None:
         super().__init__(gamma, "r2")

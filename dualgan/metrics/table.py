@@ -20,19 +20,18 @@ PROTOCOLS: tuple[Counts, ...] = get_args(Counts)
 PUBLISHED_COUNT = 50_000
 
 
-def protocol_of(num_fake: int, num_real: int | None, available: int, mirrored: bool) -> Counts:
+def protocol_of(num_fake: int, num_real: int | None, whole: bool) -> Counts:
     """Which published choice a comparison is.
 
     Args:
         num_fake: generated images.
-        num_real: real images that were asked for; None for all.
-        available: real images that there are.
-        mirrored: whether they are there mirrored too.
+        num_real: real images that were asked for, of which there may be fewer; None for all.
+        whole: whether all is the whole set, every image once.
     """
     if num_fake != PUBLISHED_COUNT:
         return ""
-    if num_real is None or num_real >= available:
-        return "" if mirrored else "50k_full"
+    if num_real is None:
+        return "50k_full" if whole else ""
     return "50k" if num_real == PUBLISHED_COUNT else ""
 
 

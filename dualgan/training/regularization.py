@@ -56,8 +56,8 @@ class Penalties(Regularization):
         Args:
             gan: Whose discriminator.
             batch: Real images.
-            fakes: Generated images of every micro-batch; others are drawn where there are none, or not of the classes
-                of the real ones.
+            fakes: Generated images of every micro-batch. Others are drawn where there are none, and for penalties that
+                look at both kinds where their classes are not those of the real ones.
 
         Returns:
             Their sum, without gradient.
@@ -66,24 +66,26 @@ class Penalties(Regularization):
         totals = torch.zeros(len(self.terms), device=gan.device)
         with gan.float32():
             for k, part in enumerate(parts):
-                usable = fakes is not None and gan.fake_labels.like_the_batch
-                values = self.values(gan, part, fakes[k].images if fakes is not None and usable else None, k)
+                values = self.values(gan, part, None if fakes is None else fakes[k], k)
                 gan.manual_backward(values.sum() * (self.scale / len(parts)))
                 totals = totals + values.detach() / len(parts)
         gan.latest |= {f"loss/{p.name}": total for (p, _), total in zip(self.terms, totals, strict=True)}
         return totals.sum()
 
-    def values(self, gan: TwoPlayers, part: Batch, fake: Tensor | None, k: int) -> Tensor:
+    def values(self, gan: TwoPlayers, part: Batch, fakes: Fakes | None, k: int) -> Tensor:
         """Every penalty on micro-batch k, [P]."""
         real, labels, reference = part
-        if fake is None and any(penalty.needs_fake for penalty, _ in self.terms):
-            fake = gan.draw_fakes(len(real), labels, "penalty", k, same_classes=True).images
+        same: Fakes | None = None  # generated images of the classes of the real ones
         values = []
         for penalty, strength in self.terms:
+            shown = fakes if fakes is not None and (gan.fake_labels.like_the_batch or not penalty.needs_real) else same
+            if penalty.needs_fake and shown is None:
+                shown = same = gan.draw_fakes(len(real), labels, "penalty", k, same_classes=True)
+            classes = labels if penalty.needs_real or shown is None else shown.drawn.labels
             penalty.weight = value_at(strength, gan.clock)
-            score = gan.critic.scorer(labels, reference, f"{penalty.name}, images", k)
+            score = gan.critic.scorer(classes, reference, f"{penalty.name}, images", k)
             gan.reseed(penalty.name, k)
-            values.append(penalty(score, real, fake))
+            values.append(penalty(score, real, None if shown is None else shown.images))
         return torch.stack(values)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dualgan.files.torch_files import read_tensors
 from dualgan.networks import Discriminator, Generator, Network
-from dualgan.networks.stylegan2.mapping import with_means_of_classes
+from dualgan.networks.stylegan2.mapping import with_shifts_of_classes
 from dualgan.version import __version__
 from dualgan.weights.building import rebuild, shape_differences, shapes_of
 from dualgan.weights.official.networks import import_official
@@ -99,7 +99,7 @@ def _from_2(checkpoint: dict[str, Any]) -> None:
             state[new] = state.pop(old)
     arguments = checkpoint["dualgan"].get("generator", {}).get("init_args", {})
     for name in ("generator", "generator_ema"):
-        own = with_means_of_classes(state_of(checkpoint, name), arguments.get("num_classes", 0))
+        own = with_shifts_of_classes(state_of(checkpoint, name), arguments.get("num_classes", 0))
         state |= {f"{name}.{key}": value for key, value in own.items()}
 
 

@@ -162,7 +162,7 @@ def test_a_checkpoint_that_is_replaced_meanwhile_is_not_scored(
 
 def test_features_of_one_perceptual_distance_are_not_those_of_another() -> None:
     job = measuring.Job("last.ckpt", None, {}, ("auto", None), {"metrics": ("ppl_wend",)}, {}, Path("work"), {})
-    reference, extractor = Mock(fingerprint="f"), Coarse()
+    reference, extractor = Mock(fingerprint="f", label_counts=None), Coarse()
     distances = [None, Mock(weight_hash="a"), Mock(weight_hash="b")]
     for distance in distances[1:]:
         distance.name = "lpips_vgg16"  # type: ignore[union-attr]

@@ -63,7 +63,7 @@ class Photos:
     """A reference set of random images."""
 
     resize_filter = "box"
-    mirrored = False
+    mirrored, whole = False, True
 
     def __init__(self, size: int = 90, fingerprint: str = "photos-1", as_tuple: bool = False) -> None:
         noise = torch.randn(size, 3, 4, 4, generator=torch.Generator().manual_seed(size)) * 0.4 + 0.1

@@ -88,7 +88,8 @@ def _key(job: Job, extractor: FeatureExtractor, distance: PerceptualDistance | N
     """Name for all that the features in the work folder depend on."""
     images = [job.identity, job.drawing, job.settings | {"metrics": sorted(job.settings["metrics"])}]
     seen_by = [extractor.identity, distance and [distance.name, distance.weight_hash]]
-    return digest([__version__, images, seen_by, reference.fingerprint])
+    labels = reference.label_counts  # fingerprints leave them out, and classes are drawn by them
+    return digest([__version__, images, seen_by, reference.fingerprint, None if labels is None else labels.tolist()])
 
 
 def _unchanged(job: Job) -> dict[str, Any]:

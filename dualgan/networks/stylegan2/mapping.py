@@ -41,7 +41,7 @@ class MappingNetwork(nn.Module):
     """
 
     w_avg: Tensor
-    w_avg_of_class: Tensor
+    w_shift_of_class: Tensor
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class MappingNetwork(nn.Module):
         if num_ws is not None:
             self.register_buffer("w_avg", torch.zeros(w_dim))
             if num_classes > 0:
-                self.register_buffer("w_avg_of_class", torch.zeros(num_classes, w_dim))
+                self.register_buffer("w_shift_of_class", torch.zeros(num_classes, w_dim))
 
     def forward(self, z: Tensor | None, labels: Tensor | None = None, truncation_psi: float = 1.0) -> Tensor:
         """z [N, z_dim], class indices [N] -> [N, num_ws, w_dim], moved towards `mean_w` by 1 - truncation_psi."""
@@ -90,14 +90,15 @@ class MappingNetwork(nn.Module):
 
     def mean_w(self, labels: Tensor | None) -> Tensor:
         """What truncation moves w towards: the mean w [w_dim], with classes [N] that of each one's class [N, w_dim]."""
-        return self.w_avg if labels is None else self.w_avg_of_class[labels]
+        return self.w_avg if labels is None else self.w_avg + self.w_shift_of_class[labels]
 
     @torch.no_grad()
     def track(self, w: Tensor, labels: Tensor | None = None, decay: float = 0.995) -> None:
         """Move the running means of w, used for truncation, towards a batch's w [N, w_dim] of class indices [N].
 
-        The mean over all classes moves by 1 - decay, as published. That of one class moves as many times as the batch
-        has images of it, by a part such that equally frequent classes keep up with it.
+        The mean over all classes moves by 1 - decay, as published. That of a class is kept as its shift from it, which
+        is 0 as long as no image of the class was seen, and moves as many times as the batch has images of it: equally
+        frequent classes keep up with the common mean, and rarer ones average as many images as many batches are.
         """
         w = w.to(self.w_avg.dtype)
         self.w_avg.copy_(w.mean(dim=0).lerp(self.w_avg, decay))
@@ -105,16 +106,17 @@ class MappingNetwork(nn.Module):
             return
         member = one_hot(labels, self.num_classes, w.dtype)  # [N, classes]
         count = member.sum(dim=0)[:, None]
-        means = (member.T @ w) / count.clamp(min=1)
-        self.w_avg_of_class.copy_(means.lerp(self.w_avg_of_class, decay ** (count * (self.num_classes / len(w)))))
+        shifts = (member.T @ w) / count.clamp(min=1) - self.w_avg
+        per_image = min(self.num_classes / len(w), 1.0)
+        self.w_shift_of_class.copy_(shifts.lerp(self.w_shift_of_class, decay ** (count * per_image)))
 
 
-def with_means_of_classes(state: dict[str, Tensor], num_classes: int) -> dict[str, Tensor]:
+def with_shifts_of_classes(state: dict[str, Tensor], num_classes: int) -> dict[str, Tensor]:
     """A generator's tensors, of an older file of ours or an official one, with its one mean w as that of every class.
 
     Truncation is then what it was in that file.
     """
     w_avg = state.get("mapping.w_avg")
-    if not num_classes or w_avg is None or "mapping.w_avg_of_class" in state:
+    if not num_classes or w_avg is None or "mapping.w_shift_of_class" in state:
         return state
-    return state | {"mapping.w_avg_of_class": w_avg.expand(num_classes, -1).clone()}
+    return state | {"mapping.w_shift_of_class": w_avg.new_zeros(num_classes, len(w_avg))}
