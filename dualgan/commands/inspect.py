@@ -16,7 +16,7 @@ from dualgan.data.files.base import Files
 from dualgan.data.files.checking import Checked
 from dualgan.data.files.decoding import Crop, ResizeFilter, to_square
 from dualgan.data.inspection import Duplicates, Examined, Inspection, find_files, inspect_files
-from dualgan.data.sets.image_folder import ImageFolder
+from dualgan.data.sets.image_sets import ImageFolder
 from dualgan.files.atomic import cache_root
 from dualgan.pictures.contact_sheet import Pair, contact_sheet, pair_sheet
 from dualgan.pictures.grids import to_pil

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from dualgan.data.sampler import epoch_permutation
 from dualgan.data.worker_signals import obey_the_parent_only
@@ -91,34 +91,13 @@ class RealImages(Dataset[Batch]):
         return Batch(torch.from_numpy(images), of_these)
 
 
-class SomeImages(Dataset[Batch]):
-    """Some of the images of a dataset, in an order of their own."""
-
-    def __init__(self, images: RealImages, wanted: NDArray[np.int64]) -> None:
-        self.images, self.wanted = images, wanted
-
-    def __len__(self) -> int:
-        """Return the number of images."""
-        return len(self.wanted)
-
-    def __getitem__(self, index: int) -> Batch:
-        """Return the batch of one image."""
-        return self.__getitems__([index])
-
-    def __getitems__(self, indices: Sequence[int]) -> Batch:
-        """Return the batch of several images."""
-        return self.images.__getitems__(self.wanted[np.asarray(indices, np.int64)].tolist())
-
-
 class ReferenceImages:
     """The real images that metrics compare with: what `dualgan.evaluation.ReferenceSet` asks for.
 
+    Beside what `ImageSource` says of them:
+
     Attributes:
-        fingerprint: Hash of what the images are and how they were prepared.
         dataset_size: Number of images.
-        resize_filter: Filter that resized them; None where nothing was.
-        crop: What was cut out of them; None where nothing was.
-        num_channels: 3 for colour, 1 for gray.
         mirrored: Every image is there a second time, flipped left to right.
         label_counts: Images of every class, int64 [classes]; None without labels.
     """
@@ -151,7 +130,7 @@ class ReferenceImages:
         Args:
             num: Number of images.
             batch_size: Images per batch.
-            batches: Load these batches only, each the images at some of the positions 0 to num - 1.
+            batches: Instead of these, the images at some of the positions 0 to num - 1 as each batch.
         """
         wanted = np.arange(len(self.images))[:num]
         if len(wanted) < len(self.images) and not self.shuffled:
@@ -159,20 +138,18 @@ class ReferenceImages:
             order = epoch_permutation(mix_seed("images that metrics compare with"), 0, len(self.images))
             wanted = np.sort(order[:num])
         order_of = {"batch_size": batch_size} if batches is None else {"batch_sampler": batches}
-        return image_loader(SomeImages(self.images, wanted), self.num_workers, **order_of)
+        return image_loader(Subset(self.images, wanted.tolist()), self.num_workers, **order_of)
 
 
 def image_loader(images: Dataset[Batch], num_workers: int, **order: Any) -> DataLoader[Batch]:
     """Return a loader of batches in an order that DataLoader's other arguments say."""
-    settings: dict[str, Any] = {"collate_fn": _as_it_is, **order}
-    return DataLoader(
-        images,
-        num_workers=num_workers,
-        worker_init_fn=_start_worker,
-        pin_memory=torch.cuda.is_available(),
-        generator=torch.Generator(),  # the loader draws a number per pass: not from the training's generator
-        **settings,
-    )
+    settings: dict[str, Any] = {
+        "collate_fn": _as_it_is,
+        "worker_init_fn": _start_worker,
+        "pin_memory": torch.cuda.is_available(),
+        "generator": torch.Generator(),  # the loader draws a number per pass: not from the training's generator
+    }
+    return DataLoader(images, num_workers=num_workers, **settings | order)
 
 
 def with_reference(batch: Batch) -> Batch:

@@ -12,10 +12,36 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dualgan.data.duplicates import equal_groups, near_groups
-from dualgan.data.files.base import Entry, Files
+from dualgan.data.files.base import Entry, Files, PixelArray
 from dualgan.data.files.checking import Checked, check_image, in_parallel, report_path, store_report
 from dualgan.data.files.opening import open_files
-from dualgan.data.packed import PackedFiles, is_packed, open_packed
+from dualgan.data.packed import PackedImages, is_packed, open_packed
+
+
+class PackedFiles(Files):
+    """The images of a packed set, in its order: `dualgan inspect` looks at any set in the same way."""
+
+    decoded_first = False
+
+    def __init__(self, root: Path, images: PackedImages) -> None:
+        super().__init__(root)
+        self.images = images
+        self.prepared = {"resize_filter": images.resize_filter, "crop": images.crop}
+        self._index = {name: index for index, name in enumerate(images.names)}
+
+    def entries(self) -> list[Entry]:
+        """List the images in the order of the set."""
+        return [Entry(name, "") for name in self.images.names]
+
+    def read(self, name: str) -> PixelArray:
+        """Fetch one image."""
+        pixels = self.images.read(np.array([self._index[name]]))[0]
+        return PixelArray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels, "packed")
+
+    def labels(self, names: Sequence[str]) -> list[int] | None:
+        """Return the class of every named image, or None for a set without labels."""
+        labels = self.images.labels
+        return None if labels is None else [int(labels[self._index[name]]) for name in names]
 
 
 def find_files(data: str, cache: Path) -> Files:

@@ -1,4 +1,4 @@
-"""Files that are made once and kept: the cache folder, atomic writes, content hashes."""
+"""Files that are made once and kept: the cache folder, atomic writes and their errors, content hashes."""
 
 import hashlib
 import json
@@ -73,6 +73,16 @@ def append_line(path: Path, line: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     begin = "\n" if path.is_file() and path.read_bytes()[-1:] not in (b"", b"\n") else ""
     append(path, f"{begin}{line}\n".encode())
+
+
+@contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Say which file could not be written: a full disk is noticed by calls that know no name, or a temporary one."""
+    try:
+        yield
+    except OSError as error:
+        error.filename, error.filename2 = os.fspath(path), None
+        raise
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -196,7 +196,7 @@ def images_seen_in(path: Path) -> int | None:
 
 
 def read_networks(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read the networks of a run's .ckpt, an exported .safetensors or an official .pkl, without running any code.
+    """Read the networks of a file, as for `load_generator`, without running any code.
 
     Returns:
         What a checkpoint holds, as far as the file has it: "dualgan" (see `header`) and "state_dict"; and "source",
@@ -215,9 +215,9 @@ def read_networks(path: str | os.PathLike[str]) -> dict[str, Any]:
         check_header(content, str(path))
         migrate(content)
         return content | {"source": str(path)}
-    imported = import_official(path)
-    about = {"format_version": FORMAT_VERSION, "version": __version__, "left_out": imported.left_out}
-    return {"dualgan": about | imported.descriptions, "state_dict": imported.state, "source": str(path)}
+    described, state = import_official(path)
+    about = {"format_version": FORMAT_VERSION, "version": __version__, **described}
+    return {"dualgan": about, "state_dict": state, "source": str(path)}
 
 
 def load_generator(path: str | os.PathLike[str]) -> Generator:
@@ -239,17 +239,13 @@ def generator_of(checkpoint: dict[str, Any], ema: bool = True) -> Generator:
     Raises:
         ValueError: The checkpoint does not hold it.
     """
-    name = "generator_ema" if ema else "generator"
-    generator = _network_of(checkpoint, "generator", name)
+    generator = _network_of(checkpoint, "generator", "generator_ema" if ema else "generator")
     assert isinstance(generator, Generator)
     return generator
 
 
 def load_discriminator(path: str | os.PathLike[str]) -> Discriminator:
-    """The discriminator of a file, in eval mode on the CPU.
-
-    Args:
-        path: As for `load_generator`.
+    """The discriminator of a file, as for `load_generator`, in eval mode on the CPU.
 
     Raises:
         ValueError: No such file, not one of these kinds, unreadable, or without a discriminator.

@@ -22,18 +22,7 @@ class BadImageError(ValueError):
 
 @dataclass(eq=False)
 class DecodedImages:
-    """Images that are decoded, cropped and resized whenever they are read.
-
-    Args:
-        files: Where they are.
-        names: Their names.
-        resolution: Height and width of the images.
-        num_channels: 3 for colour, 1 for gray.
-        resize_filter: Pillow's filter for resizing.
-        crop: Square that is kept.
-        fingerprint: Hash of the content of the files and of how it is prepared.
-        labels: Class of every image [N], or None for a set without labels.
-    """
+    """An `ImageSource` of files, which are decoded, cropped and resized whenever they are read."""
 
     files: Files
     names: Sequence[str]

@@ -76,16 +76,7 @@ def verify(root: str | Path, cache_dir: Path | None = None) -> Manifest:
 
 
 class PackedImages:
-    """Images of a packed set, an `ImageSource`. It holds no open files: processes may share or pickle it.
-
-    Attributes:
-        resolution: Height and width of the images.
-        resize_filter: Filter that they were resized with.
-        crop: What was cut out of the source images.
-        num_channels: 3 for colour, 1 for gray.
-        fingerprint: Hash of source images and preparation.
-        labels: Class of every image, int64 [N], or None for a set without labels.
-    """
+    """Images of a packed set, an `ImageSource`. It holds no open files: processes may share or pickle it."""
 
     def __init__(self, location: Folder, manifest: Manifest) -> None:
         self.location = location

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dualgan.data.arguments import check_choice
-from dualgan.data.base import ImageDataModule, default_workers
+from dualgan.data.arguments import check_choice, usable_cpus
+from dualgan.data.base import ImageDataModule
 from dualgan.data.batches import ImageSource
 from dualgan.data.files.base import Files
 from dualgan.data.files.checking import Checked, check_files
@@ -51,6 +51,8 @@ class FileImages(ImageDataModule, registered=False):
     """
 
     card: ClassVar[SourceCard | None] = None
+    part = ""
+    """What was asked for other than the usual part of the set, such as "split 'val'": packed sets know no parts."""
 
     def __init__(
         self,
@@ -66,7 +68,7 @@ class FileImages(ImageDataModule, registered=False):
         cache_dir: str | None = None,
         **kwargs: Any,
     ) -> None:
-        workers = default_workers() if num_workers is None else num_workers
+        workers = min(4, usable_cpus()) if num_workers is None else num_workers
         super().__init__(resolution, num_workers=workers, reference=reference, **kwargs)
         check_choice("resize_filter", resize_filter, ResizeFilter)
         check_choice("crop", crop, Crop)
@@ -87,23 +89,12 @@ class FileImages(ImageDataModule, registered=False):
         """What to get and where to put it: the end of errors about missing images."""
         return "" if self.card is None else str(self.card)
 
-    @property
-    def part(self) -> str:
-        """What was asked for other than the usual part of the set, empty for that: packed sets know no parts."""
-        return ""
-
     def _find(self) -> Files:
         """Find the images of the set at `root`. Raises ValueError where they are not."""
         return open_files(self.root, self.advice, self.cache)
 
     def _labels(self, files: Files, names: Sequence[str]) -> list[int] | None:
         return files.labels(names)
-
-    def prepare_data(self) -> None:
-        """Check the images once, and those of `reference`; Lightning calls this in one process per node."""
-        super().prepare_data()
-        if self.reference not in ("full", "train"):
-            self._other_set(self._wanted_channels or 3).prepare_data()
 
     def _check_reference(self, reference: str) -> None:
         if not reference:
@@ -114,7 +105,7 @@ class FileImages(ImageDataModule, registered=False):
             return super()._reference_source()
         if self._other is None:
             other = self._other_set(self.num_channels)
-            other._prepare()
+            other.prepare_data()
             self._other = other._open()
         return self._other
 
@@ -153,15 +144,18 @@ class FileImages(ImageDataModule, registered=False):
         images.labels = self._checked_labels(images.labels) if self.use_labels else None
         return images
 
-    def _prepare(self) -> None:
+    def prepare_data(self) -> None:
+        """Check the images once, and those of `reference`; Lightning calls this in one process per node."""
         if self._is_packed():
             self._open_packed()
-            return
-        files = self._find()
-        if not files.decoded_first:
+        elif (files := self._find()).decoded_first:
+            self._warn(*_split(self._checked(files)))
+        else:
             self._check_unread(files)
-            return
-        good, bad = _split(self._checked(files))
+        if self.reference not in ("full", "train"):
+            self._other_set(self._wanted_channels or 3).prepare_data()
+
+    def _warn(self, good: Sequence[Checked], bad: Sequence[Checked]) -> None:
         if bad and self.skip_bad_images:
             warnings.warn(f"'{self.root}': going on without {_name_bad(bad)}", stacklevel=2)
         small = sum(min(checked.width, checked.height) < self.resolution for checked in good)

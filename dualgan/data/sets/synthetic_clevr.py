@@ -62,7 +62,8 @@ class SyntheticCLEVR(ImageDataModule):
         """Return what image `index` (of the whole set, before `subset`) shows."""
         return sample_scene(self.scene_seed, index)
 
-    def _prepare(self) -> None:
+    def prepare_data(self) -> None:
+        """Render the images, unless they are there; Lightning calls this in one process per node."""
         if not self._is_whole():
             self._render()
 

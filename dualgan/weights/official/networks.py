@@ -2,7 +2,6 @@
 
 import reprlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,23 +32,13 @@ class UnsupportedNetworkError(ValueError):
     """A network of an official file that ours cannot be."""
 
 
-@dataclass(frozen=True)
-class ImportedNetworks:
-    """Networks of a file, in the form that checkpoints have.
-
-    Attributes:
-        descriptions: Class name and arguments of "generator" and, where it could be read, "discriminator".
-        state: Tensors under "generator.", "generator_ema." and "discriminator."; those that the file has.
-        left_out: Why a network of the file is not there, by its name.
-    """
-
-    descriptions: dict[str, dict[str, Any]]
-    state: dict[str, Tensor]
-    left_out: dict[str, str]
-
-
-def import_official(path: Path) -> ImportedNetworks:
+def import_official(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, Tensor]]:
     """Read the networks of an official .pkl file; nothing in it is executed.
+
+    Returns:
+        Class name and arguments of "generator" and, where it could be read, "discriminator", and under "left_out" why a
+        network of the file is not there, by its name; and the tensors under "generator.", "generator_ema." and
+        "discriminator.", those that the file has.
 
     Raises:
         ValueError: The file is no such file, is damaged or hostile, or its generator is not a StyleGAN2 that ours can
@@ -64,7 +53,7 @@ def import_official(path: Path) -> ImportedNetworks:
         ) from error
 
 
-def _imported(path: Path) -> ImportedNetworks:
+def _imported(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, Tensor]]:
     content = read_official(path)
     if content.get("G_ema") is None:
         raise UnreadablePickleError("it holds no averaged generator G_ema")
@@ -85,7 +74,7 @@ def _imported(path: Path) -> ImportedNetworks:
             state |= {f"discriminator.{key}": value for key, value in tensors.items()}
         except UnsupportedNetworkError as error:
             left_out["discriminator"] = str(error)
-    return ImportedNetworks(descriptions, state, left_out)
+    return descriptions | {"left_out": left_out}, state
 
 
 def _network(
@@ -233,18 +222,15 @@ def _only_one(found: Mapping[T, str], name: str, default: T) -> T:
 def _expected(module: Record) -> Mapping[str, Any]:
     """Attributes that decide what a layer computes, with the values that ours have."""
     linear = "linear" if module.name in _LINEAR else "lrelu"
-    if module.class_name == "SynthesisBlock":
-        return {"architecture": "skip"}
-    if module.class_name in ("DiscriminatorBlock", "DiscriminatorEpilogue"):
-        return {"architecture": "resnet"}
-    if module.class_name == "SynthesisLayer":
-        return {"activation": "lrelu"}
-    if module.class_name == "Conv2dLayer":
-        return {"activation": linear}
-    if module.class_name == "FullyConnectedLayer":
-        of_mapping = module.path.startswith("mapping.fc")
-        return {"activation": linear, "bias_gain": 0.01 if of_mapping else 1}
-    return {}
+    expected: dict[str, dict[str, Any]] = {
+        "SynthesisBlock": {"architecture": "skip"},
+        "DiscriminatorBlock": {"architecture": "resnet"},
+        "DiscriminatorEpilogue": {"architecture": "resnet"},
+        "SynthesisLayer": {"activation": "lrelu"},
+        "Conv2dLayer": {"activation": linear},
+        "FullyConnectedLayer": {"activation": linear, "bias_gain": 0.01 if module.path.startswith("mapping.fc") else 1},
+    }
+    return expected.get(module.class_name, {})
 
 
 class _Arguments:
