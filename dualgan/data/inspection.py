@@ -9,7 +9,6 @@ from pathlib import Path
 import imagehash
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from dualgan.data.duplicates import equal_groups, near_groups
 from dualgan.data.files.base import Entry, Files, PixelArray
@@ -169,17 +168,10 @@ def _examine(files: Files, entry: Entry, num_channels: int | None) -> tuple[Exam
         return Examined(checked), np.zeros((0, 256), np.int64)
     counted = image.convert("L" if num_channels == 1 else "RGB") if num_channels else image
     levels = np.array(counted.histogram(), np.int64).reshape(-1, 256)
-    return Examined(checked, *stored.header(), _pixel_hash(image), _perceptual_hash(image)), levels
-
-
-def _pixel_hash(image: Image.Image) -> str:
     shape = f"{image.mode} {image.width}x{image.height} ".encode()
-    return blake2b(shape + image.tobytes(), digest_size=16).hexdigest()
-
-
-def _perceptual_hash(image: Image.Image) -> int:
-    bits = np.packbits(imagehash.phash(image).hash)
-    return int.from_bytes(bits.tobytes())
+    pixels = blake2b(shape + image.tobytes(), digest_size=16).hexdigest()
+    perceptual = int.from_bytes(np.packbits(imagehash.phash(image).hash).tobytes())
+    return Examined(checked, *stored.header(), pixels, perceptual), levels
 
 
 def _moments(levels: Sequence[int]) -> tuple[float, float]:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -102,16 +102,6 @@ def read_json(path: Path) -> Any:
 def digest(content: Any) -> str:
     """Short hash (16 hexadecimal digits) of JSON-like content."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def content_fingerprint(
-    resolution: int, resize_filter: str, crop: str, num_channels: int, sha256: Sequence[str]
-) -> str:
-    """Fingerprint of images by how they are prepared and the SHA-256 of each image file, in their order.
-
-    It is the same for files that are decoded at every reading and for their packed form.
-    """
-    return digest([[resolution, resize_filter, crop, num_channels], list(sha256)])
 
 
 def file_sha256(path: Path) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from threading import Lock
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar
 
 import lmdb
 import numpy as np
@@ -149,11 +149,7 @@ class _Lazy(Sequence[T]):
     def __len__(self) -> int:
         return self._length
 
-    @overload
-    def __getitem__(self, index: int) -> T: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[T]: ...
-    def __getitem__(self, index: int | slice) -> T | list[T]:
+    def __getitem__(self, index: Any) -> Any:
         chosen = self.files.keys()[index]
         if isinstance(index, slice):
             return [self.make(key.decode("ascii")) for key in chosen.tolist()]

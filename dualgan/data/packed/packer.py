@@ -12,25 +12,16 @@ from numpy.typing import NDArray
 
 from dualgan.data.files.base import Entry, Files
 from dualgan.data.files.checking import Checked, check_image, reason
-from dualgan.data.files.decoding import Crop, ResizeFilter, to_square
+from dualgan.data.files.decoding import Preparation
 from dualgan.data.packed.manifest import Shard
 from dualgan.files.atomic import digest, file_sha256, read_json, replacing, write_json
 
 
-@dataclass(frozen=True)
-class Settings:
+@dataclass
+class Settings(Preparation):
     """How images become pixels, and how many of them share a shard."""
 
-    resolution: int
-    num_channels: int
-    resize_filter: ResizeFilter
-    crop: Crop
     images_per_shard: int
-
-    @property
-    def image_bytes(self) -> int:
-        """Size of one packed image."""
-        return self.resolution * self.resolution * self.num_channels
 
 
 @dataclass(frozen=True)
@@ -92,23 +83,21 @@ class Packer:
             for entry in entries:
                 images.append(self._read(entry, pixels[count]))
                 count += not images[-1].error
-        return Part(self._write(name, pixels[:count]) if count else None, images)
+        if not count:
+            return Part(None, images)
+        sha256, size = write_array(self.shards / name, pixels[:count])
+        return Part(Shard(name, size, sha256, count), images)
 
     def _read(self, entry: Entry, pixels: NDArray[np.uint8]) -> Checked:
         """Decode one file once: its pixels go to `pixels` [H, W, C], what is wrong with it into the result."""
-        how = self.settings
         checked, _, image = check_image(self.files, entry.name)
         if image is None:
             return checked
         try:
-            pixels[:] = to_square(image, how.resolution, how.num_channels, how.resize_filter, how.crop)
+            pixels[:] = self.settings.apply(image)
         except Exception as error:  # the crop may not fit
             return Checked(entry.name, error=reason(error))
         return checked
-
-    def _write(self, name: str, pixels: NDArray[np.uint8]) -> Shard:
-        sha256, size = write_array(self.shards / name, pixels)
-        return Shard(name, size, sha256, len(pixels))
 
 
 def write_array(path: Path, array: NDArray[np.uint8] | NDArray[np.int64]) -> tuple[str, int]:

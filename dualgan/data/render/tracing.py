@@ -184,16 +184,10 @@ def _entry(geometry: _Geometry, scene: Int, thing: Int, origin: Float, direction
     return entry
 
 
-def _to_object(geometry: _Geometry, pair: tuple[Int, Int], vector: Float) -> Float:
-    """Rotate vectors [3, K] into their objects' axes."""
-    cos, sin = geometry.cos[pair], geometry.sin[pair]
+def _to_object(geometry: _Geometry, pair: tuple[Int, Int], vector: Float, back: bool = False) -> Float:
+    """Rotate vectors [3, K] into their objects' axes, or `back` into the world's."""
+    cos, sin = geometry.cos[pair], -geometry.sin[pair] if back else geometry.sin[pair]
     return np.stack([cos * vector[0] + sin * vector[1], cos * vector[1] - sin * vector[0], vector[2]])
-
-
-def _to_world(geometry: _Geometry, pair: tuple[Int, Int], vector: Float) -> Float:
-    """The inverse of `_to_object`."""
-    cos, sin = geometry.cos[pair], geometry.sin[pair]
-    return np.stack([cos * vector[0] - sin * vector[1], cos * vector[1] + sin * vector[0], vector[2]])
 
 
 # |o + t d|^2 = r^2
@@ -254,7 +248,8 @@ def _normals(geometry: _Geometry, pair: tuple[Int, Int], point: Float) -> Float:
     face = np.abs(local) == np.abs(local).max(0)
     cube, cylinder = np.where(face, np.sign(local), 0), np.where([cap, cap, ~cap], 0, local)
     cylinder[2] = np.where(cap, np.sign(local[2]), 0)
-    return _normalize(_to_world(geometry, pair, np.choose(shape, [local, cube, cylinder])), axis=0)
+    outward = np.choose(shape, [local, cube, cylinder])
+    return _normalize(_to_object(geometry, pair, outward, back=True), axis=0)
 
 
 def _shade(

@@ -14,11 +14,11 @@ from dualgan.data.batches import ImageSource
 from dualgan.data.files.base import Files
 from dualgan.data.files.checking import Checked, check_files
 from dualgan.data.files.decoded import DecodedImages
-from dualgan.data.files.decoding import Crop, ResizeFilter, crop_box
+from dualgan.data.files.decoding import Crop, Preparation, ResizeFilter, crop_box
 from dualgan.data.files.opening import open_files
 from dualgan.data.packed import is_packed, open_packed
 from dualgan.data.sets.official_layout import SourceCard
-from dualgan.files.atomic import cache_root, content_fingerprint
+from dualgan.files.atomic import cache_root
 
 _NAMED = 10  # bad images that an error names
 
@@ -171,13 +171,9 @@ class FileImages(ImageDataModule, registered=False):
             return self._open_packed()
         files = self._find()
         names, content, channels = self._listed(files)
-        channels = self._wanted_channels or channels
-        how = (self.resolution, self.resize_filter, self.crop, channels)
-        fingerprint = content_fingerprint(*how, content)
-        images = DecodedImages(files, names, self.resolution, channels, self.resize_filter, self.crop, fingerprint)
-        if self.use_labels:
-            images.labels = self._checked_labels(self._labels(files, names))
-        return images
+        how = (self.resolution, self._wanted_channels or channels, self.resize_filter, self.crop)
+        labels = self._checked_labels(self._labels(files, names)) if self.use_labels else None
+        return DecodedImages(*how, files, names, Preparation(*how).fingerprint_of(content), labels)
 
     def _listed(self, files: Files) -> tuple[Sequence[str], list[str], int]:
         """Names of the images, what stands for their content, and their channels."""

@@ -19,13 +19,7 @@ _TENSORFLOW = "dnnlib.tflib"
 
 @dataclass(frozen=True)
 class Record:
-    """One module.
-
-    Attributes:
-        path: Names from the network to the module, joined by dots; "" is the network.
-        class_name: Its class.
-        attributes: What its `__dict__` held.
-    """
+    """One module: names from the network to it, joined by dots ("" is the network), and what its `__dict__` held."""
 
     path: str
     class_name: str

@@ -82,6 +82,7 @@ def _network(
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Description and tensors of a network of a file."""
     description = describe(modules)
+    _check_layers(modules)
     stored = {name: tensor for module in modules for name, tensor in module.tensors()}
     if sum(len(tensor.payload) for tensor in stored.values()) > path.stat().st_size:
         raise UnreadablePickleError("its tensors together are larger than the file")
@@ -129,7 +130,7 @@ def _generator(modules: list[Record]) -> dict[str, Any]:
         **_widths(synthesis),
         "attention": None,
         "attention_resolution": None,
-        "conv_clamp": _check_layers(modules),
+        "conv_clamp": _conv_clamp(modules),
         "noise": _has_noise(modules),
     }
     synthesis.refuse_others()
@@ -157,7 +158,7 @@ def _discriminator(modules: list[Record]) -> dict[str, Any]:
         "minibatch_std_group": group,
         "attention": None,
         "attention_resolution": None,
-        "conv_clamp": _check_layers(modules),
+        "conv_clamp": _conv_clamp(modules),
     }
     for section in (given, epilogue, block):
         section.refuse_others()
@@ -182,9 +183,8 @@ def _widths(given: "_Arguments") -> dict[str, int]:
     return {name: given.integer(name, default) for name, default in (("channel_base", 32768), ("channel_max", 512))}
 
 
-def _check_layers(modules: list[Record]) -> float | None:
-    """Match what the layers do with ours; returns the bound on convolutions, which is the same in all."""
-    clamps: dict[float | None, str] = {}
+def _check_layers(modules: list[Record]) -> None:
+    """Match what the layers do with ours."""
     for module in modules:
         for attribute, expected in _expected(module).items():
             value = plain(module.attributes.get(attribute, expected))
@@ -192,28 +192,32 @@ def _check_layers(modules: list[Record]) -> float | None:
                 raise UnsupportedNetworkError(
                     f"its {module.path} has {attribute} {reprlib.repr(value)}, where ours is {expected!r}"
                 )
-        if "conv_clamp" in module.attributes and module.name != "skip":
-            clamp = plain(module.attributes["conv_clamp"])
-            if clamp is not None and (not isinstance(clamp, int | float) or not 0 < clamp < 1e9):
-                raise UnsupportedNetworkError(f"its {module.path} has a conv_clamp that is no positive number")
-            clamps.setdefault(clamp, module.path)
-    return _only_one(clamps, "conv_clamp", None)
+
+
+def _conv_clamp(modules: list[Record]) -> float | None:
+    """The bound on convolutions."""
+    layers = [module for module in modules if "conv_clamp" in module.attributes and module.name != "skip"]
+
+    def fits(v: Any) -> bool:
+        return v is None or (isinstance(v, int | float) and 0 < v < 1e9)
+
+    return _only_one(layers, "conv_clamp", None, fits, "a positive number")
 
 
 def _has_noise(modules: list[Record]) -> bool:
-    """Whether the layers add noise, which is the same in all."""
-    found: dict[bool, str] = {}
-    for module in modules:
-        if module.class_name == "SynthesisLayer":
-            value = plain(module.attributes.get("use_noise", True))
-            if not isinstance(value, bool):
-                raise UnsupportedNetworkError(f"its {module.path} has a use_noise that is neither true nor false")
-            found.setdefault(value, module.path)
-    return _only_one(found, "use_noise", True)
+    """Whether the layers add noise."""
+    layers = [module for module in modules if module.class_name == "SynthesisLayer"]
+    return _only_one(layers, "use_noise", True, lambda value: isinstance(value, bool), "true or false")
 
 
-def _only_one(found: Mapping[T, str], name: str, default: T) -> T:
-    """The value of a setting that ours has once per network; `found` has a layer for each value."""
+def _only_one(layers: list[Record], name: str, default: T, fits: Callable[[Any], bool], expected: str) -> T:
+    """The value of a setting that ours has once per network, and these have per layer."""
+    found: dict[T, str] = {}
+    for layer in layers:
+        value = plain(layer.attributes.get(name, default))
+        if not fits(value):
+            raise UnsupportedNetworkError(f"its {layer.path} has {name} {reprlib.repr(value)}: expected {expected}")
+        found.setdefault(value, layer.path)
     if len(found) > 1:
         raise UnsupportedNetworkError(f"{name} differs between its {' and '.join(list(found.values())[:2])}")
     return next(iter(found), default)
