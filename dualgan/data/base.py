@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import BatchSampler, DataLoader
 
 from dualgan.data.arguments import check_choice, check_least, check_resolution
 from dualgan.data.batches import Batch, ImageSource, RealImages, ReferenceImages, image_loader, with_reference
@@ -227,13 +227,10 @@ class ImageDataModule(LightningDataModule):
         if not self._state().takes_reference:
             return self.reference_dataloader(self.num_val, self.batch_size)
         source, chosen = self._ready()
-        others = epoch_permutation(mix_seed(self.seed, "reference"), 0, len(chosen)).tolist()
-        images = range(min(self.num_val, len(chosen)))
-        starts = images[:: self.batch_size]
-        batches = [[*images[i : i + self.batch_size], *others[: len(images)][i : i + self.batch_size]] for i in starts]
-        return image_loader(
-            RealImages(source, chosen, False), self.num_workers, batch_sampler=batches, collate_fn=with_reference
-        )
+        others = epoch_permutation(mix_seed(self.seed, "reference"), 0, len(chosen))[: self.num_val].tolist()
+        primaries, references = (BatchSampler(order, self.batch_size, False) for order in (range(len(others)), others))
+        order = {"batch_sampler": list(ReferenceBatchSampler(primaries, references)), "collate_fn": with_reference}
+        return image_loader(RealImages(source, chosen, False), self.num_workers, **order)
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Finite, ordered loader of the first `num_val` images."""

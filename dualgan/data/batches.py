@@ -1,5 +1,9 @@
 """Batches of real images: any source in memory or on disk, one `Batch` at a time."""
 
+import os
+import signal
+import sys
+import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -10,10 +14,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from dualgan.data.sampler import epoch_permutation
-from dualgan.data.worker_signals import obey_the_parent_only
 from dualgan.files.atomic import digest
 from dualgan.runtime.process import flush_denormals
 from dualgan.runtime.seeding import mix_seed
+
+_OF_THE_JOB = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1}
 
 
 class Batch(NamedTuple):
@@ -67,9 +72,7 @@ class RealImages(Dataset[Batch]):
     """Dataset of whole batches over a source: the chosen images, then (with `mirror`) the same ones flipped."""
 
     def __init__(self, source: ImageSource, chosen: NDArray[np.int64], mirror: bool) -> None:
-        self.source = source
-        self.chosen = chosen
-        self.mirror = mirror
+        self.source, self.chosen, self.mirror = source, chosen, mirror
 
     def __len__(self) -> int:
         """Return the length of the index range, mirrored images included."""
@@ -167,3 +170,23 @@ def _start_worker(worker: int) -> None:
     torch.set_num_threads(1)
     flush_denormals()
     obey_the_parent_only()
+
+
+def obey_the_parent_only() -> None:
+    """Let this worker process end by SIGTERM of its parent, and by no other SIGINT, SIGTERM or SIGUSR1.
+
+    A scheduler signals all processes of a job at once. The parent finishes its step, for which it needs batches, and
+    then ends its workers itself: by a message, or by SIGTERM where that does not help.
+    """
+    if sys.platform != "linux":
+        return  # no sigwaitinfo, and no schedulers
+    parent = os.getppid()
+    signal.pthread_sigmask(signal.SIG_BLOCK, _OF_THE_JOB)
+    threading.Thread(target=_end_when_told_by, args=(parent,), daemon=True).start()
+
+
+def _end_when_told_by(parent: int) -> None:
+    while True:
+        told = signal.sigwaitinfo(_OF_THE_JOB)
+        if told.si_signo == signal.SIGTERM and told.si_pid == parent:
+            os._exit(128 + signal.SIGTERM)

@@ -45,16 +45,12 @@ def check_header(checkpoint: Any, source: str = "the checkpoint") -> dict[str, A
             f"checkpoints folder"
         )
     version = found["format_version"]
-    if version > FORMAT_VERSION:
+    if version != FORMAT_VERSION and version not in MIGRATIONS:
+        older = "use the dualgan that wrote it, or one in between to resume and save it anew"
         raise ValueError(
-            f"{source} has format version {version} (written by dualgan {found.get('version')}), "
-            f"this is dualgan {__version__} with format version {FORMAT_VERSION}: update dualgan"
-        )
-    if version < FORMAT_VERSION and version not in MIGRATIONS:
-        raise ValueError(
-            f"{source} has format version {version} (written by dualgan {found.get('version')}), which dualgan "
-            f"{__version__} no longer reads: it reads {min(MIGRATIONS)} to {FORMAT_VERSION}. Use the dualgan that "
-            f"wrote it, or one in between to resume and save it anew"
+            f"{source} has format version {version} (written by dualgan {found.get('version')}), and dualgan "
+            f"{__version__} reads {min(MIGRATIONS)} to {FORMAT_VERSION}: "
+            f"{'update dualgan' if version > FORMAT_VERSION else older}"
         )
     return found
 

@@ -69,9 +69,9 @@ class Packer:
         part = Part(shard, [Checked(**image) for image in content["images"]])
         if self.retry and any(image.error for image in part.images):
             return None
-        path = self.shards / shard.name if shard else None
-        whole = path is None or (path.is_file() and shard is not None and file_sha256(path) == shard.sha256)
-        return part if whole else None
+        if shard and not ((path := self.shards / shard.name).is_file() and file_sha256(path) == shard.sha256):
+            return None
+        return part
 
     def _make(self, name: str, entries: Sequence[Entry]) -> Part:
         side = self.settings.resolution

@@ -149,7 +149,7 @@ class FileImages(ImageDataModule, registered=False):
         if self._is_packed():
             self._open_packed()
         elif (files := self._find()).decoded_first:
-            self._warn(*_split(self._checked(files)))
+            self._warn(*self._checked(files))
         else:
             self._check_unread(files)
         if self.reference not in ("full", "train"):
@@ -180,7 +180,7 @@ class FileImages(ImageDataModule, registered=False):
         if not files.decoded_first:
             self._check_unread(files)
             return files.names(), [files.stamp()], 3
-        good, _ = _split(self._checked(files))
+        good, _ = self._checked(files)
         return [checked.name for checked in good], [checked.sha256 for checked in good], good[0].channels
 
     def _checked_labels(self, labels: Sequence[int] | NDArray[np.int64] | None) -> NDArray[np.int64]:
@@ -200,7 +200,8 @@ class FileImages(ImageDataModule, registered=False):
         if not len(files.names()):
             raise ValueError(f"'{self.root}' is an LMDB without any image. {self.advice}".rstrip())
 
-    def _checked(self, files: Files) -> list[Checked]:
+    def _checked(self, files: Files) -> tuple[list[Checked], list[Checked]]:
+        """Good images and bad ones."""
         entries = files.entries()
         if not entries:
             raise ValueError(
@@ -208,7 +209,8 @@ class FileImages(ImageDataModule, registered=False):
                 f".tif there or in folders below. Pass the folder or zip that holds the images. {self.advice}".rstrip()
             )
         report = check_files(files, entries, self.cache)
-        good, bad = _split(report)
+        good = [checked for checked in report if not checked.error]
+        bad = [checked for checked in report if checked.error]
         if bad and not (self.skip_bad_images and good):
             raise ValueError(
                 f"'{self.root}' holds {_name_bad(bad)} Repair or remove them, or pass skip_bad_images=true to go on "
@@ -218,7 +220,7 @@ class FileImages(ImageDataModule, registered=False):
             )
         self._check_channels(good)
         self._check_crop(good)
-        return report
+        return good, bad
 
     def _check_channels(self, good: Sequence[Checked]) -> None:
         gray = [checked.name for checked in good if checked.channels == 1]
@@ -235,10 +237,6 @@ class FileImages(ImageDataModule, registered=False):
                 crop_box(checked.width, checked.height, self.crop)
             except ValueError as error:
                 raise ValueError(f"'{self.root}': image '{checked.name}': {error}. Pass another crop.") from error
-
-
-def _split(report: Sequence[Checked]) -> tuple[list[Checked], list[Checked]]:
-    return [checked for checked in report if not checked.error], [checked for checked in report if checked.error]
 
 
 def _name_bad(bad: Sequence[Checked]) -> str:
