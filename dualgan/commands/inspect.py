@@ -15,12 +15,14 @@ from dualgan.data.duplicates import HASH_BITS, hamming
 from dualgan.data.files.base import Files
 from dualgan.data.files.checking import Checked
 from dualgan.data.files.decoding import Crop, ResizeFilter, to_square
-from dualgan.data.inspection import Duplicates, Examined, Inspection, find_files, inspect_files
+from dualgan.data.inspection import Examined, Inspection, find_files, inspect_files
 from dualgan.data.sets.image_sets import ImageFolder
 from dualgan.files.atomic import cache_root
 from dualgan.pictures.contact_sheet import Pair, contact_sheet, pair_sheet
 from dualgan.pictures.grids import to_pil
 from dualgan.terminal.options import command_parser
+
+Duplicates = dict[str, list[list[int]]]  # of `Inspection.duplicates`
 
 _SHOWN = 10  # lines of a list; --json has all of it
 
@@ -80,6 +82,7 @@ def run(
     settings |= files.prepared
     duplicates = inspection.duplicates(near_distance)
     report = {"data": data, "left_out": left_out} | describe(inspection, duplicates, settings["resolution"])
+    report["near_distance"] = near_distance
     report["training"] = _training(data, settings, _skips_bad_images(inspection))
     print(text(report))
     if report["training"]["fingerprint"] is None:
@@ -110,10 +113,7 @@ def describe(inspection: Inspection, duplicates: Duplicates, resolution: int) ->
         "mean": mean,
         "std": std,
         "classes": inspection.classes() if good else None,
-        "same_files": [[names[member] for member in group] for group in duplicates.same_files],
-        "same_pixels": [[names[member] for member in group] for group in duplicates.same_pixels],
-        "near": [[names[member] for member in group] for group in duplicates.near],
-        "near_distance": duplicates.distance,
+        **{kind: [[names[member] for member in group] for group in groups] for kind, groups in duplicates.items()},
         "undecodable": {checked.name: checked.error for checked in inspection.bad},
     }
 
@@ -281,9 +281,9 @@ def _tile(inspection: Inspection, index: int, settings: dict[str, Any]) -> Image
 
 def _pairs(inspection: Inspection, duplicates: Duplicates, most: int) -> list[Pair]:
     """The first two of every group with equal pixels, then the nearest to the first of every group of near ones."""
-    pairs = [(group[0], group[1], len(group)) for group in duplicates.same_pixels]
+    pairs = [(group[0], group[1], len(group)) for group in duplicates["same_pixels"]]
     hashes = np.array([image.perceptual for image in inspection.good], np.uint64)
-    for group in duplicates.near:
+    for group in duplicates["near"]:
         others = np.array(group[1:])
         nearest = others[hamming(hashes[group[0]], hashes[others]).argmin()]
         pairs.append((group[0], int(nearest), len(group)))

@@ -75,24 +75,6 @@ class Examined:
     perceptual: int = 0
 
 
-@dataclass(frozen=True)
-class Duplicates:
-    """Indices of images in groups of two and more.
-
-    Attributes:
-        same_files: Equal byte for byte.
-        same_pixels: Decoded to equal pixels; has all of `same_files`.
-        near: Other pixels, but linked by perceptual hashes that differ in at most `distance` bits. Of images with
-            equal pixels the first one stands for all.
-        distance: That number of bits.
-    """
-
-    same_files: list[list[int]]
-    same_pixels: list[list[int]]
-    near: list[list[int]]
-    distance: int
-
-
 @dataclass
 class Inspection:
     """All files of a set, in the order of their names.
@@ -119,15 +101,21 @@ class Inspection:
         moments = [_moments(channel) for channel in self.levels.tolist()]
         return [mean for mean, _ in moments], [std for _, std in moments]
 
-    def duplicates(self, distance: int) -> Duplicates:
-        """Groups of equal images, and of those whose hashes differ in at most `distance` of 64 bits."""
+    def duplicates(self, distance: int) -> dict[str, list[list[int]]]:
+        """Indices of duplicates in groups of two and more.
+
+        Returns:
+            "same_files": equal byte for byte. "same_pixels": decoded to equal pixels; has all of the former. "near":
+            other pixels, but linked by perceptual hashes that differ in at most `distance` of 64 bits; of images with
+            equal pixels the first one stands for all.
+        """
         same_pixels = equal_groups([image.pixels for image in self.good])
         repeated = {index for group in same_pixels for index in group[1:]}
         distinct = [index for index in range(len(self.good)) if index not in repeated]
         hashes = np.array([self.good[index].perceptual for index in distinct], np.uint64)
         near = [[distinct[member] for member in group] for group in near_groups(hashes, distance)]
         same_files = equal_groups([image.checked.sha256 for image in self.good])
-        return Duplicates(same_files, same_pixels, near, distance)
+        return {"same_files": same_files, "same_pixels": same_pixels, "near": near}
 
     def classes(self) -> dict[int, int] | None:
         """Number of images of every class, or None for a set without labels."""

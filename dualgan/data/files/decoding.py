@@ -64,7 +64,7 @@ def decode(content: bytes) -> Image.Image:
             images too large to be meant, which are refused before their pixels are decoded.
         Exception: Pillow's decoders raise many kinds for broken files.
     """
-    with _opened(content) as file:
+    with opened(content) as file:
         limit = Image.MAX_IMAGE_PIXELS  # up to twice of which Pillow only warns
         if limit is not None and file.width * file.height > limit:
             raise ValueError(
@@ -79,16 +79,6 @@ def decode(content: bytes) -> Image.Image:
     if image.mode == "F":
         raise ValueError("float pixels have no fixed range; convert the file to 8 or 16 bits")
     return image.convert("L" if image.mode in ("1", "L") else "RGB")
-
-
-def header(content: bytes) -> tuple[str, str]:
-    """Format and colour mode of an image file in Pillow's terms ("JPEG", "CMYK"), without decoding its pixels.
-
-    Raises:
-        ValueError: The file is empty or of another format.
-    """
-    with _opened(content) as file:
-        return file.format or "", file.mode
 
 
 def to_square(
@@ -129,7 +119,8 @@ def crop_box(width: int, height: int, crop: Crop) -> tuple[int, int, int, int]:
     return left, top, left + side, top + side
 
 
-def _opened(content: bytes) -> Image.Image:
+def opened(content: bytes) -> Image.Image:
+    """An image file whose pixels are not decoded yet. Raises ValueError if it is empty or of another format."""
     if not content:
         raise ValueError("the file is empty")
     try:

@@ -170,18 +170,17 @@ class FileImages(ImageDataModule, registered=False):
         if self._is_packed():
             return self._open_packed()
         files = self._find()
-        names, content, channels = self._listed(files)
+        names: Sequence[str]
+        if files.decoded_first:
+            good, _ = self._checked(files)
+            names, content = [checked.name for checked in good], [checked.sha256 for checked in good]
+            channels = good[0].channels
+        else:
+            self._check_unread(files)
+            names, content, channels = files.names(), [files.stamp()], 3
         how = (self.resolution, self._wanted_channels or channels, self.resize_filter, self.crop)
         labels = self._checked_labels(self._labels(files, names)) if self.use_labels else None
         return DecodedImages(*how, files, names, Preparation(*how).fingerprint_of(content), labels)
-
-    def _listed(self, files: Files) -> tuple[Sequence[str], list[str], int]:
-        """Names of the images, what stands for their content, and their channels."""
-        if not files.decoded_first:
-            self._check_unread(files)
-            return files.names(), [files.stamp()], 3
-        good, _ = self._checked(files)
-        return [checked.name for checked in good], [checked.sha256 for checked in good], good[0].channels
 
     def _checked_labels(self, labels: Sequence[int] | NDArray[np.int64] | None) -> NDArray[np.int64]:
         if labels is None:
