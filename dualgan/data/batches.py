@@ -112,7 +112,7 @@ class ReferenceImages:
         fingerprint: str,
         shuffled: bool,
         num_workers: int,
-        mirrored: bool = False,
+        mirrored: bool,
     ) -> None:
         self.images = RealImages(source, chosen, mirrored)
         self.fingerprint = digest([fingerprint, "mirrored"]) if mirrored else fingerprint

@@ -118,7 +118,8 @@ def _generator(modules: list[Record]) -> dict[str, Any]:
         )
     names = ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels", "mapping_kwargs", "synthesis_kwargs")
     given = _made_with(network, names)
-    synthesis = _Arguments(given.values.pop("synthesis_kwargs", {}) | given.rest(names), "synthesis_kwargs")
+    others = {name: value for name, value in given.values.items() if name not in names}
+    synthesis = _Arguments(given.values.pop("synthesis_kwargs", {}) | others, "synthesis_kwargs")
     w_dim = given.integer("w_dim")
     arguments = {
         "resolution": given.integer("img_resolution"),
@@ -238,36 +239,28 @@ def _expected(module: Record) -> Mapping[str, Any]:
 
 
 class _Arguments:
-    """Arguments of a constructor. What is asked for is known; `refuse_others` names the rest."""
+    """Arguments of a constructor. What is asked for is taken out; `refuse_others` names the rest."""
 
     def __init__(self, values: Any, owner: str) -> None:
         if not isinstance(values, dict):
             raise UnreadablePickleError(f"its {owner} are no dictionary")
         self.values = {str(name)[:100]: plain(value) for name, value in values.items()}
         self.owner = owner
-        self.known = _OF_LAYERS | _OF_TRAINING
 
     def section(self, name: str) -> "_Arguments":
         """Arguments that are passed on."""
-        self.known = self.known | {name}
-        return _Arguments(self.values.get(name) or {}, name)
-
-    def rest(self, names: tuple[str, ...]) -> dict[str, Any]:
-        """Arguments other than these."""
-        return {name: value for name, value in self.values.items() if name not in names}
+        return _Arguments(self.values.pop(name, None) or {}, name)
 
     def integer(self, name: str, default: int | None = None, lowest: int = 1) -> int:
         """A number of something."""
-        self.known = self.known | {name}
-        value = self.values.get(name, default)
+        value = self.values.pop(name, default)
         if not isinstance(value, int) or not lowest <= value < 2**20:
             raise UnsupportedNetworkError(f"its {self.owner} has {name} {reprlib.repr(value)}, which is no such number")
         return value
 
     def only(self, name: str, accepted: tuple[Any, ...]) -> None:
         """An argument that ours have no choice of."""
-        self.known = self.known | {name}
-        value = self.values.get(name)
+        value = self.values.pop(name, None)
         if value not in accepted:
             raise UnsupportedNetworkError(
                 f"its {self.owner} has {name} {reprlib.repr(value)}, where ours is {accepted[-1]!r}"
@@ -275,7 +268,7 @@ class _Arguments:
 
     def refuse_others(self) -> None:
         """Name an argument that nobody asked for."""
-        if others := sorted(self.values.keys() - self.known):
+        if others := sorted(self.values.keys() - _OF_LAYERS - _OF_TRAINING):
             value = self.values[others[0]]
             raise UnsupportedNetworkError(f"its {self.owner} has {others[0]} {reprlib.repr(value)}, which ours has not")
 
