@@ -46,11 +46,11 @@ def check_header(checkpoint: Any, source: str = "the checkpoint") -> dict[str, A
         )
     version = found["format_version"]
     if version != FORMAT_VERSION and version not in MIGRATIONS:
-        older = "Use the dualgan that wrote it, or one in between to resume and save it anew"
+        older = "use the dualgan that wrote it, or one in between to resume and save it anew"
         raise ValueError(
             f"{source} has format version {version} (written by dualgan {found.get('version')}), which dualgan "
-            f"{__version__} does not read: it reads {min(MIGRATIONS)} to {FORMAT_VERSION}. "
-            f"{'Update dualgan' if version > FORMAT_VERSION else older}"
+            f"{__version__} does not read: it reads {min(MIGRATIONS)} to {FORMAT_VERSION}: "
+            f"{'update dualgan' if version > FORMAT_VERSION else older}"
         )
     return found
 

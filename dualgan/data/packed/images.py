@@ -137,9 +137,8 @@ class PackedImages:
         """Shards that are needed, with places in the batch and byte offsets in the file, in the order of the file."""
         order = np.argsort(indices, kind="stable")
         numbers = np.searchsorted(self._ends, indices[order], side="right")
-        edges = np.flatnonzero(np.diff(numbers)) + 1
-        for places in np.split(order, edges) if len(order) else ():
-            number = int(np.searchsorted(self._ends, indices[places[0]], side="right"))
+        for number in np.unique(numbers).tolist():
+            places = order[numbers == number]
             shard = self.manifest.shards[number]
             size = self.manifest.image_bytes
             # The images are the end of a .npy file; before them is its header.

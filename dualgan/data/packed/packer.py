@@ -24,12 +24,8 @@ class Settings(Preparation):
     images_per_shard: int
 
 
-@dataclass(frozen=True)
-class Part:
-    """What became of one shard's share of the source: its file (None without any good image), and every image."""
-
-    shard: Shard | None
-    images: list[Checked]
+Part = tuple[Shard | None, list[Checked]]
+"""What became of one shard's share of the source: its file (None without any good image), and every image."""
 
 
 class Packer:
@@ -56,22 +52,22 @@ class Packer:
         key = digest([asdict(self.settings), [[entry.name, entry.stamp] for entry in entries]])
         if finished := self._finished(note, key):
             return finished
-        part = self._make(f"shard-{number:05d}.npy", entries)
-        shard = asdict(part.shard) if part.shard else None
-        write_json(note, {"key": key, "shard": shard, "images": [asdict(image) for image in part.images]})
-        return part
+        shard, images = self._make(f"shard-{number:05d}.npy", entries)
+        about = {"shard": asdict(shard) if shard else None, "images": [asdict(image) for image in images]}
+        write_json(note, {"key": key, **about})
+        return shard, images
 
     def _finished(self, note: Path, key: str) -> Part | None:
         content = read_json(note)
         if not isinstance(content, dict) or content.get("key") != key:
             return None
         shard = Shard(**content["shard"]) if content["shard"] else None
-        part = Part(shard, [Checked(**image) for image in content["images"]])
-        if self.retry and any(image.error for image in part.images):
+        images = [Checked(**image) for image in content["images"]]
+        if self.retry and any(image.error for image in images):
             return None
         if shard and not ((path := self.shards / shard.name).is_file() and file_sha256(path) == shard.sha256):
             return None
-        return part
+        return shard, images
 
     def _make(self, name: str, entries: Sequence[Entry]) -> Part:
         side = self.settings.resolution
@@ -84,9 +80,9 @@ class Packer:
                 images.append(self._read(entry, pixels[count]))
                 count += not images[-1].error
         if not count:
-            return Part(None, images)
+            return None, images
         sha256, size = write_array(self.shards / name, pixels[:count])
-        return Part(Shard(name, size, sha256, count), images)
+        return Shard(name, size, sha256, count), images
 
     def _read(self, entry: Entry, pixels: NDArray[np.uint8]) -> Checked:
         """Decode one file once: its pixels go to `pixels` [H, W, C], what is wrong with it into the result."""

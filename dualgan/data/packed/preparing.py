@@ -109,7 +109,7 @@ def prepare(
         _check_space(places, settings, len(entries))
         packer = Packer(files, places.shards, places.notes, settings, retry and not skip_bad_images)
         parts = _pack(packer, entries, workers, places)
-        images = [image for part in parts for image in part.images]
+        images = [image for _, checked in parts for image in checked]
         problems = Problems(images, settings, any_channels=num_channels is not None)
         problems.write(places.report)
         if refusals := problems.refusals(skip_bad_images, enlarge):
@@ -236,10 +236,10 @@ def _pack(packer: Packer, entries: Sequence[Entry], workers: int, places: _Place
     parts: dict[int, Part] = {}
     with tqdm(total=len(entries), desc=f"Packing {places.out.name}", unit="image", disable=None) as bar:
         for number, part in in_processes(packer.pack, jobs, workers):
-            parts[number] = part
-            if part.shard:
-                sync(places.shards / part.shard.name)
-            bar.update(len(part.images))
+            parts[number] = shard, images = part
+            if shard:
+                sync(places.shards / shard.name)
+            bar.update(len(images))
     return [parts[number] for number in range(len(jobs))]
 
 
@@ -247,7 +247,7 @@ def _publish(
     places: _Places, files: Files, settings: Settings, parts: Sequence[Part], source: dict[str, Any]
 ) -> Manifest:
     """Add labels, names and, last, the manifest; then rename the folder."""
-    good: list[Checked] = [image for part in parts for image in part.images if not image.error]
+    good: list[Checked] = [image for _, checked in parts for image in checked if not image.error]
     names = [image.name for image in good]
     classes = files.labels(names)
     labels = None
@@ -260,7 +260,7 @@ def _publish(
         **{name: getattr(settings, name) for name in _PREPARATION},
         count=len(good),
         fingerprint=settings.fingerprint_of([image.sha256 for image in good]),
-        shards=tuple(part.shard for part in parts if part.shard),
+        shards=tuple(shard for shard, _ in parts if shard),
         names=PackedFile("names.json", len(content), sha256(content).hexdigest()),
         labels=labels,
         source=source,

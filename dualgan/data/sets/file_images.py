@@ -17,7 +17,7 @@ from dualgan.data.files.decoded import DecodedImages
 from dualgan.data.files.decoding import Crop, Preparation, ResizeFilter, crop_box
 from dualgan.data.files.opening import open_files
 from dualgan.data.packed import is_packed, open_packed
-from dualgan.data.sets.official_layout import SourceCard
+from dualgan.data.sets.official_layout import SourceCard, part_of
 from dualgan.files.atomic import cache_root
 
 _NAMED = 10  # bad images that an error names
@@ -51,6 +51,9 @@ class FileImages(ImageDataModule, registered=False):
     """
 
     card: ClassVar[SourceCard | None] = None
+    folders: tuple[str, Sequence[str]] | None = None
+    """Where a published set has parts: the folder that is wanted, and all of them, see `part_of`."""
+
     part = ""
     """What was asked for other than the usual part of the set, such as "split 'val'": packed sets know no parts."""
 
@@ -91,7 +94,8 @@ class FileImages(ImageDataModule, registered=False):
 
     def _find(self) -> Files:
         """Find the images of the set at `root`. Raises ValueError where they are not."""
-        return open_files(self.root, self.advice, self.cache)
+        files = open_files(self.root, self.advice, self.cache)
+        return part_of(files, *self.folders, self.advice) if self.folders else files
 
     def _labels(self, files: Files, names: Sequence[str]) -> list[int] | None:
         return files.labels(names)

@@ -8,7 +8,7 @@ from dualgan.data.files.base import Files
 from dualgan.data.files.decoding import Crop, ResizeFilter
 from dualgan.data.files.labels import labels_of_folders
 from dualgan.data.sets.file_images import FileImages
-from dualgan.data.sets.official_layout import SourceCard, part_of
+from dualgan.data.sets.official_layout import SourceCard
 
 FFHQFolder = Literal["images1024x1024", "thumbnails128x128"]
 CLEVRSplit = Literal["train", "val", "test"]
@@ -67,9 +67,7 @@ class FFHQ(FileImages):
         check_choice("folder", folder, FFHQFolder)
         self.folder = folder
         self.part = "" if folder == "images1024x1024" else f"folder '{folder}'"
-
-    def _find(self) -> Files:
-        return part_of(super()._find(), self.folder, get_args(FFHQFolder), self.advice)
+        self.folders = folder, get_args(FFHQFolder)
 
 
 class CLEVR(FileImages):
@@ -95,10 +93,7 @@ class CLEVR(FileImages):
         check_choice("split", split, CLEVRSplit)
         self.split = split
         self.part = "" if split == "train" else f"split '{split}'"
-
-    def _find(self) -> Files:
-        splits = [f"images/{split}" for split in get_args(CLEVRSplit)]
-        return part_of(super()._find(), f"images/{self.split}", splits, self.advice)
+        self.folders = f"images/{split}", [f"images/{name}" for name in get_args(CLEVRSplit)]
 
 
 class CelebA(FileImages):
@@ -120,10 +115,7 @@ class CelebA(FileImages):
 
     def __init__(self, root: str = "data/celeba", crop: Crop = "celeba", **kwargs: Any) -> None:
         super().__init__(root, crop=crop, **kwargs)
-
-    def _find(self) -> Files:
-        folders = ("img_align_celeba", "img_celeba", "img_align_celeba_png")
-        return part_of(super()._find(), folders[0], folders, self.advice)
+        self.folders = "img_align_celeba", ("img_align_celeba", "img_celeba", "img_align_celeba_png")
 
 
 class AnimalFace(FileImages):
