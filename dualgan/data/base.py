@@ -131,7 +131,7 @@ class ImageDataModule(LightningDataModule):
         return np.sort(epoch_permutation(self.subset_seed, 0, size)[:count])
 
     def _check_reference(self, reference: str) -> None:
-        check_choice("reference", reference, Literal["full", "train"])
+        check_choice(f"reference of {type(self).__name__}", reference, Literal["full", "train"])
 
     def _ready(self) -> tuple[ImageSource, NDArray[np.int64]]:
         if self._source is None:

@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -129,9 +129,11 @@ def _check_onnx(generator: Generator, batch_size: int | None) -> None:
         ValueError: One is missing; or the batch of a generator with DFN is open, a convolution of as many groups as
             samples, and ONNX wants to know how many groups.
     """
-    for package in ("onnx", "onnxruntime", "onnxscript"):
-        if find_spec(package) is None:
-            raise ValueError(f"ONNX needs the package {package}: install it with pip install 'dualgan[onnx]'")
+    try:
+        for package in ("onnx", "onnxruntime", "onnxscript"):
+            import_module(package)
+    except ImportError as error:
+        raise ValueError(f"ONNX needs the package {error.name}: install it with pip install 'dualgan[onnx]'") from error
     attention = getattr(generator, "init_args", {}).get("attention") or {}
     if batch_size is None and attention.get("class_name") == "DFN":
         raise ValueError(
