@@ -10,7 +10,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from dualgan.callbacks.clock import check_interval, crossed
 from dualgan.callbacks.provenance import conditions, warn_if_changed
 from dualgan.callbacks.quality import Quality
-from dualgan.files.disk import naming
+from dualgan.files.atomic import naming
 from dualgan.gan import GAN
 from dualgan.runs.folder import BEST, CHECKPOINTS, LAST, run_folder
 from dualgan.runs.metrics_csv import MetricsFile

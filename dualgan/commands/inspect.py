@@ -14,11 +14,13 @@ from dualgan.commands.shared.verbs import POSITIONAL, command
 from dualgan.data.arguments import RESOLUTIONS, check_least
 from dualgan.data.duplicates import HASH_BITS, hamming
 from dualgan.data.files.decoding import Crop, ResizeFilter, to_square
-from dualgan.data.inspection import Duplicates, Examined, Inspection, find_files, inspect_files
-from dualgan.data.sets.image_folder import ImageFolder
+from dualgan.data.inspection import Examined, Inspection, find_files, inspect_files
+from dualgan.data.sets.image_sets import ImageFolder
 from dualgan.files.atomic import cache_root, write_json
 from dualgan.pictures.contact_sheet import Group, contact_sheet
 from dualgan.pictures.grids import to_pil
+
+Duplicates = dict[str, list[list[int]]]  # of `Inspection.duplicates`
 
 _SHOWN = 10  # lines of a list; --json has all of it
 
@@ -77,6 +79,7 @@ def run(
     duplicates = inspection.duplicates(near_distance)
     report = {"data": data, "left_out": left_out} | describe(inspection, duplicates, settings["resolution"])
     skips = bool(inspection.bad and inspection.good) and files.decoded_first  # must be told to go on, and can be
+    report["near_distance"] = near_distance
     report["training"] = _training(data, settings, skips)
     print(text(report))
     if report["training"]["fingerprint"] is None:
@@ -106,10 +109,7 @@ def describe(inspection: Inspection, duplicates: Duplicates, resolution: int) ->
         "mean": mean,
         "std": std,
         "classes": inspection.classes() if good else None,
-        "same_files": [[names[member] for member in group] for group in duplicates.same_files],
-        "same_pixels": [[names[member] for member in group] for group in duplicates.same_pixels],
-        "near": [[names[member] for member in group] for group in duplicates.near],
-        "near_distance": duplicates.distance,
+        **{kind: [[names[member] for member in group] for group in groups] for kind, groups in duplicates.items()},
         "undecodable": {checked.name: checked.error for checked in inspection.bad},
     }
 
@@ -254,9 +254,9 @@ def _tile(inspection: Inspection, index: int, settings: dict[str, Any]) -> Image
 
 def _pairs(inspection: Inspection, duplicates: Duplicates, most: int) -> list[Group]:
     """The first two of every group with equal pixels, then the nearest to the first of every group of near ones."""
-    pairs = [(group[0], group[1], len(group)) for group in duplicates.same_pixels]
+    pairs = [(group[0], group[1], len(group)) for group in duplicates["same_pixels"]]
     hashes = np.array([image.perceptual for image in inspection.good], np.uint64)
-    for group in duplicates.near:
+    for group in duplicates["near"]:
         others = np.array(group[1:])
         nearest = others[hamming(hashes[group[0]], hashes[others]).argmin()]
         pairs.append((group[0], int(nearest), len(group)))

@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     from dualgan.data.sets.cifar10 import CIFAR10
     from dualgan.data.sets.few_shot import FewShot
     from dualgan.data.sets.file_images import FileImages
-    from dualgan.data.sets.image_folder import ImageFolder
-    from dualgan.data.sets.image_sets import CLEVR, FFHQ, AnimalFace, CelebA
+    from dualgan.data.sets.image_sets import CLEVR, FFHQ, AnimalFace, CelebA, ImageFolder
     from dualgan.data.sets.lsun import LSUN
     from dualgan.data.sets.official_layout import SourceCard
     from dualgan.data.sets.synthetic_clevr import SyntheticCLEVR
@@ -34,8 +33,8 @@ __all__ = [
 ]
 
 _MODULES = (
-    "batches", "base", "sets.official_layout", "sets.file_images", "sets.image_folder", "sets.image_sets", "sets.lsun",
-    "sets.cifar10", "sets.few_shot", "sets.synthetic_clevr",
+    "batches", "base", "sets.official_layout", "sets.file_images", "sets.image_sets", "sets.lsun", "sets.cifar10",
+    "sets.few_shot", "sets.synthetic_clevr",
 )  # fmt: skip
 
 

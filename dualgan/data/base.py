@@ -3,16 +3,16 @@
 import hashlib
 import warnings
 from abc import abstractmethod
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import BatchSampler, DataLoader
 
-from dualgan.data.arguments import check_least, check_resolution, usable_cpus
+from dualgan.data.arguments import check_choice, check_least, check_resolution
 from dualgan.data.batches import Batch, ImageSource, RealImages, ReferenceImages, image_loader, with_reference
 from dualgan.data.sampler import InfiniteBatchSampler, ReferenceBatchSampler, epoch_permutation
 from dualgan.files.atomic import digest
@@ -33,7 +33,7 @@ class TrainingState(NamedTuple):
 
 
 class ImageDataModule(LightningDataModule):
-    """Real images of one resolution. Subclasses say where they come from: `_prepare` and `_open`.
+    """Real images of one resolution. Subclasses say where they come from: `prepare_data` and `_open`.
 
     The trainer's module has the attributes of a `TrainingState`; any other gets a TypeError. The order of training
     images is a pure function of `seed` and its `images_seen`, see `InfiniteBatchSampler`. If it `takes_reference`,
@@ -99,16 +99,8 @@ class ImageDataModule(LightningDataModule):
         self._chosen: NDArray[np.int64] | None = None
 
     @abstractmethod
-    def _prepare(self) -> None:
-        """Make or check the files of the set, once per machine."""
-
-    @abstractmethod
     def _open(self) -> ImageSource:
-        """Open the set that `_prepare` left on disk."""
-
-    def prepare_data(self) -> None:
-        """Render or check the images once; Lightning calls this in one process per node."""
-        self._prepare()
+        """Open the set that `prepare_data` left on disk."""
 
     def setup(self, stage: str | None = None) -> None:
         """Open the set in this process.
@@ -131,20 +123,15 @@ class ImageDataModule(LightningDataModule):
             return np.arange(size)
         count = round(self.subset * size) if isinstance(self.subset, float) else self.subset
         if not 1 <= count <= size:
+            problem = "less than one" if count < 1 else "larger than the data set"
             raise ValueError(
-                f"subset {self.subset} of the data set of {size} images is no image at all. Pass a larger subset."
-                if count < 1
-                else f"subset {self.subset} is larger than the data set of {size} images. Pass a subset of at most "
-                f"{size}, or leave it out."
+                f"subset {self.subset} is {problem} of {size} images. Pass 2 to {size} images, or leave it out."
             )
         # One permutation for all sizes: smaller subsets are parts of larger ones.
         return np.sort(epoch_permutation(self.subset_seed, 0, size)[:count])
 
     def _check_reference(self, reference: str) -> None:
-        if reference not in ("full", "train"):
-            raise ValueError(
-                f"reference '{reference}' is unknown to {type(self).__name__}: expected 'full' or 'train'."
-            )
+        check_choice(f"reference of {type(self).__name__}", reference, Literal["full", "train"])
 
     def _ready(self) -> tuple[ImageSource, NDArray[np.int64]]:
         if self._source is None:
@@ -224,27 +211,27 @@ class ImageDataModule(LightningDataModule):
         source, chosen = self._ready()
         images = RealImages(source, chosen, self.mirror)
         state = self._state()
-        place = (state.images_seen, rank, world_size)
-        sampler = InfiniteBatchSampler(len(images), self.batch_size // world_size, self.seed, *place)
-        settings: dict[str, Any] = {"persistent_workers": self.num_workers > 0}
-        if not state.takes_reference:
-            return image_loader(images, self.num_workers, batch_sampler=sampler, **settings)
-        references = InfiniteBatchSampler(len(images), sampler.batch_size, mix_seed(self.seed, "reference"), *place)
-        order = ReferenceBatchSampler(sampler, references)
-        return image_loader(images, self.num_workers, batch_sampler=order, collate_fn=with_reference, **settings)
+
+        def batches(seed: int) -> InfiniteBatchSampler:
+            share = self.batch_size // world_size
+            return InfiniteBatchSampler(len(images), share, seed, state.images_seen, rank, world_size)
+
+        settings: dict[str, Any] = {"batch_sampler": batches(self.seed), "persistent_workers": self.num_workers > 0}
+        if state.takes_reference:
+            references = batches(mix_seed(self.seed, "reference"))
+            settings["batch_sampler"] = ReferenceBatchSampler(settings["batch_sampler"], references)
+            settings["collate_fn"] = with_reference
+        return image_loader(images, self.num_workers, **settings)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Finite, ordered loader of the first `num_val` images; their references are from the whole set."""
         if not self._state().takes_reference:
             return self.reference_dataloader(self.num_val, self.batch_size)
         source, chosen = self._ready()
-        others = epoch_permutation(mix_seed(self.seed, "reference"), 0, len(chosen)).tolist()
-        images = range(min(self.num_val, len(chosen)))
-        starts = images[:: self.batch_size]
-        batches = [[*images[i : i + self.batch_size], *others[: len(images)][i : i + self.batch_size]] for i in starts]
-        return image_loader(
-            RealImages(source, chosen, False), self.num_workers, batch_sampler=batches, collate_fn=with_reference
-        )
+        others = epoch_permutation(mix_seed(self.seed, "reference"), 0, len(chosen))[: self.num_val].tolist()
+        primaries, references = (BatchSampler(order, self.batch_size, False) for order in (range(len(others)), others))
+        order = {"batch_sampler": list(ReferenceBatchSampler(primaries, references)), "collate_fn": with_reference}
+        return image_loader(RealImages(source, chosen, False), self.num_workers, **order)
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Finite, ordered loader of the first `num_val` images."""
@@ -291,23 +278,13 @@ class ImageDataModule(LightningDataModule):
             ) from error
 
 
-def default_workers() -> int:
-    """Loader processes for sets that must be decoded: one per CPU of this process, at most 4."""
-    return min(4, usable_cpus())
-
-
 def _as_count_or_fraction(subset: int | float | None) -> int | float | None:
-    # The command line may turn 1000 into 1000.0.
     if subset is None or 0 < subset < 1:
         return subset
-    if subset == 1:
+    if subset < 2 or subset != int(subset):
+        other = "could mean one image or all of them" if subset == 1 else "is no whole number"
         raise ValueError(
-            "subset 1 could mean one image or all of them: leave it out for all images, or give 2 or more."
+            f"subset {subset:g} {'is too small' if subset < 1 else other}: expected 2 images or more, or a fraction "
+            f"between 0 and 1; leave it out for all images."
         )
-    if subset < 1 or subset != int(subset):
-        raise ValueError(
-            f"subset {subset:g} is too small: expected 1 image or more, or a fraction between 0 and 1."
-            if subset < 1
-            else f"subset {subset:g} is no whole number of images, and no fraction between 0 and 1."
-        )
-    return int(subset)
+    return int(subset)  # the command line may turn 1000 into 1000.0

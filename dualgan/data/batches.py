@@ -1,5 +1,9 @@
 """Batches of real images: any source in memory or on disk, one `Batch` at a time."""
 
+import os
+import signal
+import sys
+import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -7,13 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from dualgan.data.sampler import epoch_permutation
-from dualgan.data.worker_signals import obey_the_parent_only
 from dualgan.files.atomic import digest
 from dualgan.runtime.process import flush_denormals
 from dualgan.runtime.seeding import mix_seed
+
+_OF_THE_JOB = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1}
 
 
 class Batch(NamedTuple):
@@ -67,9 +72,7 @@ class RealImages(Dataset[Batch]):
     """Dataset of whole batches over a source: the chosen images, then (with `mirror`) the same ones flipped."""
 
     def __init__(self, source: ImageSource, chosen: NDArray[np.int64], mirror: bool) -> None:
-        self.source = source
-        self.chosen = chosen
-        self.mirror = mirror
+        self.source, self.chosen, self.mirror = source, chosen, mirror
 
     def __len__(self) -> int:
         """Return the length of the index range, mirrored images included."""
@@ -91,34 +94,13 @@ class RealImages(Dataset[Batch]):
         return Batch(torch.from_numpy(images), of_these)
 
 
-class SomeImages(Dataset[Batch]):
-    """Some of the images of a dataset, in an order of their own."""
-
-    def __init__(self, images: RealImages, wanted: NDArray[np.int64]) -> None:
-        self.images, self.wanted = images, wanted
-
-    def __len__(self) -> int:
-        """Return the number of images."""
-        return len(self.wanted)
-
-    def __getitem__(self, index: int) -> Batch:
-        """Return the batch of one image."""
-        return self.__getitems__([index])
-
-    def __getitems__(self, indices: Sequence[int]) -> Batch:
-        """Return the batch of several images."""
-        return self.images.__getitems__(self.wanted[np.asarray(indices, np.int64)].tolist())
-
-
 class ReferenceImages:
     """The real images that metrics compare with: what `dualgan.evaluation.ReferenceSet` asks for.
 
+    Beside what `ImageSource` says of them:
+
     Attributes:
-        fingerprint: Hash of what the images are and how they were prepared.
         dataset_size: Number of images.
-        resize_filter: Filter that resized them; None where nothing was.
-        crop: What was cut out of them; None where nothing was.
-        num_channels: 3 for colour, 1 for gray.
         mirrored: Every image is there a second time, flipped left to right.
         whole: It is a whole set, every image once.
         label_counts: Images of every class, int64 [classes]; None without labels.
@@ -154,7 +136,7 @@ class ReferenceImages:
         Args:
             num: Number of images.
             batch_size: Images per batch.
-            batches: Load these batches only, each the images at some of the positions 0 to num - 1.
+            batches: Instead of these, the images at some of the positions 0 to num - 1 as each batch.
         """
         wanted = np.arange(len(self.images))[:num]
         if len(wanted) < len(self.images) and not self.shuffled:
@@ -162,20 +144,18 @@ class ReferenceImages:
             order = epoch_permutation(mix_seed("images that metrics compare with"), 0, len(self.images))
             wanted = np.sort(order[:num])
         order_of = {"batch_size": batch_size} if batches is None else {"batch_sampler": batches}
-        return image_loader(SomeImages(self.images, wanted), self.num_workers, **order_of)
+        return image_loader(Subset(self.images, wanted.tolist()), self.num_workers, **order_of)
 
 
 def image_loader(images: Dataset[Batch], num_workers: int, **order: Any) -> DataLoader[Batch]:
     """Return a loader of batches in an order that DataLoader's other arguments say."""
-    settings: dict[str, Any] = {"collate_fn": _as_it_is, **order}
-    return DataLoader(
-        images,
-        num_workers=num_workers,
-        worker_init_fn=_start_worker,
-        pin_memory=torch.cuda.is_available(),
-        generator=torch.Generator(),  # the loader draws a number per pass: not from the training's generator
-        **settings,
-    )
+    settings: dict[str, Any] = {
+        "collate_fn": _as_it_is,
+        "worker_init_fn": _start_worker,
+        "pin_memory": torch.cuda.is_available(),
+        "generator": torch.Generator(),  # the loader draws a number per pass: not from the training's generator
+    }
+    return DataLoader(images, num_workers=num_workers, **settings | order)
 
 
 def with_reference(batch: Batch) -> Batch:
@@ -193,3 +173,23 @@ def _start_worker(worker: int) -> None:
     torch.set_num_threads(1)
     flush_denormals()
     obey_the_parent_only()
+
+
+def obey_the_parent_only() -> None:
+    """Let this worker process end by SIGTERM of its parent, and by no other SIGINT, SIGTERM or SIGUSR1.
+
+    A scheduler signals all processes of a job at once. The parent finishes its step, for which it needs batches, and
+    then ends its workers itself: by a message, or by SIGTERM where that does not help.
+    """
+    if sys.platform != "linux":
+        return  # no sigwaitinfo, and no schedulers
+    parent = os.getppid()
+    signal.pthread_sigmask(signal.SIG_BLOCK, _OF_THE_JOB)
+    threading.Thread(target=_end_when_told_by, args=(parent,), daemon=True).start()
+
+
+def _end_when_told_by(parent: int) -> None:
+    while True:
+        told = signal.sigwaitinfo(_OF_THE_JOB)
+        if told.si_signo == signal.SIGTERM and told.si_pid == parent:
+            os._exit(128 + signal.SIGTERM)

@@ -65,17 +65,12 @@ def _pairs(hashes: NDArray[np.uint64], distance: int) -> Iterator[NDArray[np.int
     Bits are cut into distance + 1 bands: hashes that differ in at most `distance` bits are equal in one of them, so
     only those that share a band are compared.
     """
-    for shift, width in _bands(distance + 1):
-        band = (hashes >> np.uint64(shift)) & np.uint64(2**width - 1)
+    starts = [HASH_BITS * band // (distance + 1) for band in range(distance + 2)]
+    for start, end in pairwise(starts):
+        band = (hashes >> np.uint64(start)) & np.uint64(2 ** (end - start) - 1)
         order = np.argsort(band, kind="stable")
         for near in _neighbours(hashes[order], band[order], distance):
             yield order[near]
-
-
-def _bands(count: int) -> list[tuple[int, int]]:
-    """First bit and number of bits of each band."""
-    starts = [HASH_BITS * band // count for band in range(count + 1)]
-    return [(start, end - start) for start, end in pairwise(starts)]
 
 
 def _neighbours(hashes: NDArray[np.uint64], band: NDArray[np.uint64], distance: int) -> Iterator[NDArray[np.int64]]:

@@ -9,13 +9,38 @@ from pathlib import Path
 import imagehash
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from dualgan.data.duplicates import equal_groups, near_groups
-from dualgan.data.files.base import Entry, Files
+from dualgan.data.files.base import Entry, Files, PixelArray
 from dualgan.data.files.checking import Checked, check_image, in_parallel, report_path, store_report
 from dualgan.data.files.opening import open_files
-from dualgan.data.packed import PackedFiles, is_packed, open_packed
+from dualgan.data.packed import PackedImages, is_packed, open_packed
+
+
+class PackedFiles(Files):
+    """The images of a packed set, in its order: `dualgan inspect` looks at any set in the same way."""
+
+    decoded_first = False
+
+    def __init__(self, root: Path, images: PackedImages) -> None:
+        super().__init__(root)
+        self.images = images
+        self.prepared = {"resize_filter": images.resize_filter, "crop": images.crop}
+        self._index = {name: index for index, name in enumerate(images.names)}
+
+    def entries(self) -> list[Entry]:
+        """List the images in the order of the set."""
+        return [Entry(name, "") for name in self.images.names]
+
+    def read(self, name: str) -> PixelArray:
+        """Fetch one image."""
+        pixels = self.images.read(np.array([self._index[name]]))[0]
+        return PixelArray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels, "packed")
+
+    def labels(self, names: Sequence[str]) -> list[int] | None:
+        """Return the class of every named image, or None for a set without labels."""
+        labels = self.images.labels
+        return None if labels is None else [int(labels[self._index[name]]) for name in names]
 
 
 def find_files(data: str, cache: Path) -> Files:
@@ -50,24 +75,6 @@ class Examined:
     perceptual: int = 0
 
 
-@dataclass(frozen=True)
-class Duplicates:
-    """Indices of images in groups of two and more.
-
-    Attributes:
-        same_files: Equal byte for byte.
-        same_pixels: Decoded to equal pixels; has all of `same_files`.
-        near: Other pixels, but linked by perceptual hashes that differ in at most `distance` bits. Of images with
-            equal pixels the first one stands for all.
-        distance: That number of bits.
-    """
-
-    same_files: list[list[int]]
-    same_pixels: list[list[int]]
-    near: list[list[int]]
-    distance: int
-
-
 @dataclass
 class Inspection:
     """All files of a set, in the order of their names.
@@ -94,15 +101,21 @@ class Inspection:
         moments = [_moments(channel) for channel in self.levels.tolist()]
         return [mean for mean, _ in moments], [std for _, std in moments]
 
-    def duplicates(self, distance: int) -> Duplicates:
-        """Groups of equal images, and of those whose hashes differ in at most `distance` of 64 bits."""
+    def duplicates(self, distance: int) -> dict[str, list[list[int]]]:
+        """Indices of duplicates in groups of two and more.
+
+        Returns:
+            "same_files": equal byte for byte. "same_pixels": decoded to equal pixels; has all of the former. "near":
+            other pixels, but linked by perceptual hashes that differ in at most `distance` of 64 bits; of images with
+            equal pixels the first one stands for all.
+        """
         same_pixels = equal_groups([image.pixels for image in self.good])
         repeated = {index for group in same_pixels for index in group[1:]}
         distinct = [index for index in range(len(self.good)) if index not in repeated]
         hashes = np.array([self.good[index].perceptual for index in distinct], np.uint64)
         near = [[distinct[member] for member in group] for group in near_groups(hashes, distance)]
         same_files = equal_groups([image.checked.sha256 for image in self.good])
-        return Duplicates(same_files, same_pixels, near, distance)
+        return {"same_files": same_files, "same_pixels": same_pixels, "near": near}
 
     def classes(self) -> dict[int, int] | None:
         """Number of images of every class, or None for a set without labels."""
@@ -143,17 +156,10 @@ def _examine(files: Files, entry: Entry, num_channels: int | None) -> tuple[Exam
         return Examined(checked), np.zeros((0, 256), np.int64)
     counted = image.convert("L" if num_channels == 1 else "RGB") if num_channels else image
     levels = np.array(counted.histogram(), np.int64).reshape(-1, 256)
-    return Examined(checked, *stored.header(), _pixel_hash(image), _perceptual_hash(image)), levels
-
-
-def _pixel_hash(image: Image.Image) -> str:
     shape = f"{image.mode} {image.width}x{image.height} ".encode()
-    return blake2b(shape + image.tobytes(), digest_size=16).hexdigest()
-
-
-def _perceptual_hash(image: Image.Image) -> int:
-    bits = np.packbits(imagehash.phash(image).hash)
-    return int.from_bytes(bits.tobytes())
+    pixels = blake2b(shape + image.tobytes(), digest_size=16).hexdigest()
+    perceptual = int.from_bytes(np.packbits(imagehash.phash(image).hash).tobytes())
+    return Examined(checked, *stored.header(), pixels, perceptual), levels
 
 
 def _moments(levels: Sequence[int]) -> tuple[float, float]:

@@ -37,12 +37,8 @@ class InfiniteBatchSampler(Sampler[list[int]]):
         assert 0 < size < 2**32
         assert batch_size > 0
         assert 0 <= rank < world_size
-        self.size = size
-        self.batch_size = batch_size
-        self.seed = seed
-        self.images_seen = images_seen
-        self.rank = rank
-        self.world_size = world_size
+        self.size, self.batch_size, self.seed = size, batch_size, seed
+        self.images_seen, self.rank, self.world_size = images_seen, rank, world_size
 
     def __iter__(self) -> Iterator[list[int]]:
         """Yield lists of `batch_size` indices for ever, from `images_seen` on."""

@@ -1,10 +1,10 @@
-"""Files that are made once and kept: the cache folder, atomic writes, content hashes."""
+"""Files that are made once and kept: the cache folder, atomic writes and their errors, content hashes."""
 
 import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,16 @@ def append_line(path: Path, line: str) -> None:
     append(path, f"{begin}{line}\n".encode())
 
 
+@contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Say which file could not be written: a full disk is noticed by calls that know no name, or a temporary one."""
+    try:
+        yield
+    except OSError as error:
+        error.filename, error.filename2 = os.fspath(path), None
+        raise
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write `content` as JSON, atomically."""
     with replacing(path) as partial:
@@ -92,16 +102,6 @@ def read_json(path: Path) -> Any:
 def digest(content: Any) -> str:
     """Short hash (16 hexadecimal digits) of JSON-like content."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def content_fingerprint(
-    resolution: int, resize_filter: str, crop: str, num_channels: int, sha256: Sequence[str]
-) -> str:
-    """Fingerprint of images by how they are prepared and the SHA-256 of each image file, in their order.
-
-    It is the same for files that are decoded at every reading and for their packed form.
-    """
-    return digest([[resolution, resize_filter, crop, num_channels], list(sha256)])
 
 
 def file_sha256(path: Path) -> str:

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 from pytorch_lightning import Trainer
 
-from dualgan.files.atomic import append_line
-from dualgan.files.disk import naming
+from dualgan.files.atomic import append_line, naming
 from dualgan.runs.clock import plain_kimg
 from dualgan.runs.folder import SPEED, SPEED_COLUMN, run_folder
 from dualgan.runs.metrics_csv import MetricsFile

@@ -9,8 +9,7 @@ from typing import Any
 from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.loggers.logger import Logger
 
-from dualgan.files.atomic import append, write_whole
-from dualgan.files.disk import naming
+from dualgan.files.atomic import append, naming, write_whole
 from dualgan.runs.clock import plain_kimg
 from dualgan.runs.folder import METRICS
 

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import starmap
@@ -39,21 +39,13 @@ def in_processes(
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, spawn, _start, (pickle.dumps(work),)) as pool:
         try:
-            numbers = _submitted(pool, jobs)
+            with _no_script():  # handing out all jobs starts the processes
+                numbers = {pool.submit(_call, job): number for number, job in enumerate(jobs)}
             for future in as_completed(numbers):
                 yield numbers[future], future.result()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-
-
-def _submitted(pool: ProcessPoolExecutor, jobs: Sequence[tuple[Any, ...]]) -> dict[Future[Any], int]:
-    """Hand out all jobs, which starts the processes."""
-    try:
-        with _no_script():
-            return {pool.submit(_call, job): number for number, job in enumerate(jobs)}
-    except OSError as error:  # no memory for a process, or the first one is dead before the second is there
-        raise BrokenProcessPool(f"a process could not be started: {error}") from error
 
 
 @contextmanager
@@ -63,6 +55,8 @@ def _no_script() -> Iterator[None]:
     sys.modules["__main__"] = ModuleType("__main__")
     try:
         yield
+    except OSError as error:  # no memory for a process, or the first one is dead before the second is there
+        raise BrokenProcessPool(f"a process could not be started: {error}") from error
     finally:
         sys.modules["__main__"] = script
 

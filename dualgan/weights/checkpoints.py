@@ -45,16 +45,12 @@ def check_header(checkpoint: Any, source: str = "the checkpoint") -> dict[str, A
             f"checkpoints folder"
         )
     version = found["format_version"]
-    if version > FORMAT_VERSION:
-        raise ValueError(
-            f"{source} has format version {version} (written by dualgan {found.get('version')}), "
-            f"this is dualgan {__version__} with format version {FORMAT_VERSION}: update dualgan"
-        )
-    if version < FORMAT_VERSION and version not in MIGRATIONS:
+    if version != FORMAT_VERSION and version not in MIGRATIONS:
+        older = "use the dualgan that wrote it, or one in between to resume and save it anew"
         raise ValueError(
             f"{source} has format version {version} (written by dualgan {found.get('version')}), which dualgan "
-            f"{__version__} no longer reads: it reads {min(MIGRATIONS)} to {FORMAT_VERSION}. Use the dualgan that "
-            f"wrote it, or one in between to resume and save it anew"
+            f"{__version__} does not read: it reads {min(MIGRATIONS)} to {FORMAT_VERSION}: "
+            f"{'update dualgan' if version > FORMAT_VERSION else older}"
         )
     return found
 
@@ -196,7 +192,7 @@ def images_seen_in(path: Path) -> int | None:
 
 
 def read_networks(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read the networks of a run's .ckpt, an exported .safetensors or an official .pkl, without running any code.
+    """Read the networks of a file, as for `load_generator`, without running any code.
 
     Returns:
         What a checkpoint holds, as far as the file has it: "dualgan" (see `header`) and "state_dict"; and "source",
@@ -215,9 +211,9 @@ def read_networks(path: str | os.PathLike[str]) -> dict[str, Any]:
         check_header(content, str(path))
         migrate(content)
         return content | {"source": str(path)}
-    imported = import_official(path)
-    about = {"format_version": FORMAT_VERSION, "version": __version__, "left_out": imported.left_out}
-    return {"dualgan": about | imported.descriptions, "state_dict": imported.state, "source": str(path)}
+    described, state = import_official(path)
+    about = {"format_version": FORMAT_VERSION, "version": __version__, **described}
+    return {"dualgan": about, "state_dict": state, "source": str(path)}
 
 
 def load_generator(path: str | os.PathLike[str]) -> Generator:
@@ -239,17 +235,13 @@ def generator_of(checkpoint: dict[str, Any], ema: bool = True) -> Generator:
     Raises:
         ValueError: The checkpoint does not hold it.
     """
-    name = "generator_ema" if ema else "generator"
-    generator = _network_of(checkpoint, "generator", name)
+    generator = _network_of(checkpoint, "generator", "generator_ema" if ema else "generator")
     assert isinstance(generator, Generator)
     return generator
 
 
 def load_discriminator(path: str | os.PathLike[str]) -> Discriminator:
-    """The discriminator of a file, in eval mode on the CPU.
-
-    Args:
-        path: As for `load_generator`.
+    """The discriminator of a file, as for `load_generator`, in eval mode on the CPU.
 
     Raises:
         ValueError: No such file, not one of these kinds, unreadable, or without a discriminator.

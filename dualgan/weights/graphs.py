@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -76,12 +77,7 @@ class GeneratorGraph(nn.Module):
 
 @dataclass(frozen=True)
 class WrittenGraph:
-    """What was written.
-
-    Attributes:
-        inputs: Name and shape of every input; "N" is the batch.
-        difference: Largest difference from the generator's images over the checked inputs.
-    """
+    """What was written: every input's shape, "N" being the batch, and the largest difference from the generator."""
 
     inputs: dict[str, list[int | str]]
     difference: float
@@ -136,9 +132,8 @@ def _check_onnx(generator: Generator, batch_size: int | None) -> None:
             samples, and ONNX wants to know how many groups.
     """
     try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401
+        for package in ("onnx", "onnxruntime", "onnxscript"):
+            import_module(package)
     except ImportError as error:
         raise ValueError(f"ONNX needs the package {error.name}: install it with pip install 'dualgan[onnx]'") from error
     attention = getattr(generator, "init_args", {}).get("attention") or {}
@@ -168,7 +163,7 @@ def _write_program(program: ExportedProgram, names: list[str], path: Path, metad
     torch.export.save(program, path, extra_files={_METADATA: metadata})
 
 
-Runner = Callable[[tuple[Tensor, ...]], Tensor]
+Runner = Callable[..., Tensor]
 
 
 @torch.no_grad()
@@ -184,7 +179,7 @@ def _largest_difference(graph: GeneratorGraph, run: Runner, batch_size: int | No
     differences = []
     for count, truncation_psi in _CHECKS:
         inputs = graph.inputs(batch_size or count, truncation_psi)
-        differences.append((run(inputs) - graph(*inputs)).abs().max())
+        differences.append((run(*inputs) - graph(*inputs)).abs().max())
     return torch.stack(differences).max().item()  # NaN wherever one is
 
 
@@ -194,7 +189,7 @@ def _onnx_runner(path: Path, names: list[str]) -> Runner:
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     known = {value.name for value in session.get_inputs()}  # the graph drops what has no effect
 
-    def run(inputs: tuple[Tensor, ...]) -> Tensor:
+    def run(*inputs: Tensor) -> Tensor:
         given = {name: value.numpy() for name, value in zip(names, inputs, strict=True) if name in known}
         return torch.from_numpy(session.run(["images"], given)[0])
 
@@ -202,10 +197,4 @@ def _onnx_runner(path: Path, names: list[str]) -> Runner:
 
 
 def _program_runner(path: Path, names: list[str]) -> Runner:
-    module = torch.export.load(path).module()
-
-    def run(inputs: tuple[Tensor, ...]) -> Tensor:
-        images: Tensor = module(*inputs)
-        return images
-
-    return run
+    return torch.export.load(path).module()

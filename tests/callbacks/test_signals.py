@@ -12,7 +12,7 @@ from pytorch_lightning import Callback
 from torch import multiprocessing
 
 from dualgan.callbacks.signals import STEPS_TO_AGREE, WEIGHT, Signals, Stopped
-from dualgan.data.worker_signals import obey_the_parent_only
+from dualgan.data.batches import obey_the_parent_only
 from tests.tiny import tiny_gan, train
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")

@@ -2,6 +2,8 @@
 
 import io
 import pickle
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +41,13 @@ def absurd_size(name: str, content: bytes) -> bytes:
     return content.replace(b"M\xe8\x03", b"\x8a\x05" + (2**35).to_bytes(5, "little"))
 
 
+def doubled(what: str) -> bytes:
+    """A tuple that holds another twice, sixty times over, as a key; or such lists where a function belongs."""
+    tuples = b"".join(b"h%ch%c\x86q%c" % (n, n, n + 1) for n in range(60))
+    lists = b"".join(b"]q%c(h%ch%ce" % (n + 1, n, n) for n in range(60))
+    return b"\x80\x02K\x01q\0" + (tuples + b"}h<K\x01s." if what == "key" else lists + b"h<)R.")
+
+
 def hostile(kind: str, marker: Path) -> bytes:
     tensors = torch_zip({"dualgan": {}, "state_dict": {"a": torch.zeros(1000)}})
     match kind:
@@ -52,12 +61,20 @@ def hostile(kind: str, marker: Path) -> bytes:
             return rewritten(tensors, absurd_size)
         case "bomb":
             return rewritten(tensors, lambda name, content: bytes(2**22), zipfile.ZIP_DEFLATED)
+        case "endless key" | "endless function":
+            content = doubled(kind.removeprefix("endless "))
+            return rewritten(tensors, lambda name, other: content if name.endswith("data.pkl") else other)
+        case "endless key without a zip":
+            buffer = io.BytesIO()
+            torch.save({}, buffer, _use_new_zipfile_serialization=False)
+            return buffer.getvalue().replace(b"}q\0.", doubled("key").removeprefix(b"\x80\x02"))
         case "cut off":
             return tensors[: len(tensors) // 2]
     raise AssertionError(kind)
 
 
 KINDS = ("code", "code without a zip", "code in the callbacks", "absurd storage", "bomb", "cut off")
+ENDLESS = ("endless key", "endless key without a zip", "endless function")
 VERBS = {
     "fit": ["fit", *TINY, "--ckpt_path"],
     "validate": ["validate", *TINY, "--ckpt_path"],
@@ -77,6 +94,15 @@ def test_loaders_refuse(kind: str, marker: Path, tmp_path: Path) -> None:
             load(path)
     with pytest.raises(ValueError, match=r"weights .*hostile\.ckpt' are damaged"):
         read_state(path)
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+def test_files_that_unfold_without_end_are_refused_at_once(kind: str, marker: Path, tmp_path: Path) -> None:
+    path = tmp_path / "hostile.ckpt"
+    path.write_bytes(hostile(kind, marker))
+    code = f"from dualgan.files.torch_files import *; read_tensors(Path({str(path)!r}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert "unfolds to more than 1,024 values" in done.stderr or "it calls what is no function" in done.stderr
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -32,10 +32,6 @@ class ArrayFiles(Files):
     def load(self) -> Loaded:
         """Load all images, in the order of their names."""
 
-    @abstractmethod
-    def stamp(self) -> str:
-        """Text that changes with the content."""
-
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name not in ("_loaded", "_positions")}
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dualgan.data.files.decoding import decode, header
+from dualgan.data.files.decoding import decode, opened
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ class ImageFile:
 
     def header(self) -> tuple[str, str, int]:
         """Format and colour mode in Pillow's terms, and size in bytes, without decoding."""
-        return *header(self.content), len(self.content)
+        with opened(self.content) as file:
+            return file.format or "", file.mode, len(self.content)
 
     def decode(self) -> Image.Image:
         """Return the upright image, of mode L or RGB. Decoders raise many kinds of exceptions for broken files."""

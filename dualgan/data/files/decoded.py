@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualgan.data.files.base import Files
-from dualgan.data.files.decoding import Crop, ResizeFilter, to_square
+from dualgan.data.files.decoding import Preparation
 
 
 class BadImageError(ValueError):
@@ -21,26 +21,11 @@ class BadImageError(ValueError):
 
 
 @dataclass(eq=False)
-class DecodedImages:
-    """Images that are decoded, cropped and resized whenever they are read.
-
-    Args:
-        files: Where they are.
-        names: Their names.
-        resolution: Height and width of the images.
-        num_channels: 3 for colour, 1 for gray.
-        resize_filter: Pillow's filter for resizing.
-        crop: Square that is kept.
-        fingerprint: Hash of the content of the files and of how it is prepared.
-        labels: Class of every image [N], or None for a set without labels.
-    """
+class DecodedImages(Preparation):
+    """An `ImageSource` of files, which are decoded, cropped and resized whenever they are read."""
 
     files: Files
     names: Sequence[str]
-    resolution: int
-    num_channels: int
-    resize_filter: ResizeFilter
-    crop: Crop
     fingerprint: str
     labels: NDArray[np.int64] | None = None
 
@@ -57,8 +42,7 @@ class DecodedImages:
 
     def _read_one(self, name: str) -> NDArray[np.uint8]:
         try:
-            image = self.files.read(name).decode()
-            return to_square(image, self.resolution, self.num_channels, self.resize_filter, self.crop)
+            return self.apply(self.files.read(name).decode())
         except Exception as error:  # decoders raise many kinds for broken files
             reason = f"{type(error).__name__}: {error}".replace("\n", " ")
             raise BadImageError(

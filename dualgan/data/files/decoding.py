@@ -1,11 +1,15 @@
 """From the bytes of an image file to a square uint8 array, whatever the file's colour mode."""
 
 import io
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from dualgan.files.atomic import digest
 
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 # Pillow goes by the content, not by the name, and some of its other decoders start programs (PostScript).
@@ -14,6 +18,39 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 ResizeFilter = Literal["box", "lanczos"]
 Crop = Literal["center", "celeba", "none"]
 _FILTERS = {"box": Image.Resampling.BOX, "lanczos": Image.Resampling.LANCZOS}
+
+
+@dataclass
+class Preparation:
+    """How images of files become pixels.
+
+    Attributes:
+        resolution: Height and width of the images.
+        num_channels: 3 for colour, 1 for gray.
+        resize_filter: Pillow's filter that resizes them.
+        crop: Square that is kept of each before.
+    """
+
+    resolution: int
+    num_channels: int
+    resize_filter: ResizeFilter
+    crop: Crop
+
+    @property
+    def image_bytes(self) -> int:
+        """Size of one image."""
+        return self.resolution * self.resolution * self.num_channels
+
+    def apply(self, image: Image.Image) -> NDArray[np.uint8]:
+        """Crop and resize a decoded image. Raises what `to_square` does."""
+        return to_square(image, self.resolution, self.num_channels, self.resize_filter, self.crop)
+
+    def fingerprint_of(self, sha256: Sequence[str]) -> str:
+        """Fingerprint of images by how they are prepared and the SHA-256 of each image file, in their order.
+
+        It is the same for files that are decoded at every reading and for their packed form.
+        """
+        return digest([[self.resolution, self.resize_filter, self.crop, self.num_channels], list(sha256)])
 
 
 def decode(content: bytes) -> Image.Image:
@@ -27,8 +64,12 @@ def decode(content: bytes) -> Image.Image:
             images too large to be meant, which are refused before their pixels are decoded.
         Exception: Pillow's decoders raise many kinds for broken files.
     """
-    with _opened(content) as file:
-        _check_size(file)
+    with opened(content) as file:
+        limit = Image.MAX_IMAGE_PIXELS  # up to twice of which Pillow only warns
+        if limit is not None and file.width * file.height > limit:
+            raise ValueError(
+                f"{file.width}x{file.height} pixels are more than the {limit} that are thought safe to decode"
+            )
         image = ImageOps.exif_transpose(file)
         image.load()
     if image.mode.startswith("I"):  # a transparent gray value among 65,536 is ignored
@@ -38,16 +79,6 @@ def decode(content: bytes) -> Image.Image:
     if image.mode == "F":
         raise ValueError("float pixels have no fixed range; convert the file to 8 or 16 bits")
     return image.convert("L" if image.mode in ("1", "L") else "RGB")
-
-
-def header(content: bytes) -> tuple[str, str]:
-    """Format and colour mode of an image file in Pillow's terms ("JPEG", "CMYK"), without decoding its pixels.
-
-    Raises:
-        ValueError: The file is empty or of another format.
-    """
-    with _opened(content) as file:
-        return file.format or "", file.mode
 
 
 def to_square(
@@ -88,22 +119,14 @@ def crop_box(width: int, height: int, crop: Crop) -> tuple[int, int, int, int]:
     return left, top, left + side, top + side
 
 
-def _opened(content: bytes) -> Image.Image:
+def opened(content: bytes) -> Image.Image:
+    """An image file whose pixels are not decoded yet. Raises ValueError if it is empty or of another format."""
     if not content:
         raise ValueError("the file is empty")
     try:
         return Image.open(io.BytesIO(content), formats=_FORMATS)
     except UnidentifiedImageError as error:
         raise ValueError("the content is no PNG, JPEG, WebP, BMP, GIF or TIFF image") from error
-
-
-def _check_size(image: Image.Image) -> None:
-    limit = Image.MAX_IMAGE_PIXELS
-    # Pillow only warns up to twice its limit.
-    if limit is not None and image.width * image.height > limit:
-        raise ValueError(
-            f"{image.width}x{image.height} pixels are more than the {limit} that are thought safe to decode"
-        )
 
 
 def _on_white(image: Image.Image) -> Image.Image:

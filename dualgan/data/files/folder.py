@@ -5,7 +5,7 @@ import stat
 from pathlib import Path
 from typing import NoReturn
 
-from dualgan.data.files.base import Entry
+from dualgan.data.files.base import Entry, ImageFile
 from dualgan.data.files.listing import ListedFiles, check_bytes, is_hidden, is_image, is_zip, warn_left_out, warn_nested
 
 
@@ -33,8 +33,8 @@ class FolderFiles(ListedFiles):
         warn_nested(self.root, zips)
         return sorted(found, key=lambda entry: entry.name)
 
-    def content(self, name: str) -> bytes:
-        """Return the content of a file.
+    def read(self, name: str) -> ImageFile:
+        """Fetch one file.
 
         Raises:
             ValueError: The file is too large for an image.
@@ -42,7 +42,7 @@ class FolderFiles(ListedFiles):
         """
         path = self.root / name
         check_bytes(path.stat().st_size)
-        return path.read_bytes()
+        return ImageFile(path.read_bytes())
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()

@@ -16,16 +16,12 @@ class ListedFiles(Files):
     """Image files with names, and perhaps a dataset.json at their root."""
 
     @abstractmethod
-    def content(self, name: str) -> bytes:
-        """Return the content of a file. Raises KeyError or FileNotFoundError where there is none."""
-
     def read(self, name: str) -> ImageFile:
-        """Fetch one image file. Raises what `content` does."""
-        return ImageFile(self.content(name))
+        """Fetch one image file, or the manifest. Raises KeyError or FileNotFoundError where there is none."""
 
     def labels(self, names: Sequence[str]) -> list[int] | None:
         """Return the classes that a dataset.json at the root gives, or None without one."""
-        return labels_of_manifest(self.root, self.content, names)
+        return labels_of_manifest(self.root, self.read, names)
 
 
 def is_image(name: str) -> bool:

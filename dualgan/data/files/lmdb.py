@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from threading import Lock
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar
 
 import lmdb
 import numpy as np
@@ -39,6 +39,9 @@ class LMDBFiles(Files):
     Args:
         root: Folder with data.mdb.
         cache: Folder for the list of keys; $DUALGAN_CACHE or ~/.cache/dualgan by default.
+
+    Raises:
+        ValueError: From every method, for a damaged LMDB, and keys that are no ASCII text.
     """
 
     decoded_first = False
@@ -52,28 +55,16 @@ class LMDBFiles(Files):
         return {"root": self.root, "cache": self.cache, "_keys": None}
 
     def entries(self) -> Sequence[Entry]:
-        """List the records, sorted by key; entries are made when they are asked for.
-
-        Raises:
-            ValueError: For a damaged LMDB, and keys that are no ASCII text.
-        """
+        """List the records, sorted by key; entries are made when they are asked for."""
         stamp = self.stamp()
         return _Lazy(self, lambda key: Entry(key, stamp))
 
     def names(self) -> Sequence[str]:
-        """List the keys, as text, in their order.
-
-        Raises:
-            ValueError: For a damaged LMDB, and keys that are no ASCII text.
-        """
+        """List the keys, as text, in their order."""
         return _Lazy(self, str)
 
     def read(self, name: str) -> ImageFile:
-        """Fetch the value of a key.
-
-        Raises:
-            ValueError: For a damaged LMDB, and a key that is not in it.
-        """
+        """Fetch the value of a key; one that is not there is damage."""
         try:
             with self._opened().begin(buffers=False) as records:
                 value: bytes | None = records.get(name.encode("ascii"))
@@ -89,11 +80,7 @@ class LMDBFiles(Files):
         return digest([self._place(), len(keys), hashlib.sha256(keys.view(np.uint8).data).hexdigest()])
 
     def keys(self) -> NDArray[np.bytes_]:
-        """Return all keys [N] in their order, mapped into memory from the cache.
-
-        Raises:
-            ValueError: For a damaged LMDB, and keys that are no ASCII text.
-        """
+        """Return all keys [N] in their order, mapped into memory from the cache."""
         if self._keys is None:
             path = self.cache / "lmdb_keys" / f"{digest([str(self.root.resolve()), self._place()])}.npy"
             self._keys = _stored(path, self._count())
@@ -162,11 +149,7 @@ class _Lazy(Sequence[T]):
     def __len__(self) -> int:
         return self._length
 
-    @overload
-    def __getitem__(self, index: int) -> T: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[T]: ...
-    def __getitem__(self, index: int | slice) -> T | list[T]:
+    def __getitem__(self, index: Any) -> Any:
         chosen = self.files.keys()[index]
         if isinstance(index, slice):
             return [self.make(key.decode("ascii")) for key in chosen.tolist()]

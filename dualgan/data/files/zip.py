@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from dualgan.data.files.base import Entry
+from dualgan.data.files.base import Entry, ImageFile
 from dualgan.data.files.listing import ListedFiles, check_bytes, is_image, is_zip, warn_left_out, warn_nested
 
 MAX_DIRECTORY_BYTES = 2**29  # of a zip: names of about five million images
@@ -42,8 +42,8 @@ class ZipFiles(ListedFiles):
         members = [self._opened().getinfo(name) for name in sorted(images.keys() - set(unsafe))]
         return [Entry(member.filename, f"{member.file_size}-{member.CRC}") for member in members]
 
-    def content(self, name: str) -> bytes:
-        """Return the content of a member; never more than it declares, and never more than MAX_BYTES.
+    def read(self, name: str) -> ImageFile:
+        """Fetch a member; never more than it declares, and never more than MAX_BYTES.
 
         Raises:
             ValueError: The member is encrypted, compressed with an unusual method, or too large for an image.
@@ -62,7 +62,7 @@ class ZipFiles(ListedFiles):
                 f"shrink in a zip. Pack it again if it is one, without compression"
             )
         with self._opened().open(member) as file:
-            return file.read(member.file_size)
+            return ImageFile(file.read(member.file_size))
 
     def _opened(self) -> zipfile.ZipFile:
         # A forked worker must not share the parent's file position.

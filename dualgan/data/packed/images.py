@@ -76,16 +76,7 @@ def verify(root: str | Path, cache_dir: Path | None = None) -> Manifest:
 
 
 class PackedImages:
-    """Images of a packed set, an `ImageSource`. It holds no open files: processes may share or pickle it.
-
-    Attributes:
-        resolution: Height and width of the images.
-        resize_filter: Filter that they were resized with.
-        crop: What was cut out of the source images.
-        num_channels: 3 for colour, 1 for gray.
-        fingerprint: Hash of source images and preparation.
-        labels: Class of every image, int64 [N], or None for a set without labels.
-    """
+    """Images of a packed set, an `ImageSource`. It holds no open files: processes may share or pickle it."""
 
     def __init__(self, location: Folder, manifest: Manifest) -> None:
         self.location = location
@@ -146,9 +137,8 @@ class PackedImages:
         """Shards that are needed, with places in the batch and byte offsets in the file, in the order of the file."""
         order = np.argsort(indices, kind="stable")
         numbers = np.searchsorted(self._ends, indices[order], side="right")
-        edges = np.flatnonzero(np.diff(numbers)) + 1
-        for places in np.split(order, edges) if len(order) else ():
-            number = int(np.searchsorted(self._ends, indices[places[0]], side="right"))
+        for number in np.unique(numbers).tolist():
+            places = order[numbers == number]
             shard = self.manifest.shards[number]
             size = self.manifest.image_bytes
             # The images are the end of a .npy file; before them is its header.

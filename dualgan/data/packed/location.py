@@ -30,7 +30,7 @@ def locate(root: str | Path, cache_dir: Path | None) -> "Folder":
     """Return the location of a folder or URL."""
     if is_url(root):
         url = str(root).rstrip("/")
-        return RemoteFolder(url, cache_root(str(cache_dir) if cache_dir else None) / "packed" / digest(url))
+        return RemoteFolder(url, cache_root(cache_dir) / "packed" / digest(url))
     return Folder(Path(root).expanduser())
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from dualgan.data.files.decoding import Preparation
 from dualgan.version import __version__
 
 MANIFEST = "manifest.json"
@@ -27,15 +28,11 @@ class Shard(PackedFile):
     count: int
 
 
-@dataclass(frozen=True)
-class Manifest:
-    """What a packed set is.
+@dataclass
+class Manifest(Preparation):
+    """What a packed set is, and how its images were prepared.
 
     Attributes:
-        resolution: Height and width of the images.
-        num_channels: 3 for colour, 1 for gray.
-        resize_filter: Pillow's filter that they were resized with.
-        crop: What was cut out of the source images before.
         count: Number of images.
         fingerprint: Hash of source images and preparation, that of the source's own files in the same order.
         shards: Files of the images, in order.
@@ -45,10 +42,6 @@ class Manifest:
         dualgan: Version that wrote the set.
     """
 
-    resolution: int
-    num_channels: int
-    resize_filter: str
-    crop: str
     count: int
     fingerprint: str
     shards: tuple[Shard, ...]
@@ -56,11 +49,6 @@ class Manifest:
     labels: PackedFile | None
     source: Mapping[str, Any]
     dualgan: str = __version__
-
-    @property
-    def image_bytes(self) -> int:
-        """Size of one image."""
-        return self.resolution * self.resolution * self.num_channels
 
     @property
     def files(self) -> Iterator[PackedFile]:

@@ -12,33 +12,20 @@ from numpy.typing import NDArray
 
 from dualgan.data.files.base import Entry, Files
 from dualgan.data.files.checking import Checked, check_image, reason
-from dualgan.data.files.decoding import Crop, ResizeFilter, to_square
+from dualgan.data.files.decoding import Preparation
 from dualgan.data.packed.manifest import Shard
 from dualgan.files.atomic import digest, file_sha256, read_json, replacing, write_json
 
 
-@dataclass(frozen=True)
-class Settings:
+@dataclass
+class Settings(Preparation):
     """How images become pixels, and how many of them share a shard."""
 
-    resolution: int
-    num_channels: int
-    resize_filter: ResizeFilter
-    crop: Crop
     images_per_shard: int
 
-    @property
-    def image_bytes(self) -> int:
-        """Size of one packed image."""
-        return self.resolution * self.resolution * self.num_channels
 
-
-@dataclass(frozen=True)
-class Part:
-    """What became of one shard's share of the source: its file (None without any good image), and every image."""
-
-    shard: Shard | None
-    images: list[Checked]
+Part = tuple[Shard | None, list[Checked]]
+"""What became of one shard's share of the source: its file (None without any good image), and every image."""
 
 
 class Packer:
@@ -65,22 +52,22 @@ class Packer:
         key = digest([asdict(self.settings), [[entry.name, entry.stamp] for entry in entries]])
         if finished := self._finished(note, key):
             return finished
-        part = self._make(f"shard-{number:05d}.npy", entries)
-        shard = asdict(part.shard) if part.shard else None
-        write_json(note, {"key": key, "shard": shard, "images": [asdict(image) for image in part.images]})
-        return part
+        shard, images = self._make(f"shard-{number:05d}.npy", entries)
+        about = {"shard": asdict(shard) if shard else None, "images": [asdict(image) for image in images]}
+        write_json(note, {"key": key, **about})
+        return shard, images
 
     def _finished(self, note: Path, key: str) -> Part | None:
         content = read_json(note)
         if not isinstance(content, dict) or content.get("key") != key:
             return None
         shard = Shard(**content["shard"]) if content["shard"] else None
-        part = Part(shard, [Checked(**image) for image in content["images"]])
-        if self.retry and any(image.error for image in part.images):
+        images = [Checked(**image) for image in content["images"]]
+        if self.retry and any(image.error for image in images):
             return None
-        path = self.shards / shard.name if shard else None
-        whole = path is None or (path.is_file() and shard is not None and file_sha256(path) == shard.sha256)
-        return part if whole else None
+        if shard and not ((path := self.shards / shard.name).is_file() and file_sha256(path) == shard.sha256):
+            return None
+        return shard, images
 
     def _make(self, name: str, entries: Sequence[Entry]) -> Part:
         side = self.settings.resolution
@@ -92,23 +79,21 @@ class Packer:
             for entry in entries:
                 images.append(self._read(entry, pixels[count]))
                 count += not images[-1].error
-        return Part(self._write(name, pixels[:count]) if count else None, images)
+        if not count:
+            return None, images
+        sha256, size = write_array(self.shards / name, pixels[:count])
+        return Shard(name, size, sha256, count), images
 
     def _read(self, entry: Entry, pixels: NDArray[np.uint8]) -> Checked:
         """Decode one file once: its pixels go to `pixels` [H, W, C], what is wrong with it into the result."""
-        how = self.settings
         checked, _, image = check_image(self.files, entry.name)
         if image is None:
             return checked
         try:
-            pixels[:] = to_square(image, how.resolution, how.num_channels, how.resize_filter, how.crop)
+            pixels[:] = self.settings.apply(image)
         except Exception as error:  # the crop may not fit
             return Checked(entry.name, error=reason(error))
         return checked
-
-    def _write(self, name: str, pixels: NDArray[np.uint8]) -> Shard:
-        sha256, size = write_array(self.shards / name, pixels)
-        return Shard(name, size, sha256, len(pixels))
 
 
 def write_array(path: Path, array: NDArray[np.uint8] | NDArray[np.int64]) -> tuple[str, int]:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -19,18 +19,19 @@ from tqdm import tqdm
 from dualgan.data.arguments import check_least, check_resolution, usable_cpus
 from dualgan.data.files.base import Entry, Files
 from dualgan.data.files.checking import Checked
-from dualgan.data.files.decoding import Crop, ResizeFilter
+from dualgan.data.files.decoding import Crop, Preparation, ResizeFilter
 from dualgan.data.files.opening import open_files
 from dualgan.data.packed.images import is_packed, open_packed
 from dualgan.data.packed.location import is_url
 from dualgan.data.packed.manifest import MANIFEST, Manifest, PackedFile
 from dualgan.data.packed.packer import Packer, Part, Settings, write_array
 from dualgan.data.packed.problems import Problems
-from dualgan.files.atomic import content_fingerprint, digest, read_json, sync, write_json
+from dualgan.files.atomic import digest, read_json, sync, write_json
 from dualgan.runtime.pool import in_processes
 
 _LEAST_SHARDS = 32  # also small sets keep many processes busy to the end
 _HEADER = 128  # bytes of a .npy header
+_PREPARATION = [field.name for field in fields(Preparation)]
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,11 @@ def prepare(
     check_least("workers", workers, 1)
     files, entries = _source(src)
     places = _Places(Path(out).expanduser())
-    settings = _settings(files, entries, resolution, resize_filter, crop, num_channels, shard_mb)
+    channels = num_channels or _channels_of_first(files, entries)
+    # A function of the set alone: any number of workers gives the same bytes.
+    fitting = max(1, shard_mb * 10**6 // (resolution * resolution * channels))
+    per_shard = min(fitting, math.ceil(len(entries) / _LEAST_SHARDS))
+    settings = Settings(resolution, channels, resize_filter, crop, per_shard)
     listing = digest([[entry.name, entry.stamp] for entry in entries])
     if existing := _existing(places.out, settings, listing):
         shutil.rmtree(places.partial, ignore_errors=True)  # of a run that was killed after its last step
@@ -104,7 +109,7 @@ def prepare(
         _check_space(places, settings, len(entries))
         packer = Packer(files, places.shards, places.notes, settings, retry and not skip_bad_images)
         parts = _pack(packer, entries, workers, places)
-        images = [image for part in parts for image in part.images]
+        images = [image for _, checked in parts for image in checked]
         problems = Problems(images, settings, any_channels=num_channels is not None)
         problems.write(places.report)
         if refusals := problems.refusals(skip_bad_images, enlarge):
@@ -165,21 +170,6 @@ def _begun(places: _Places) -> Iterator[None]:
         raise
 
 
-def _settings(
-    files: Files,
-    entries: Sequence[Entry],
-    resolution: int,
-    resize_filter: ResizeFilter,
-    crop: Crop,
-    num_channels: int | None,
-    shard_mb: int,
-) -> Settings:
-    channels = num_channels or _channels_of_first(files, entries)
-    # A function of the set alone: any number of workers gives the same bytes.
-    fitting = max(1, shard_mb * 10**6 // (resolution * resolution * channels))
-    return Settings(resolution, channels, resize_filter, crop, min(fitting, math.ceil(len(entries) / _LEAST_SHARDS)))
-
-
 def _channels_of_first(files: Files, entries: Sequence[Entry]) -> int:
     for entry in entries:
         try:
@@ -195,11 +185,8 @@ def _existing(out: Path, settings: Settings, listing: str) -> Manifest | None:
         return None
     if is_packed(out):
         manifest = open_packed(out).manifest
-        wanted = (settings.resolution, settings.num_channels, settings.resize_filter, settings.crop, listing)
-        if wanted == (
-            manifest.resolution, manifest.num_channels, manifest.resize_filter, manifest.crop,
-            manifest.source.get("listing"),
-        ):  # fmt: skip
+        same = all(getattr(manifest, name) == getattr(settings, name) for name in _PREPARATION)
+        if same and manifest.source.get("listing") == listing:
             return manifest
         raise ValueError(
             f"'{out}' holds a set of other images or settings ({manifest.resolution}x{manifest.resolution}, "
@@ -249,10 +236,10 @@ def _pack(packer: Packer, entries: Sequence[Entry], workers: int, places: _Place
     parts: dict[int, Part] = {}
     with tqdm(total=len(entries), desc=f"Packing {places.out.name}", unit="image", disable=None) as bar:
         for number, part in in_processes(packer.pack, jobs, workers):
-            parts[number] = part
-            if part.shard:
-                sync(places.shards / part.shard.name)
-            bar.update(len(part.images))
+            parts[number] = shard, images = part
+            if shard:
+                sync(places.shards / shard.name)
+            bar.update(len(images))
     return [parts[number] for number in range(len(jobs))]
 
 
@@ -260,22 +247,24 @@ def _publish(
     places: _Places, files: Files, settings: Settings, parts: Sequence[Part], source: dict[str, Any]
 ) -> Manifest:
     """Add labels, names and, last, the manifest; then rename the folder."""
-    good: list[Checked] = [image for part in parts for image in part.images if not image.error]
+    good: list[Checked] = [image for _, checked in parts for image in checked if not image.error]
     names = [image.name for image in good]
     classes = files.labels(names)
     labels = None
     if classes is not None:
-        content = write_array(places.shards / "labels.npy", np.asarray(classes, np.int64))
-        labels = PackedFile("labels.npy", content[1], content[0])
+        checksum, size = write_array(places.shards / "labels.npy", np.asarray(classes, np.int64))
+        labels = PackedFile("labels.npy", size, checksum)
+    content = json.dumps(names, indent=0).encode()  # one name per line; odd bytes of file names are escaped
+    (places.shards / "names.json").write_bytes(content)
     manifest = Manifest(
-        settings.resolution, settings.num_channels, settings.resize_filter, settings.crop, len(good),
-        content_fingerprint(
-            settings.resolution, settings.resize_filter, settings.crop, settings.num_channels,
-            [image.sha256 for image in good],
-        ),
-        tuple(part.shard for part in parts if part.shard), _write_names(places.shards / "names.json", names), labels,
-        source,
-    )  # fmt: skip
+        **{name: getattr(settings, name) for name in _PREPARATION},
+        count=len(good),
+        fingerprint=settings.fingerprint_of([image.sha256 for image in good]),
+        shards=tuple(shard for shard, _ in parts if shard),
+        names=PackedFile("names.json", len(content), sha256(content).hexdigest()),
+        labels=labels,
+        source=source,
+    )
     kept = {file.name for file in manifest.files}
     for leftover in places.shards.iterdir():
         if leftover.name not in kept:
@@ -287,9 +276,3 @@ def _publish(
     places.shards.replace(places.out)
     sync(places.out.parent)
     return manifest
-
-
-def _write_names(path: Path, names: Sequence[str]) -> PackedFile:
-    content = json.dumps(list(names), indent=0).encode()  # one name per line; odd bytes of file names are escaped
-    path.write_bytes(content)
-    return PackedFile(path.name, len(content), sha256(content).hexdigest())

@@ -20,6 +20,7 @@ RENDERER_VERSION = 1  # part of the cache key: raise it with every change that m
 Float = NDArray[np.float32]
 Int = NDArray[np.int64]
 Bool = NDArray[np.bool_]
+Surface = tuple[Float, Float, Bool]
 
 GROUND = -1  # "object" index of a ray that meets the ground or, above the horizon, the background
 _EPSILON = np.float32(2e-3)
@@ -118,11 +119,11 @@ def _trace(geometry: _Geometry, origin: Float, direction: Float, lamp: Float, bo
     distance, hit = _nearest(geometry, origin, direction)
     point = origin + distance[:, None] * direction
     solid = hit != GROUND
-    normal, albedo, metal = _surface(geometry, point, hit, solid)
-    color = _shade(geometry, point, normal, albedo, metal, direction, lamp)
+    surface = _surface(geometry, point, hit, solid)
+    color = _shade(geometry, point, surface, direction, lamp)
     _blend_background(color, direction, distance, solid)
-    if metal.any():
-        _add_reflections(color, geometry, point, normal, albedo, metal, direction, lamp, bounces)
+    if surface[2].any():
+        _add_reflections(color, geometry, point, surface, direction, lamp, bounces)
     return color
 
 
@@ -184,16 +185,10 @@ def _entry(geometry: _Geometry, scene: Int, thing: Int, origin: Float, direction
     return entry
 
 
-def _to_object(geometry: _Geometry, pair: tuple[Int, Int], vector: Float) -> Float:
-    """Rotate vectors [3, K] into their objects' axes."""
-    cos, sin = geometry.cos[pair], geometry.sin[pair]
+def _to_object(geometry: _Geometry, pair: tuple[Int, Int], vector: Float, back: bool = False) -> Float:
+    """Rotate vectors [3, K] into their objects' axes, or `back` into the world's."""
+    cos, sin = geometry.cos[pair], -geometry.sin[pair] if back else geometry.sin[pair]
     return np.stack([cos * vector[0] + sin * vector[1], cos * vector[1] - sin * vector[0], vector[2]])
-
-
-def _to_world(geometry: _Geometry, pair: tuple[Int, Int], vector: Float) -> Float:
-    """The inverse of `_to_object`."""
-    cos, sin = geometry.cos[pair], geometry.sin[pair]
-    return np.stack([cos * vector[0] - sin * vector[1], cos * vector[1] + sin * vector[0], vector[2]])
 
 
 # |o + t d|^2 = r^2
@@ -232,7 +227,7 @@ def _slab(origin: Float, direction: Float, half: Float) -> tuple[Float, Float]:
 # --- surfaces and light ---
 
 
-def _surface(geometry: _Geometry, point: Float, hit: Int, solid: Bool) -> tuple[Float, Float, Bool]:
+def _surface(geometry: _Geometry, point: Float, hit: Int, solid: Bool) -> Surface:
     """Normal [B, 3, P], linear albedo [B, 3, P] and whether it is a mirror [B, P]."""
     normal, albedo = np.zeros_like(point), np.full_like(point, _GROUND_ALBEDO)
     normal[:, 2] = 1
@@ -254,13 +249,13 @@ def _normals(geometry: _Geometry, pair: tuple[Int, Int], point: Float) -> Float:
     face = np.abs(local) == np.abs(local).max(0)
     cube, cylinder = np.where(face, np.sign(local), 0), np.where([cap, cap, ~cap], 0, local)
     cylinder[2] = np.where(cap, np.sign(local[2]), 0)
-    return _normalize(_to_world(geometry, pair, np.choose(shape, [local, cube, cylinder])), axis=0)
+    outward = np.choose(shape, [local, cube, cylinder])
+    return _normalize(_to_object(geometry, pair, outward, back=True), axis=0)
 
 
-def _shade(
-    geometry: _Geometry, point: Float, normal: Float, albedo: Float, metal: Bool, direction: Float, lamp: Float
-) -> Float:
+def _shade(geometry: _Geometry, point: Float, surface: Surface, direction: Float, lamp: Float) -> Float:
     """Light [B, 3, P] that surfaces send back by themselves: ambient, diffuse and highlights, without reflections."""
+    normal, albedo, metal = surface
     up = 0.5 + 0.5 * normal[:, 2]
     diffuse = _AMBIENT_GROUND + (_AMBIENT_SKY - _AMBIENT_GROUND) * up
     shine = np.zeros_like(diffuse)
@@ -303,17 +298,10 @@ def _blend_background(color: Float, direction: Float, distance: Float, solid: Bo
 
 
 def _add_reflections(
-    color: Float,
-    geometry: _Geometry,
-    point: Float,
-    normal: Float,
-    albedo: Float,
-    metal: Bool,
-    direction: Float,
-    lamp: Float,
-    bounces: int,
+    color: Float, geometry: _Geometry, point: Float, surface: Surface, direction: Float, lamp: Float, bounces: int
 ) -> None:
     """Add what metal mirrors to `color`, in place. After the last bounce it mirrors an even gray room."""
+    normal, albedo, metal = surface
     tint = _MIRROR * (0.12 + 0.88 * albedo)
     if bounces == 0:
         color += np.where(metal[:, None], tint * np.float32(0.3), 0)

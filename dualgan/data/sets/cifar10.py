@@ -41,11 +41,7 @@ class CIFAR10(FileImages):
         super().__init__(root, resolution=resolution, use_labels=use_labels, **kwargs)
         check_choice("split", split, Split)
         self.split: Split = split
-
-    @property
-    def part(self) -> str:
-        """The split when it is not train."""
-        return "" if self.split == "train" else f"split '{self.split}'"
+        self.part = "" if split == "train" else f"split '{split}'"
 
     def _find(self) -> Files:
         place = find_cifar10(self.root)

@@ -8,17 +8,17 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dualgan.data.arguments import check_choice
-from dualgan.data.base import ImageDataModule, default_workers
+from dualgan.data.arguments import check_choice, usable_cpus
+from dualgan.data.base import ImageDataModule
 from dualgan.data.batches import ImageSource
 from dualgan.data.files.base import Files
 from dualgan.data.files.checking import Checked, check_files
 from dualgan.data.files.decoded import DecodedImages
-from dualgan.data.files.decoding import Crop, ResizeFilter, crop_box
+from dualgan.data.files.decoding import Crop, Preparation, ResizeFilter, crop_box
 from dualgan.data.files.opening import open_files
 from dualgan.data.packed import is_packed, open_packed
-from dualgan.data.sets.official_layout import SourceCard
-from dualgan.files.atomic import cache_root, content_fingerprint
+from dualgan.data.sets.official_layout import SourceCard, part_of
+from dualgan.files.atomic import cache_root
 
 _NAMED = 10  # bad images that an error names
 
@@ -51,6 +51,11 @@ class FileImages(ImageDataModule, registered=False):
     """
 
     card: ClassVar[SourceCard | None] = None
+    folders: tuple[str, Sequence[str]] | None = None
+    """Where a published set has parts: the folder that is wanted, and all of them, see `part_of`."""
+
+    part = ""
+    """What was asked for other than the usual part of the set, such as "split 'val'": packed sets know no parts."""
 
     def __init__(
         self,
@@ -66,7 +71,7 @@ class FileImages(ImageDataModule, registered=False):
         cache_dir: str | None = None,
         **kwargs: Any,
     ) -> None:
-        workers = default_workers() if num_workers is None else num_workers
+        workers = min(4, usable_cpus()) if num_workers is None else num_workers
         super().__init__(resolution, num_workers=workers, reference=reference, **kwargs)
         check_choice("resize_filter", resize_filter, ResizeFilter)
         check_choice("crop", crop, Crop)
@@ -87,23 +92,13 @@ class FileImages(ImageDataModule, registered=False):
         """What to get and where to put it: the end of errors about missing images."""
         return "" if self.card is None else str(self.card)
 
-    @property
-    def part(self) -> str:
-        """What was asked for other than the usual part of the set, empty for that: packed sets know no parts."""
-        return ""
-
     def _find(self) -> Files:
         """Find the images of the set at `root`. Raises ValueError where they are not."""
-        return open_files(self.root, self.advice, self.cache)
+        files = open_files(self.root, self.advice, self.cache)
+        return part_of(files, *self.folders, self.advice) if self.folders else files
 
     def _labels(self, files: Files, names: Sequence[str]) -> list[int] | None:
         return files.labels(names)
-
-    def prepare_data(self) -> None:
-        """Check the images once, and those of `reference`; Lightning calls this in one process per node."""
-        super().prepare_data()
-        if self.reference not in ("full", "train"):
-            self._other_set(self._wanted_channels or 3).prepare_data()
 
     def _check_reference(self, reference: str) -> None:
         if not reference:
@@ -114,7 +109,7 @@ class FileImages(ImageDataModule, registered=False):
             return super()._reference_source()
         if self._other is None:
             other = self._other_set(self.num_channels)
-            other._prepare()
+            other.prepare_data()
             self._other = other._open()
         return self._other
 
@@ -153,15 +148,18 @@ class FileImages(ImageDataModule, registered=False):
         images.labels = self._checked_labels(images.labels) if self.use_labels else None
         return images
 
-    def _prepare(self) -> None:
+    def prepare_data(self) -> None:
+        """Check the images once, and those of `reference`; Lightning calls this in one process per node."""
         if self._is_packed():
             self._open_packed()
-            return
-        files = self._find()
-        if not files.decoded_first:
+        elif (files := self._find()).decoded_first:
+            self._warn(*self._checked(files))
+        else:
             self._check_unread(files)
-            return
-        good, bad = _split(self._checked(files))
+        if self.reference not in ("full", "train"):
+            self._other_set(self._wanted_channels or 3).prepare_data()
+
+    def _warn(self, good: Sequence[Checked], bad: Sequence[Checked]) -> None:
         if bad and self.skip_bad_images:
             warnings.warn(f"'{self.root}': going on without {_name_bad(bad)}", stacklevel=2)
         small = sum(min(checked.width, checked.height) < self.resolution for checked in good)
@@ -176,22 +174,17 @@ class FileImages(ImageDataModule, registered=False):
         if self._is_packed():
             return self._open_packed()
         files = self._find()
-        names, content, channels = self._listed(files)
-        channels = self._wanted_channels or channels
-        how = (self.resolution, self.resize_filter, self.crop, channels)
-        fingerprint = content_fingerprint(*how, content)
-        images = DecodedImages(files, names, self.resolution, channels, self.resize_filter, self.crop, fingerprint)
-        if self.use_labels:
-            images.labels = self._checked_labels(self._labels(files, names))
-        return images
-
-    def _listed(self, files: Files) -> tuple[Sequence[str], list[str], int]:
-        """Names of the images, what stands for their content, and their channels."""
-        if not files.decoded_first:
+        names: Sequence[str]
+        if files.decoded_first:
+            good, _ = self._checked(files)
+            names, content = [checked.name for checked in good], [checked.sha256 for checked in good]
+            channels = good[0].channels
+        else:
             self._check_unread(files)
-            return files.names(), [files.stamp()], 3
-        good, _ = _split(self._checked(files))
-        return [checked.name for checked in good], [checked.sha256 for checked in good], good[0].channels
+            names, content, channels = files.names(), [files.stamp()], 3
+        how = (self.resolution, self._wanted_channels or channels, self.resize_filter, self.crop)
+        labels = self._checked_labels(self._labels(files, names)) if self.use_labels else None
+        return DecodedImages(*how, files, names, Preparation(*how).fingerprint_of(content), labels)
 
     def _checked_labels(self, labels: Sequence[int] | NDArray[np.int64] | None) -> NDArray[np.int64]:
         if labels is None:
@@ -210,7 +203,8 @@ class FileImages(ImageDataModule, registered=False):
         if not len(files.names()):
             raise ValueError(f"'{self.root}' is an LMDB without any image. {self.advice}".rstrip())
 
-    def _checked(self, files: Files) -> list[Checked]:
+    def _checked(self, files: Files) -> tuple[list[Checked], list[Checked]]:
+        """Good images and bad ones."""
         entries = files.entries()
         if not entries:
             raise ValueError(
@@ -218,7 +212,8 @@ class FileImages(ImageDataModule, registered=False):
                 f".tif there or in folders below. Pass the folder or zip that holds the images. {self.advice}".rstrip()
             )
         report = check_files(files, entries, self.cache)
-        good, bad = _split(report)
+        good = [checked for checked in report if not checked.error]
+        bad = [checked for checked in report if checked.error]
         if bad and not (self.skip_bad_images and good):
             raise ValueError(
                 f"'{self.root}' holds {_name_bad(bad)} Repair or remove them, or pass skip_bad_images=true to go on "
@@ -228,7 +223,7 @@ class FileImages(ImageDataModule, registered=False):
             )
         self._check_channels(good)
         self._check_crop(good)
-        return report
+        return good, bad
 
     def _check_channels(self, good: Sequence[Checked]) -> None:
         gray = [checked.name for checked in good if checked.channels == 1]
@@ -245,10 +240,6 @@ class FileImages(ImageDataModule, registered=False):
                 crop_box(checked.width, checked.height, self.crop)
             except ValueError as error:
                 raise ValueError(f"'{self.root}': image '{checked.name}': {error}. Pass another crop.") from error
-
-
-def _split(report: Sequence[Checked]) -> tuple[list[Checked], list[Checked]]:
-    return [checked for checked in report if not checked.error], [checked for checked in report if checked.error]
 
 
 def _name_bad(bad: Sequence[Checked]) -> str:

@@ -1,4 +1,4 @@
-"""The published sets that come as image files: FFHQ, CLEVR, CelebA, Animal Face."""
+"""Any folder or zip of images, and the published sets that come as such: FFHQ, CLEVR, CelebA, Animal Face."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
@@ -8,10 +8,32 @@ from dualgan.data.files.base import Files
 from dualgan.data.files.decoding import Crop, ResizeFilter
 from dualgan.data.files.labels import labels_of_folders
 from dualgan.data.sets.file_images import FileImages
-from dualgan.data.sets.official_layout import SourceCard, part_of
+from dualgan.data.sets.official_layout import SourceCard
 
 FFHQFolder = Literal["images1024x1024", "thumbnails128x128"]
 CLEVRSplit = Literal["train", "val", "test"]
+
+
+class ImageFolder(FileImages):
+    """Images of a folder (with all folders below it) or of a zip, in the order of their names.
+
+    PNG, JPEG, WebP, BMP, GIF (first frame) and TIFF. Labels come from a dataset.json at the root, as in the zips of
+    StyleGAN2-ADA: {"labels": [["00000/img00000000.png", 6], ...]}.
+
+    Args:
+        root: Folder or zip of images, or folder of an LMDB.
+        hint: What to download and where to put it; shown when there are no images at `root`.
+        kwargs: Settings of all sets of image files.
+    """
+
+    def __init__(self, root: str, *, hint: str = "", **kwargs: Any) -> None:
+        super().__init__(root, **kwargs)
+        self.hint = hint
+
+    @property
+    def advice(self) -> str:
+        """The hint."""
+        return self.hint
 
 
 class FFHQ(FileImages):
@@ -44,14 +66,8 @@ class FFHQ(FileImages):
         super().__init__(root, resize_filter=resize_filter, **kwargs)
         check_choice("folder", folder, FFHQFolder)
         self.folder = folder
-
-    @property
-    def part(self) -> str:
-        """The folder when it is not images1024x1024."""
-        return "" if self.folder == "images1024x1024" else f"folder '{self.folder}'"
-
-    def _find(self) -> Files:
-        return part_of(super()._find(), self.folder, get_args(FFHQFolder), self.advice)
+        self.part = "" if folder == "images1024x1024" else f"folder '{folder}'"
+        self.folders = folder, get_args(FFHQFolder)
 
 
 class CLEVR(FileImages):
@@ -76,15 +92,8 @@ class CLEVR(FileImages):
         super().__init__(root, **kwargs)
         check_choice("split", split, CLEVRSplit)
         self.split = split
-
-    @property
-    def part(self) -> str:
-        """The split when it is not train."""
-        return "" if self.split == "train" else f"split '{self.split}'"
-
-    def _find(self) -> Files:
-        splits = [f"images/{split}" for split in get_args(CLEVRSplit)]
-        return part_of(super()._find(), f"images/{self.split}", splits, self.advice)
+        self.part = "" if split == "train" else f"split '{split}'"
+        self.folders = f"images/{split}", [f"images/{name}" for name in get_args(CLEVRSplit)]
 
 
 class CelebA(FileImages):
@@ -106,10 +115,7 @@ class CelebA(FileImages):
 
     def __init__(self, root: str = "data/celeba", crop: Crop = "celeba", **kwargs: Any) -> None:
         super().__init__(root, crop=crop, **kwargs)
-
-    def _find(self) -> Files:
-        folders = ("img_align_celeba", "img_celeba", "img_align_celeba_png")
-        return part_of(super()._find(), folders[0], folders, self.advice)
+        self.folders = "img_align_celeba", ("img_align_celeba", "img_celeba", "img_align_celeba_png")
 
 
 class AnimalFace(FileImages):

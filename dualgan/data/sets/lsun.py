@@ -46,6 +46,7 @@ class LSUN(FileImages):
         super().__init__(root, **kwargs)
         check_choice("split", split, Literal["train", "val"])
         self.category, self.split = category, split
+        self.part = "" if split == "train" else f"split '{split}'"
 
     @property
     def advice(self) -> str:
@@ -60,11 +61,6 @@ class LSUN(FileImages):
         folder = f"{self.category}_{self.split}_lmdb" if scene else self.category
         layout = f"the unpacked folder {folder} with {DATA_FILE}, as root or in it; or a folder or zip of its images"
         return str(SourceCard(f"LSUN {self.category}", size, source, layout, "LSUN states none for its photographs"))
-
-    @property
-    def part(self) -> str:
-        """The split when it is not train."""
-        return "" if self.split == "train" else f"split '{self.split}'"
 
     def _find(self) -> Files:
         return open_files(self._located(), self.advice, self.cache)

@@ -57,12 +57,14 @@ class SyntheticCLEVR(ImageDataModule):
         self.num_renderers = num_renderers
         name = f"v{RENDERER_VERSION}-seed{scene_seed}-{num_images}x{resolution}.npy"
         self.path = cache_root(cache_dir) / "synthetic_clevr" / name
+        self._manifest = self.path.with_suffix(".json")
 
     def scene(self, index: int) -> Scene:
         """Return what image `index` (of the whole set, before `subset`) shows."""
         return sample_scene(self.scene_seed, index)
 
-    def _prepare(self) -> None:
+    def prepare_data(self) -> None:
+        """Render the images, unless they are there; Lightning calls this in one process per node."""
         if not self._is_whole():
             self._render()
 
@@ -79,10 +81,6 @@ class SyntheticCLEVR(ImageDataModule):
             "num_images": self.num_images,
         }
         return identity | {"fingerprint": digest(identity)}
-
-    @property
-    def _manifest(self) -> Path:
-        return self.path.with_suffix(".json")
 
     def _is_whole(self) -> bool:
         manifest = read_json(self._manifest)

@@ -19,13 +19,7 @@ _TENSORFLOW = "dnnlib.tflib"
 
 @dataclass(frozen=True)
 class Record:
-    """One module.
-
-    Attributes:
-        path: Names from the network to the module, joined by dots; "" is the network.
-        class_name: Its class.
-        attributes: What its `__dict__` held.
-    """
+    """One module: names from the network to it, joined by dots ("" is the network), and what its `__dict__` held."""
 
     path: str
     class_name: str
@@ -78,9 +72,8 @@ def modules_of(network: Any) -> list[Record]:
 def _collect(value: Any, path: str, found: list[Record]) -> None:
     if len(found) >= MAX_MODULES or path.count(".") >= MAX_DEPTH:
         raise UnreadablePickleError(f"its networks have more than {MAX_MODULES} modules or {MAX_DEPTH} levels")
-    if not isinstance(value, Call) or value.name != _PERSISTENT or len(value.arguments) != 1:
-        raise UnreadablePickleError(f"{path or 'a network'} is no module of an official repository")
-    description = _dictionary(value.arguments[0])
+    made = isinstance(value, Call) and value.name == _PERSISTENT and len(value.arguments) == 1
+    description = _dictionary(value.arguments[0]) if made else {}
     class_name = description.get("class_name")
     if description.get("type") != "class" or not isinstance(class_name, str):
         raise UnreadablePickleError(f"{path or 'a network'} is no module of an official repository")

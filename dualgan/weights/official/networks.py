@@ -2,7 +2,6 @@
 
 import reprlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,23 +32,13 @@ class UnsupportedNetworkError(ValueError):
     """A network of an official file that ours cannot be."""
 
 
-@dataclass(frozen=True)
-class ImportedNetworks:
-    """Networks of a file, in the form that checkpoints have.
-
-    Attributes:
-        descriptions: Class name and arguments of "generator" and, where it could be read, "discriminator".
-        state: Tensors under "generator.", "generator_ema." and "discriminator."; those that the file has.
-        left_out: Why a network of the file is not there, by its name.
-    """
-
-    descriptions: dict[str, dict[str, Any]]
-    state: dict[str, Tensor]
-    left_out: dict[str, str]
-
-
-def import_official(path: Path) -> ImportedNetworks:
+def import_official(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, Tensor]]:
     """Read the networks of an official .pkl file; nothing in it is executed.
+
+    Returns:
+        Class name and arguments of "generator" and, where it could be read, "discriminator", and under "left_out" why a
+        network of the file is not there, by its name; and the tensors under "generator.", "generator_ema." and
+        "discriminator.", those that the file has.
 
     Raises:
         ValueError: The file is no such file, is damaged or hostile, or its generator is not a StyleGAN2 that ours can
@@ -64,7 +53,7 @@ def import_official(path: Path) -> ImportedNetworks:
         ) from error
 
 
-def _imported(path: Path) -> ImportedNetworks:
+def _imported(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, Tensor]]:
     content = read_official(path)
     if content.get("G_ema") is None:
         raise UnreadablePickleError("it holds no averaged generator G_ema")
@@ -85,7 +74,7 @@ def _imported(path: Path) -> ImportedNetworks:
             state |= {f"discriminator.{key}": value for key, value in tensors.items()}
         except UnsupportedNetworkError as error:
             left_out["discriminator"] = str(error)
-    return ImportedNetworks(descriptions, state, left_out)
+    return descriptions | {"left_out": left_out}, state
 
 
 def _network(
@@ -93,6 +82,7 @@ def _network(
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Description and tensors of a network of a file."""
     description = describe(modules)
+    _check_layers(modules)
     stored = {name: tensor for module in modules for name, tensor in module.tensors()}
     if sum(len(tensor.payload) for tensor in stored.values()) > path.stat().st_size:
         raise UnreadablePickleError("its tensors together are larger than the file")
@@ -128,7 +118,8 @@ def _generator(modules: list[Record]) -> dict[str, Any]:
         )
     names = ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels", "mapping_kwargs", "synthesis_kwargs")
     given = _made_with(network, names)
-    synthesis = _Arguments(given.values.pop("synthesis_kwargs", {}) | given.rest(names), "synthesis_kwargs")
+    others = {name: value for name, value in given.values.items() if name not in names}
+    synthesis = _Arguments(given.values.pop("synthesis_kwargs", {}) | others, "synthesis_kwargs")
     w_dim = given.integer("w_dim")
     arguments = {
         "resolution": given.integer("img_resolution"),
@@ -140,7 +131,7 @@ def _generator(modules: list[Record]) -> dict[str, Any]:
         **_widths(synthesis),
         "attention": None,
         "attention_resolution": None,
-        "conv_clamp": _check_layers(modules),
+        "conv_clamp": _conv_clamp(modules),
         "noise": _has_noise(modules),
     }
     synthesis.refuse_others()
@@ -168,7 +159,7 @@ def _discriminator(modules: list[Record]) -> dict[str, Any]:
         "minibatch_std_group": group,
         "attention": None,
         "attention_resolution": None,
-        "conv_clamp": _check_layers(modules),
+        "conv_clamp": _conv_clamp(modules),
     }
     for section in (given, epilogue, block):
         section.refuse_others()
@@ -193,9 +184,8 @@ def _widths(given: "_Arguments") -> dict[str, int]:
     return {name: given.integer(name, default) for name, default in (("channel_base", 32768), ("channel_max", 512))}
 
 
-def _check_layers(modules: list[Record]) -> float | None:
-    """Match what the layers do with ours; returns the bound on convolutions, which is the same in all."""
-    clamps: dict[float | None, str] = {}
+def _check_layers(modules: list[Record]) -> None:
+    """Match what the layers do with ours."""
     for module in modules:
         for attribute, expected in _expected(module).items():
             value = plain(module.attributes.get(attribute, expected))
@@ -203,28 +193,32 @@ def _check_layers(modules: list[Record]) -> float | None:
                 raise UnsupportedNetworkError(
                     f"its {module.path} has {attribute} {reprlib.repr(value)}, where ours is {expected!r}"
                 )
-        if "conv_clamp" in module.attributes and module.name != "skip":
-            clamp = plain(module.attributes["conv_clamp"])
-            if clamp is not None and (not isinstance(clamp, int | float) or not 0 < clamp < 1e9):
-                raise UnsupportedNetworkError(f"its {module.path} has a conv_clamp that is no positive number")
-            clamps.setdefault(clamp, module.path)
-    return _only_one(clamps, "conv_clamp", None)
+
+
+def _conv_clamp(modules: list[Record]) -> float | None:
+    """The bound on convolutions."""
+    layers = [module for module in modules if "conv_clamp" in module.attributes and module.name != "skip"]
+
+    def fits(v: Any) -> bool:
+        return v is None or (isinstance(v, int | float) and 0 < v < 1e9)
+
+    return _only_one(layers, "conv_clamp", None, fits, "a positive number")
 
 
 def _has_noise(modules: list[Record]) -> bool:
-    """Whether the layers add noise, which is the same in all."""
-    found: dict[bool, str] = {}
-    for module in modules:
-        if module.class_name == "SynthesisLayer":
-            value = plain(module.attributes.get("use_noise", True))
-            if not isinstance(value, bool):
-                raise UnsupportedNetworkError(f"its {module.path} has a use_noise that is neither true nor false")
-            found.setdefault(value, module.path)
-    return _only_one(found, "use_noise", True)
+    """Whether the layers add noise."""
+    layers = [module for module in modules if module.class_name == "SynthesisLayer"]
+    return _only_one(layers, "use_noise", True, lambda value: isinstance(value, bool), "true or false")
 
 
-def _only_one(found: Mapping[T, str], name: str, default: T) -> T:
-    """The value of a setting that ours has once per network; `found` has a layer for each value."""
+def _only_one(layers: list[Record], name: str, default: T, fits: Callable[[Any], bool], expected: str) -> T:
+    """The value of a setting that ours has once per network, and these have per layer."""
+    found: dict[T, str] = {}
+    for layer in layers:
+        value = plain(layer.attributes.get(name, default))
+        if not fits(value):
+            raise UnsupportedNetworkError(f"its {layer.path} has {name} {reprlib.repr(value)}: expected {expected}")
+        found.setdefault(value, layer.path)
     if len(found) > 1:
         raise UnsupportedNetworkError(f"{name} differs between its {' and '.join(list(found.values())[:2])}")
     return next(iter(found), default)
@@ -233,51 +227,40 @@ def _only_one(found: Mapping[T, str], name: str, default: T) -> T:
 def _expected(module: Record) -> Mapping[str, Any]:
     """Attributes that decide what a layer computes, with the values that ours have."""
     linear = "linear" if module.name in _LINEAR else "lrelu"
-    if module.class_name == "SynthesisBlock":
-        return {"architecture": "skip"}
-    if module.class_name in ("DiscriminatorBlock", "DiscriminatorEpilogue"):
-        return {"architecture": "resnet"}
-    if module.class_name == "SynthesisLayer":
-        return {"activation": "lrelu"}
-    if module.class_name == "Conv2dLayer":
-        return {"activation": linear}
-    if module.class_name == "FullyConnectedLayer":
-        of_mapping = module.path.startswith("mapping.fc")
-        return {"activation": linear, "bias_gain": 0.01 if of_mapping else 1}
-    return {}
+    expected: dict[str, dict[str, Any]] = {
+        "SynthesisBlock": {"architecture": "skip"},
+        "DiscriminatorBlock": {"architecture": "resnet"},
+        "DiscriminatorEpilogue": {"architecture": "resnet"},
+        "SynthesisLayer": {"activation": "lrelu"},
+        "Conv2dLayer": {"activation": linear},
+        "FullyConnectedLayer": {"activation": linear, "bias_gain": 0.01 if module.path.startswith("mapping.fc") else 1},
+    }
+    return expected.get(module.class_name, {})
 
 
 class _Arguments:
-    """Arguments of a constructor. What is asked for is known; `refuse_others` names the rest."""
+    """Arguments of a constructor. What is asked for is taken out; `refuse_others` names the rest."""
 
     def __init__(self, values: Any, owner: str) -> None:
         if not isinstance(values, dict):
             raise UnreadablePickleError(f"its {owner} are no dictionary")
         self.values = {str(name)[:100]: plain(value) for name, value in values.items()}
         self.owner = owner
-        self.known = _OF_LAYERS | _OF_TRAINING
 
     def section(self, name: str) -> "_Arguments":
         """Arguments that are passed on."""
-        self.known = self.known | {name}
-        return _Arguments(self.values.get(name) or {}, name)
-
-    def rest(self, names: tuple[str, ...]) -> dict[str, Any]:
-        """Arguments other than these."""
-        return {name: value for name, value in self.values.items() if name not in names}
+        return _Arguments(self.values.pop(name, None) or {}, name)
 
     def integer(self, name: str, default: int | None = None, lowest: int = 1) -> int:
         """A number of something."""
-        self.known = self.known | {name}
-        value = self.values.get(name, default)
+        value = self.values.pop(name, default)
         if not isinstance(value, int) or not lowest <= value < 2**20:
             raise UnsupportedNetworkError(f"its {self.owner} has {name} {reprlib.repr(value)}, which is no such number")
         return value
 
     def only(self, name: str, accepted: tuple[Any, ...]) -> None:
         """An argument that ours have no choice of."""
-        self.known = self.known | {name}
-        value = self.values.get(name)
+        value = self.values.pop(name, None)
         if value not in accepted:
             raise UnsupportedNetworkError(
                 f"its {self.owner} has {name} {reprlib.repr(value)}, where ours is {accepted[-1]!r}"
@@ -285,7 +268,7 @@ class _Arguments:
 
     def refuse_others(self) -> None:
         """Name an argument that nobody asked for."""
-        if others := sorted(self.values.keys() - self.known):
+        if others := sorted(self.values.keys() - _OF_LAYERS - _OF_TRAINING):
             value = self.values[others[0]]
             raise UnsupportedNetworkError(f"its {self.owner} has {others[0]} {reprlib.repr(value)}, which ours has not")
 

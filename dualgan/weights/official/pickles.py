@@ -46,13 +46,7 @@ class Dictionary(_Sealed, dict[str | int | float, Any]):
 
 @dataclass(repr=False)
 class Call(_Sealed):
-    """A call that was not made.
-
-    Attributes:
-        name: What would have been called.
-        arguments: With what.
-        state: What the result would have been given afterwards, None for nothing.
-    """
+    """A call that was not made; `state` is what the result would have been given afterwards."""
 
     name: str
     arguments: tuple[Any, ...]
@@ -69,11 +63,7 @@ class Call(_Sealed):
 
 @dataclass(frozen=True, repr=False)
 class Global(_Sealed):
-    """A function or class that the pickle names.
-
-    Attributes:
-        name: Module and name, joined by a dot.
-    """
+    """A function or class that the pickle names, with its module and a dot before it."""
 
     name: str
 
@@ -86,11 +76,7 @@ class Global(_Sealed):
 
 @dataclass(frozen=True, repr=False)
 class Persistent(_Sealed):
-    """A reference to something outside of the pickle.
-
-    Attributes:
-        identity: How the pickle refers to it.
-    """
+    """A reference to something outside of the pickle."""
 
     identity: Any
 

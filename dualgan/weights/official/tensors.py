@@ -36,14 +36,7 @@ _DTYPES = {
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """A tensor as the file declares it.
-
-    Attributes:
-        payload: The storage's bytes.
-        offset: First element in the storage.
-        size: The tensor's shape.
-        stride: Elements from one index to the next, by dimension.
-    """
+    """A tensor as the file declares it: the storage's bytes, and which of its elements they are."""
 
     payload: bytes
     offset: int
@@ -79,9 +72,8 @@ def stored_tensor(value: Any) -> StoredTensor:
     storage, offset, size, stride = value.arguments[:4]
     if not isinstance(storage, Call) or storage.name != "torch.storage._load_from_bytes":
         raise UnreadablePickleError("it has something else where a tensor's storage belongs")
-    if not (isinstance(size, tuple) and isinstance(stride, tuple) and len(size) == len(stride) <= MAX_DIMENSIONS):
-        raise UnreadablePickleError("a tensor's shape is damaged")
-    if not all(isinstance(number, int) and 0 <= number < 2**40 for number in (offset, *size, *stride)):
+    tuples = isinstance(size, tuple) and isinstance(stride, tuple) and len(size) == len(stride) <= MAX_DIMENSIONS
+    if not tuples or not all(isinstance(n, int) and 0 <= n < 2**40 for n in (offset, *size, *stride)):
         raise UnreadablePickleError("a tensor's shape is damaged")
     if len(storage.arguments) != 1 or not isinstance(storage.arguments[0], bytes):
         raise UnreadablePickleError("a tensor's storage holds no bytes")

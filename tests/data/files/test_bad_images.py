@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from dualgan.data.files.base import Entry
+from dualgan.data.files.base import Entry, ImageFile
 from dualgan.data.files.checking import in_parallel
 from dualgan.data.files.folder import FolderFiles
 from tests.data.image_sets import COLORFUL, flat, images, make, png, save
@@ -249,16 +249,16 @@ def test_unreadable_files_are_named_until_they_can_be_read(root: Path) -> None:
 def test_file_that_could_not_be_read_is_tried_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("a.png", "b.png"):
         save(root / name, EIGHT)
-    content = FolderFiles.content
+    read = FolderFiles.read
     seen: list[str] = []
 
-    def fails(files: FolderFiles, name: str) -> bytes:
+    def fails(files: FolderFiles, name: str) -> ImageFile:
         seen.append(name)
         if len(seen) <= 2 and name == "b.png":
             raise OSError(5, "Input/output error")
-        return content(files, name)
+        return read(files, name)
 
-    monkeypatch.setattr(FolderFiles, "content", fails)
+    monkeypatch.setattr(FolderFiles, "read", fails)
     with pytest.raises(ValueError, match=r"'b\.png' \(Input/output error\)"):
         make(root)
     make(root)

@@ -83,7 +83,7 @@ def argument(section: str | None, **values: Any) -> Change:
         (setting("synthesis.b8", architecture="resnet"), "synthesis.b8 has architecture 'resnet'"),
         (setting("synthesis.b8.conv0", activation="relu"), "activation 'relu'"),
         (setting("synthesis.b8.conv0", use_noise=False), "use_noise differs between its synthesis.b4.conv1 and"),
-        (setting("synthesis.b8.conv0", use_noise=2), "b8.conv0 has a use_noise that is neither true nor false"),
+        (setting("synthesis.b8.conv0", use_noise=2), "b8.conv0 has use_noise 2: expected true or false"),
         (setting("mapping.fc0", bias_gain=numpy_scalar(0.1)), "bias_gain 0.1, where ours is 0.01"),
         (setting("synthesis.b4.conv1", conv_clamp=64), "conv_clamp differs"),
         (argument("mapping_kwargs", embed_features=7), "embed_features 7"),
