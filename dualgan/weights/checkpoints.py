@@ -119,7 +119,8 @@ of checkpoints raises `FORMAT_VERSION`, says there what changed, and adds what d
 CHANGES = {
     2: "path length's mean moves before it is used and takes part in the gradient, parameters that a penalty does not "
     "reach take steps of zero, the mean w moves with every mapping, and style mixing draws once per batch, as in the "
-    "published implementations"
+    "published implementations; generated images of classes follow the classes of the data set instead of the batch's, "
+    "truncation has a mean w per class, and metrics that follow a published protocol are logged under its name (fid50k)"
 }
 """What a training does otherwise since a format."""
 
