@@ -15,6 +15,7 @@ from dualgan.networks import StyleGAN2Generator
 from dualgan.networks.sampling import generate
 from dualgan.pictures.figures import render
 from dualgan.pictures.pixels import to_float
+from dualgan.runtime.seeding import reseed
 from dualgan.studies.tsne import draw_features, study_features, tsne
 from tests.tiny import attending_discriminator, discriminator
 
@@ -28,7 +29,12 @@ def test_fddf_is_the_frechet_distance_of_the_features(classes: int, make_generat
     G, D = make_generator(num_classes=classes), discriminator(resolution=8, num_classes=classes)
     study = study_features(G, D, scenes(), 64, 20, seed=3)
     real = torch.cat([batch.images for batch in scenes().reference_dataloader(64)])
-    fake = torch.cat(list(generate(G, range(3 * 2**20, 3 * 2**20 + 64))))
+    fakes = []
+    for start in range(3 * 2**20, 3 * 2**20 + 64, BATCH_SIZE):  # as an evaluation makes them: noise anew for each batch
+        reseed("noise of an evaluation", start)
+        seeds = range(start, min(start + BATCH_SIZE, 3 * 2**20 + 64))
+        fakes += generate(G, seeds, noise_mode="random", batch_size=BATCH_SIZE)
+    fake = torch.cat(fakes)
     with torch.no_grad():
         features = [
             torch.cat([D.features(to_float(x)) for x in torch.split(images, BATCH_SIZE)]) for images in (real, fake)
