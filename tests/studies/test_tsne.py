@@ -29,7 +29,7 @@ def test_fddf_is_the_frechet_distance_of_the_features(classes: int, make_generat
     G, D = make_generator(num_classes=classes), discriminator(resolution=8, num_classes=classes)
     study = study_features(G, D, scenes(), 64, 20, seed=3)
     real = torch.cat([batch.images for batch in scenes().reference_dataloader(64)])
-    fakes = []
+    fakes: list[torch.Tensor] = []
     for start in range(3 * 2**20, 3 * 2**20 + 64, BATCH_SIZE):  # as an evaluation makes them: noise anew for each batch
         reseed("noise of an evaluation", start)
         seeds = range(start, min(start + BATCH_SIZE, 3 * 2**20 + 64))
