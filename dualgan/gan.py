@@ -19,7 +19,7 @@ from dualgan.runtime.distributed import world_size
 from dualgan.runtime.process import flush_denormals
 from dualgan.runtime.seeding import reseed
 from dualgan.training.averaging import DEFAULT_HALF_LIFE, MovingAverage
-from dualgan.training.cautions import cautions
+from dualgan.training.cautions import cautions, without_effect
 from dualgan.training.checks import (
     check_batch,
     check_mapping,
@@ -183,7 +183,8 @@ class GAN(TwoPlayers):
                 rank_zero_warn(guess)
             if self.compiled:
                 check_compiler(self.device.type)
-            for caution in cautions(self.discriminator, self.loss, self.total_images / 1000, self.cooldown_kimg):
+            found = cautions(self.discriminator, self.loss, self.total_images / 1000, self.cooldown_kimg)
+            for caution in (*found, *without_effect(self, self.penalties, self.path_length)):
                 rank_zero_warn(caution)
             if data is not None:
                 group = self.discriminator.minibatch_std_group

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from dualgan.callbacks.clock import check_interval, crossed
 from dualgan.evaluation import BATCH_SIZE, NUM_FAKE, Evaluation, evaluate, images_to_see
+from dualgan.evaluation.features import available
 from dualgan.gan import GAN
 from dualgan.metrics.extractors import FeatureExtractor, find_extractor
 from dualgan.metrics.names import SECTION
@@ -170,8 +171,7 @@ class Quality(Callback):
         assert self.extractor is not None
         reference = trainer.datamodule.reference_set(self.num_real)  # type: ignore[attr-defined]
         size = reference.dataset_size
-        num_real = self.num_real if self.num_real == PUBLISHED_COUNT else self.num_real and min(self.num_real, size)
-        total = images_to_see(self.metrics, self.num_fake, min(num_real or size, size))
+        total = images_to_see(self.metrics, self.num_fake, min(self.num_real or size, size))
         hidden = not trainer.is_global_zero or not sys.stderr.isatty()
         with (
             tqdm(total=total, desc="Evaluating", unit="img", leave=False, disable=hidden) as bar,
@@ -182,7 +182,8 @@ class Quality(Callback):
                 reference,
                 self.extractor,
                 num_fake=self.num_fake,
-                num_real=num_real,
+                # 50000 stays what was asked for: the name of the number says so
+                num_real=self.num_real if self.num_real in (None, PUBLISHED_COUNT) else available(self.num_real, size),
                 batch_size=self.batch_size,
                 metrics=self.metrics,
                 noise_mode=self.noise_mode,

@@ -15,7 +15,7 @@ from dualgan.evaluation.chunks import ChunkFolder, batches_of, own_chunks
 from dualgan.evaluation.images import BATCH_SIZE, Images, ReferenceSet, SetImages
 from dualgan.files.atomic import cache_root
 from dualgan.metrics import FeatureExtractor
-from dualgan.runtime.distributed import world_size
+from dualgan.runtime.distributed import rank, world_size
 
 logger = logging.getLogger("dualgan.evaluation")
 
@@ -165,6 +165,15 @@ def real_chunks(
     views = {"features": view_of(extractor, device)}
     chunks = feature_chunks(SetImages(reference, num), views, "real", folder, batch_size, progress)
     return (rows["features"] for rows in chunks)
+
+
+def available(num: int | None, size: int) -> int:
+    """Number of images to take of a set: `num`, or all of them where they are no more, which is said."""
+    if num is not None and num > size and rank() == 0:
+        logger.warning(
+            "num_real %d is more than the %d real images that there are: all of them are compared.", num, size
+        )
+    return size if num is None else min(num, size)
 
 
 def checked_num(num: int | None, size: int, name: str = "num_real") -> int:

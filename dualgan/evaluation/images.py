@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from dualgan.files.atomic import digest
 from dualgan.networks.sampling import generate, labels_for
 from dualgan.runtime.distributed import rank
 from dualgan.runtime.seeding import reseed
@@ -127,6 +128,16 @@ class GeneratedImages:
             )
 
     @property
+    def record(self) -> dict[str, Any]:
+        """What the images depend on, for the record; plain JSON types."""
+        made: dict[str, Any] = {"truncation_psi": self.truncation_psi, "noise_mode": self.noise_mode}
+        if self.generator.num_classes:
+            counts = self.label_counts
+            made["classes"] = "uniform" if counts is None else "as in the real images"
+            made["class_counts"] = None if counts is None else digest(counts.tolist())
+        return made
+
+    @property
     def seeds(self) -> range:
         """The image seeds."""
         return range(self.seed * SEEDS_PER_RUN, self.seed * SEEDS_PER_RUN + self.count)
@@ -187,6 +198,8 @@ def images_of(
 ) -> GeneratedImages:
     """The images of a generator that are compared with a reference set; arguments as for `GeneratedImages`."""
     if not getattr(generator, "has_noise", True):
+        if noise_mode == "none" and rank() == 0:
+            logger.warning("noise_mode 'none' has no effect: this generator was built without noise.")
         noise_mode = "const"
     counts = class_counts(int(generator.num_classes), reference)  # type: ignore[arg-type]
     return GeneratedImages(generator, count, seed, truncation_psi, noise_mode, device, counts)

@@ -10,11 +10,19 @@ from torch import nn
 
 from dualgan.evaluation.chunks import ChunkFolder, own_chunks
 from dualgan.evaluation.discriminating import discriminator_view, fddf_record
-from dualgan.evaluation.features import Progress, View, checked_num, feature_chunks, real_chunks, together, view_of
+from dualgan.evaluation.features import (
+    Progress,
+    View,
+    available,
+    checked_num,
+    feature_chunks,
+    real_chunks,
+    together,
+    view_of,
+)
 from dualgan.evaluation.images import BATCH_SIZE, Images, ReferenceSet, SetImages, images_of
 from dualgan.evaluation.paths import path_provenance, score_paths
 from dualgan.evaluation.scoring import FEATURES, HIDDEN, Scores, check_counts, name_of, recorded
-from dualgan.files.atomic import digest
 from dualgan.metrics import FeatureExtractor
 from dualgan.metrics.distances import PerceptualDistance
 from dualgan.metrics.table import PUBLISHED_COUNT, kinds_of, protocol_of, spec_of, specs_of, usual_metrics
@@ -90,17 +98,14 @@ def evaluate(
     compared = Comparison(reference, extractor, num_real, of_images, seed, batch_size, discriminator, device, cache_dir)
     work = None if work_dir is None else Path(work_dir)
     values = compared.values(fakes, work, progress)
-    made: dict[str, Any] = {"ema": ema, "truncation_psi": truncation_psi, "noise_mode": fakes.noise_mode}
-    counts = fakes.label_counts
-    if generator.num_classes:
-        made["classes"] = "uniform" if counts is None else "as in the real images"
-        made["class_counts"] = None if counts is None else digest(counts.tolist())
+    made = {"ema": ema, **fakes.record}
     for kind in paths:
         assert distance is not None, "the caller has one for path lengths"
         if truncation_psi != 1:
             raise ValueError(f"{kind} is measured without truncation: leave it out, or truncation_psi {truncation_psi}")
         settings: dict[str, Any] = {
-            "label_counts": counts, "batch_size": batch_size, "device": device, "work_dir": work, "progress": progress,
+            "label_counts": fakes.label_counts, "batch_size": batch_size, "device": device, "work_dir": work,
+            "progress": progress,
         }  # fmt: skip
         values[distance.metric_name(kind)] = score_paths(kind, generator, distance, fakes.seeds, **settings)
         made |= path_provenance(distance)
@@ -172,9 +177,8 @@ class Comparison:
         self.specs = specs_of(self.kinds)
         size = self.reference.dataset_size
         # the published number takes what there is of smaller sets
-        self.count = (
-            min(size, PUBLISHED_COUNT) if self.num_real == PUBLISHED_COUNT else checked_num(self.num_real, size)
-        )
+        choose = available if self.num_real == PUBLISHED_COUNT else checked_num
+        self.count = choose(self.num_real, size)
 
     def values(self, fakes: Images, work: Path | None, progress: Progress | None) -> dict[str, float]:
         """Score generated images; by reported name, in the order that was asked for."""

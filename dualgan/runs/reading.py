@@ -4,14 +4,16 @@ import csv
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from dualgan.files.yaml_text import load_yaml
+from dualgan.metrics.names import SECTION, names_until_0_1
 from dualgan.runs.folder import CONFIG, HISTORY, METRICS, SPEED, SPEED_COLUMN
 
 Numbers = list[dict[str, float]]
+T = TypeVar("T")
 
 _AXES = ("kimg", "step", "epoch", "trainer/global_step")
 
@@ -92,7 +94,29 @@ def read_run(folder: Path, name: str) -> Run:
         problems.append(f"{METRICS} is missing: no curves")
     records = _read_records(folder / HISTORY, problems)
     config = _read_config(folder / CONFIG, problems)
-    return Run(name, folder, rows or [], records, config, _read_csv(folder / SPEED, problems) or [], problems)
+    rows, records = _named_as_today(rows or [], records, problems)
+    return Run(name, folder, rows, records, config, _read_csv(folder / SPEED, problems) or [], problems)
+
+
+def _named_as_today(
+    rows: Numbers, records: list[dict[str, Any]], problems: list[str]
+) -> tuple[Numbers, list[dict[str, Any]]]:
+    """Give numbers of a training that stand under another network's published name their own."""
+    names: dict[str, str] = {}
+    for record in records:
+        if record.get("verb") == "fit":
+            names |= names_until_0_1(record, setting(record, "provenance", "extractor"))
+    if not names:
+        return rows, records
+    problems.append(f"{' and '.join(names)} of an earlier version are shown as {' and '.join(names.values())}")
+    columns = {SECTION + old: SECTION + new for old, new in names.items()}
+    return [_renamed(row, columns) for row in rows], [
+        _renamed(record, names) if record.get("verb") == "fit" else record for record in records
+    ]
+
+
+def _renamed(values: dict[str, T], names: dict[str, str]) -> dict[str, T]:
+    return {names.get(name, name): value for name, value in values.items()}
 
 
 def _whole_lines(path: Path) -> list[str]:

@@ -2,6 +2,9 @@
 
 from dualgan.losses import AdversarialLoss, DualContrastive
 from dualgan.networks import Discriminator
+from dualgan.training.regularization import PathRegularization, Penalties
+from dualgan.training.schedule import Schedule
+from dualgan.training.two_players import TwoPlayers
 
 
 def cautions(discriminator: Discriminator, loss: AdversarialLoss, total_kimg: float, cooldown_kimg: float) -> list[str]:
@@ -26,4 +29,26 @@ def cautions(discriminator: Discriminator, loss: AdversarialLoss, total_kimg: fl
             "compatible' because together they 'overly augment the classification task' (supplement, Table 7: FID "
             "falls on CelebA and Animal Face, and rises on Bedroom and Church). NonSaturating is the safe choice"
         )
+    return found
+
+
+def without_effect(players: TwoPlayers, penalties: Penalties, path_length: PathRegularization) -> list[str]:
+    """Sentences for the user about settings of penalties that are off, and schedules that do not reach their end."""
+    intervals = {"d_reg_interval": penalties, "g_reg_interval": path_length}
+    found = [
+        f"{name} null has no effect: all penalties that it is about are off. Leave it out, or give one a strength"
+        for name, regularization in intervals.items()
+        if regularization.idle
+    ]
+    numbers = [("ema_kimg", players.average.half_life_kimg), ("path_length_weight", path_length.strength)]
+    numbers += [(f"{penalty.name}'s strength", strength) for penalty, strength in penalties.terms]
+    for adam in players.adams:
+        numbers += [("learning_rate", adam.learning_rate or 0.0), ("betas", adam.betas[1] if adam.betas else 0.0)]
+    total = players.total_images
+    for name, schedule in dict.fromkeys(numbers):
+        if isinstance(schedule, Schedule) and schedule.kimg * 1000 > total:
+            found.append(
+                f"the schedule of {name} takes {schedule.kimg:g} kimg, longer than the training of total_kimg "
+                f"{total / 1000:g}: it ends at {schedule.at(total):.3g} instead of {schedule.end:g}. Shorten it too"
+            )
     return found

@@ -22,11 +22,15 @@ class Regularization:
     Args:
         active: Whether there is any penalty.
         interval: Steps of the player between steps of their own, scaled up by it; None is the main step, unscaled.
+
+    Attributes:
+        idle: The main step was chosen for penalties that are off.
     """
 
     def __init__(self, active: bool, interval: int | None) -> None:
         self.lazy_interval = interval if active else None
         self.in_main_step = active and interval is None
+        self.idle = interval is None and not active
 
     @property
     def scale(self) -> int:
@@ -75,12 +79,12 @@ class Penalties(Regularization):
     def values(self, gan: TwoPlayers, part: Batch, fakes: Fakes | None, k: int) -> Tensor:
         """Every penalty on micro-batch k, [P]."""
         real, labels, reference = part
-        same: Fakes | None = None  # generated images of the classes of the real ones
+        alike = fakes if gan.fake_labels.like_the_batch else None  # generated images of the classes of the real ones
         values = []
         for penalty, strength in self.terms:
-            shown = fakes if fakes is not None and (gan.fake_labels.like_the_batch or not penalty.needs_real) else same
+            shown = alike if penalty.needs_real or fakes is None else fakes
             if penalty.needs_fake and shown is None:
-                shown = same = gan.draw_fakes(len(real), labels, "penalty", k, same_classes=True)
+                shown = alike = gan.draw_fakes(len(real), labels, "penalty", k, same_classes=True)
             classes = labels if penalty.needs_real or shown is None else shown.drawn.labels
             penalty.weight = value_at(strength, gan.clock)
             score = gan.critic.scorer(classes, reference, f"{penalty.name}, images", k)

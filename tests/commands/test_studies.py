@@ -4,15 +4,18 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from pytorch_lightning.cli import instantiate_class
 from safetensors.torch import load_file
 
 from dualgan.commands import project
+from dualgan.commands.shared import real_images as real_images_module
 from dualgan.commands.shared.real_images import real_images
-from dualgan.data import ImageFolder, SyntheticCLEVR
+from dualgan.data import ImageDataModule, ImageFolder, SyntheticCLEVR
 from dualgan.networks import StyleGAN2Generator
 from dualgan.terminal.options import run_names
 from dualgan.weights.checkpoints import load_discriminator, load_generator
@@ -134,27 +137,42 @@ WITH_DATA = {
 
 @pytest.mark.parametrize("verb", WITH_DATA)
 @pytest.mark.parametrize(
-    ("data", "options"),
+    ("data", "options", "opened", "size"),
     [
-        ("photos", []),
-        ("photos", split("--data.num_channels 3 --data.subset 6")),
-        ("own.yaml", []),
-        ("own.yaml", split("--data.num_images=9")),
-        ("clevr_demo.yaml", split("--data.num_images 9 --data.resolution 8 --data.num_renderers 1")),
-        ("SyntheticCLEVR", split("--data.num_images 9 --data.num_renderers 1")),
-        (None, []),
-        (None, split("--data.subset 8")),
+        ("photos", [], ImageFolder, 8),
+        ("photos", split("--data.num_channels 3 --data.subset 6"), ImageFolder, 6),
+        ("own.yaml", [], SyntheticCLEVR, 10),
+        ("own.yaml", split("--data.num_images=9"), SyntheticCLEVR, 9),
+        ("clevr_demo.yaml", split("--data.num_images 9 --data.resolution 8 --data.num_renderers 1"), SyntheticCLEVR, 9),
+        ("SyntheticCLEVR", split("--data.num_images 9 --data.num_renderers 1"), SyntheticCLEVR, 9),
+        (None, [], SyntheticCLEVR, 16),
+        (None, split("--data.subset 8"), SyntheticCLEVR, 8),
     ],
 )
 def test_real_images_are_named_in_the_same_ways_for_every_command(
-    verb: str, data: str | None, options: list[str], ckpt: Path, run_cli: RunCLI
+    verb: str,
+    data: str | None,
+    options: list[str],
+    opened: type,
+    size: int,
+    ckpt: Path,
+    run_cli: RunCLI,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    used: list[ImageDataModule] = []
+
+    def build(args: tuple[()], section: dict[str, Any]) -> ImageDataModule:
+        used.append(instantiate_class(args, section))
+        return used[-1]
+
+    monkeypatch.setattr(real_images_module, "instantiate_class", build)
     Path("photos").mkdir()
     for number in range(8):
         Image.effect_noise((9, 8), 50 + number).convert("RGB").save(f"photos/{number}.png")
-    section = {"class_path": "SyntheticCLEVR", "init_args": {"resolution": 8, "num_images": 9, "num_renderers": 1}}
+    section = {"class_path": "SyntheticCLEVR", "init_args": {"resolution": 8, "num_images": 10, "num_renderers": 1}}
     Path("own.yaml").write_text(json.dumps({"data": section}))
     run_cli.succeeds(verb, "--ckpt", ckpt, *([] if data is None else ["--data", data]), *options, *WITH_DATA[verb])
+    assert (type(used[-1]), used[-1].dataset_size, used[-1].resolution) == (opened, size, 8)
 
 
 @pytest.mark.parametrize("verb", WITH_DATA)

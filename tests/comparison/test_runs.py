@@ -116,3 +116,15 @@ def test_the_same_run_twice(make_run: MakeRun) -> None:
     folder = make_run()
     with pytest.raises(ValueError, match="given twice"):
         read_runs([folder, folder / ".." / "run"])
+
+
+@pytest.mark.parametrize(("extractor", "shown"), [("inception_v3", "precision_inception_v3"), ("vgg16", "precision")])
+def test_precision_of_earlier_versions_is_not_taken_for_the_published_one(
+    extractor: str, shown: str, make_run: MakeRun
+) -> None:
+    rows = [{"kimg": 1.0, "metrics/fid": 40.0, "metrics/precision": 0.5, "step": 9}]
+    (run,) = read_runs([make_run(rows=rows, provenance={"extractor": extractor})])
+    assert [score.metric for score in scores([run])] == ["fid", shown]
+    assert {"fid", shown} <= run.scored[0].keys()
+    said = ["precision of an earlier version are shown as precision_inception_v3"]
+    assert run.problems == (said if shown != "precision" else [])

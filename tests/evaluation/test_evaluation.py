@@ -394,7 +394,17 @@ def test_noise_is_drawn_anew_for_every_batch_and_the_same_at_every_evaluation() 
     assert const.provenance["noise_mode"] == "const"
 
 
-def test_a_generator_without_noise_has_none_to_draw() -> None:
+def test_a_generator_without_noise_has_none_to_draw(caplog: pytest.LogCaptureFixture) -> None:
     silent = Noisy()
     silent.has_noise = False  # type: ignore[assignment]
     assert evaluate(silent, Photos(), TinyExtractor(), num_fake=20).provenance["noise_mode"] == "const"
+    assert "noise_mode" not in caplog.text
+    scores = evaluate(silent, Photos(), TinyExtractor(), num_fake=20, noise_mode="none")
+    assert scores.provenance["noise_mode"] == "const"
+    assert "noise_mode 'none' has no effect" in caplog.text
+
+
+def test_the_published_number_of_real_images_takes_what_there_is_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    scores = evaluate(TinyGenerator(), Photos(), TinyExtractor(), num_fake=20, num_real=50_000)
+    assert scores.provenance["num_real"] == 90
+    assert "num_real 50000 is more than the 90 real images that there are" in caplog.text

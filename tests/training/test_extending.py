@@ -188,7 +188,10 @@ def test_a_bad_minibatch_does_not_reach_an_augmentation() -> None:
 
 
 def test_in_double_precision_everything_of_a_run_works(run_cli: RunCLI) -> None:
-    run_cli.succeeds("fit", *NETWORKS, *DATA, *words("--trainer.precision 64-true --model.total_kimg 0.048"))
+    run_cli.succeeds("fit", *NETWORKS, *DATA, *words("--trainer.precision 64-true --model.total_kimg 0.08"))
+    (saved,) = Path("runs").glob("*/checkpoints/last.ckpt")
+    state = torch.load(saved, weights_only=True)["state_dict"]
+    assert {value.dtype for value in state.values() if value.is_floating_point()} == {torch.float64}
 
 
 def test_the_same_on_a_larger_network_in_micro_batches(tmp_path: Path) -> None:
