@@ -18,6 +18,7 @@ from dualgan.networks.base import Drawn, Mixing
 from dualgan.runtime.distributed import world_size
 from dualgan.runtime.process import flush_denormals
 from dualgan.runtime.seeding import reseed
+from dualgan.terminal.console import say
 from dualgan.training.averaging import DEFAULT_HALF_LIFE, MovingAverage
 from dualgan.training.cautions import cautions, without_effect
 from dualgan.training.checks import (
@@ -179,12 +180,12 @@ class GAN(TwoPlayers):
         size = data.dataset_size if data is not None else self.total_images
         guess = self.fake_labels.learn(None if data is None else data.label_counts)
         if stage == "fit":
-            if guess:
-                rank_zero_warn(guess)
             if self.compiled:
                 check_compiler(self.device.type)
+            if said := self.augmentation.prepare(self.total_images, self.loss.shift_invariant):
+                say(said)
             found = cautions(self.discriminator, self.loss, self.total_images / 1000, self.cooldown_kimg)
-            for caution in (*found, *without_effect(self, self.penalties, self.path_length)):
+            for caution in filter(None, (guess, *found, *without_effect(self, self.penalties, self.path_length))):
                 rank_zero_warn(caution)
             if data is not None:
                 group = self.discriminator.minibatch_std_group

@@ -11,6 +11,18 @@ class Augmentation(nn.Module):
     survive a stop, such as a strength that adapts, is kept in buffers; nothing may make the host wait for the device.
     """
 
+    def prepare(self, total_images: int, shift_invariant: bool) -> str | None:
+        """Learn what only the training knows; called once, before any step.
+
+        Args:
+            total_images: Length of the training in real images.
+            shift_invariant: The loss does not change when the same is added to all logits.
+
+        Returns:
+            A sentence for the user, or None.
+        """
+        return None
+
     def forward(self, images: Tensor) -> Tensor:
         """Images [N, C, R, R] in [-1, 1] -> what D sees of them, of the same shape."""
         raise NotImplementedError

@@ -12,10 +12,12 @@ class AdversarialLoss(ABC):
     Attributes:
         generator_needs_real: The generator's loss depends on the logits of real images.
         needs_warmup: Training starts with the non-saturating loss for a while.
+        shift_invariant: Adding the same to all logits changes nothing, so that their signs mean nothing.
     """
 
     generator_needs_real: bool = False
     needs_warmup: bool = False
+    shift_invariant: bool = False
 
     @abstractmethod
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
@@ -70,6 +72,7 @@ class Wasserstein(AdversarialLoss):
 
     def __init__(self, drift: float = 0.0) -> None:
         self.drift = drift
+        self.shift_invariant = drift == 0
 
     # Eq. 3: E[D(G(z))] - E[D(x)] + drift E[D(x)^2]
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:

@@ -51,6 +51,7 @@ class DualContrastive(AdversarialLoss):
 
     generator_needs_real = True
     needs_warmup = True
+    shift_invariant = True
 
     def __init__(
         self,

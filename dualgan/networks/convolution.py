@@ -12,7 +12,6 @@ operators; everything else, and everything on other devices, is left to those.
 """
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +21,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from dualgan.networks.cpu import columns, winograd
+from dualgan.runtime.precision import autocast_enabled, without_autocast
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def convolve(x: Tensor, weight: Tensor, geometry: Geometry, bias: Tensor | None 
     Under autocast all tensors are cast to its type, as for PyTorch's own convolutions.
     """
     device = x.device.type
-    if _autocast_enabled(device):
+    if autocast_enabled(device):
         dtype = torch.get_autocast_dtype(device)
         x, weight = x.to(dtype), weight.to(dtype)
         bias = None if bias is None else bias.to(dtype)
@@ -67,16 +67,6 @@ def convolve(x: Tensor, weight: Tensor, geometry: Geometry, bias: Tensor | None 
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """1x1 convolution of x [N, C, H, W] with weight [D, C, 1, 1]: a matrix product, cheaper to call than `convolve`."""
     return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
-
-
-def _autocast_enabled(device: str) -> bool:
-    """Whether autocast is on for this type of device; the meta device has none."""
-    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
-
-
-def _without_autocast(device: str) -> AbstractContextManager[object]:
-    """Switch autocast off where it is on, so that second derivatives keep their type."""
-    return torch.autocast(device, enabled=False) if _autocast_enabled(device) else nullcontext()
 
 
 def _run(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
@@ -123,7 +113,7 @@ class _Convolution(Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.geometry = geometry
-        with _without_autocast(x.device.type):
+        with without_autocast(x.device.type):
             return _run(x, weight, bias, geometry)
 
     @staticmethod

@@ -18,6 +18,8 @@ from torch import Tensor
 from torch.optim import SGD
 from torch.utils.data import DataLoader, IterableDataset
 
+from dualgan.augment import ADA
+from dualgan.augment.draws import Draws
 from dualgan.callbacks import Quality, RankConsistency, RunCheckpoint, SampleGrid
 from dualgan.callbacks.ranks import RankMismatchError
 from dualgan.data import Batch, SyntheticCLEVR
@@ -100,6 +102,30 @@ class SharedStrength(ToyAugmentation):
         return images.detach().mean(dim=(1, 2, 3), keepdim=True).mul(99).cos().abs()
 
 
+class DrawsOfTheImage(Draws):
+    """Each image has draws of its own, the same on any rank."""
+
+    def __init__(self, images: Tensor) -> None:
+        super().__init__(images)
+        self.state = images.detach().double().mean(dim=(1, 2, 3)) * 99
+
+    def uniform(self) -> Tensor:
+        self.state = self.state + 1
+        return self.state.cos().abs().to(self.like.dtype)
+
+    def normal(self) -> Tensor:
+        return 2 * self.uniform() - 1
+
+    def happens(self, probability: Tensor) -> Tensor:
+        return self.uniform() < probability
+
+
+def adaptive() -> ADA:
+    ada = ADA(p=0.5, kimg=0.1, interval=1)
+    ada.draws = DrawsOfTheImage
+    return ada
+
+
 plain: dict[str, Any] = {"generator": generator, "discriminator": discriminator}
 attention: dict[str, Any] = {"generator": attending_generator, "discriminator": attending_discriminator}
 self_attention = partial(discriminator, attention=partial(SAN, footprint=3), attention_resolution=8)
@@ -118,6 +144,8 @@ GANS: dict[str, dict[str, Any]] = {
     "attention, references, micro-batches": attention | swapped | {"micro_batch": 4},
     "self-attention in D": plain | swapped | {"discriminator": self_attention},
     "extensions": networks | swapped | extensions | {"generator": partial(ToyGenerator, norm=False)},
+    "adaptive augmentation": plain | swapped | {"augmentation": adaptive()},
+    "adaptive augmentation, micro-batches": plain | {"augmentation": adaptive(), "micro_batch": 4},
     "extensions, micro-batches": plain | swapped | extensions | {"micro_batch": 4},
     "classes, micro-batches": plain | swapped | {"num_classes": 3, "micro_batch": 4, "fake_labels": "batch"},
 }  # fmt: skip

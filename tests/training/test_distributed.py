@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[2]
 CASES = (
     "warm-up, swapped", "minimax", "local", "non-saturating", "saturating", "hinge", "wasserstein",
     "attention, references", "attention, references, micro-batches", "self-attention in D", "extensions",
-    "extensions, micro-batches", "classes, micro-batches",
+    "extensions, micro-batches", "classes, micro-batches", "adaptive augmentation",
+    "adaptive augmentation, micro-batches",
 )  # fmt: skip
 
 
