@@ -289,7 +289,7 @@ class GAN(TwoPlayers):
             if self.penalties.in_main_step:
                 value = value + self.penalties.backward(self, batch, fakes)
             self.step(D, value)
-        self.tasks.commit(self.step_is_finite, self.clock)
+        extra |= self.tasks.commit(self.step_is_finite, self.clock)
         real_logits, fake_logits = heads[0], heads[len(heads) // 2]
         self.latest |= {"logits/real": real_logits.mean(), "logits/fake": fake_logits.mean(), **extra}
         self.latest |= {f"contrast/{k}": v for k, v in self.loss.diagnostics(real_logits, fake_logits).items()}
@@ -314,5 +314,6 @@ class GAN(TwoPlayers):
             real, fake, labels, drawn.labels, reference, drawn.latents, k, self.clock,
             generate=lambda latents, purpose: self.fakes_of(latents, drawn.labels, f"auxiliary, {purpose}", k),
             augment=lambda shown, purpose: self.critic.augment(shown, f"auxiliary, {purpose}", k),
+            noise=lambda like, purpose: self.noise(like, f"auxiliary, {purpose}", k),
             trunk=lambda shown, own, purpose: self.critic.trunk(shown, own, reference, f"auxiliary, {purpose}", k),
         )  # fmt: skip

@@ -1,5 +1,6 @@
 """Auxiliary tasks: what both players minimise beside the adversarial loss."""
 
 from dualgan.auxiliary.base import AuxiliaryTask, StepView
+from dualgan.auxiliary.instance import InstanceDiscrimination
 
-__all__ = ["AuxiliaryTask", "StepView"]
+__all__ = ["AuxiliaryTask", "InstanceDiscrimination", "StepView"]

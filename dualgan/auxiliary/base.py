@@ -23,6 +23,7 @@ class StepView:
         images_seen: The clock before the step.
         generate: Latents, purpose -> images [N, C, R, R] of G and of `fake_labels`, without gradient.
         augment: Images, purpose -> what D sees of them.
+        noise: A tensor, purpose -> standard normal numbers of its shape.
         trunk: Images, their class indices, purpose -> augmented, then D's features [N, trunk_width, h, w].
 
     What is drawn in a call follows from the step, the task, the player and the purpose, a name of the task's choice.
@@ -38,6 +39,7 @@ class StepView:
     images_seen: int
     generate: Callable[[Latents, str], Tensor]
     augment: Callable[[Tensor, str], Tensor]
+    noise: Callable[[Tensor, str], Tensor]
     trunk: Callable[[Tensor, Tensor | None, str], Tensor]
 
     def of(self, task: str) -> "StepView":
@@ -46,6 +48,7 @@ class StepView:
             self,
             generate=lambda latents, purpose: self.generate(latents, f"{task}, {purpose}"),
             augment=lambda images, purpose: self.augment(images, f"{task}, {purpose}"),
+            noise=lambda like, purpose: self.noise(like, f"{task}, {purpose}"),
             trunk=lambda images, labels, purpose: self.trunk(images, labels, f"{task}, {purpose}"),
         )
 
@@ -81,14 +84,18 @@ class AuxiliaryTask(nn.Module):
         """Loss of G's step on one micro-batch, a scalar mean over its images; None where there is none."""
         return None
 
-    def commit(self, finite: Tensor, images_seen: int) -> None:
+    def commit(self, finite: Tensor, images_seen: int) -> dict[str, Tensor]:
         """Move what moves once a step, such as averages and queues, after D's step.
 
         Args:
             finite: Whether the losses and gradients of the step were finite on all ranks, a bool scalar; otherwise
                 nothing of the step may be kept.
             images_seen: The clock before the step.
+
+        Returns:
+            Scalars to log, by name.
         """
+        return {}
 
 
 class Tasks(nn.ModuleList):
@@ -126,7 +133,6 @@ class Tasks(nn.ModuleList):
         for task in self.each():
             task.prepare(dataset_size, batch_size)
 
-    def commit(self, finite: Tensor, images_seen: int) -> None:
-        """Let all of them move what moves once a step."""
-        for task in self.each():
-            task.commit(finite, images_seen)
+    def commit(self, finite: Tensor, images_seen: int) -> dict[str, Tensor]:
+        """Let all of them move what moves once a step; returns what they want to be logged."""
+        return {name: value for task in self.each() for name, value in task.commit(finite, images_seen).items()}

@@ -85,6 +85,11 @@ class Players(LightningModule):
         self.reseed(purpose, part)
         return self.generator.draw(count, self.mixing, self.device)
 
+    def noise(self, like: Tensor, purpose: str, part: int = 0) -> Tensor:
+        """Standard normal numbers of the shape of a tensor [N, ...]."""
+        self.reseed(purpose, part)
+        return torch.randn_like(like)
+
     def draw_styles(
         self, count: int, labels: Tensor | None, purpose: str, part: int = 0, same_classes: bool = False
     ) -> Drawn:

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from dualgan.augment import ADA
 from dualgan.augment.draws import Draws
+from dualgan.auxiliary import InstanceDiscrimination
 from dualgan.callbacks import Quality, RankConsistency, RunCheckpoint, SampleGrid
 from dualgan.callbacks.ranks import RankMismatchError
 from dualgan.data import Batch, SyntheticCLEVR
@@ -60,6 +61,10 @@ class SharedDraws(GAN):
         own = self.batch // 2 if purpose == "path_length" else self.batch
         z = global_draws(own * world_size(), self.generator.z_dim, purpose=f"{purpose} {self.clock}")
         return Latents(z[rank() :: world_size()][part :: own // count])
+
+    def noise(self, like: Tensor, purpose: str, part: int = 0) -> Tensor:
+        whole = global_draws(self.batch * world_size(), *like.shape[1:], purpose=f"{purpose} {self.clock}")
+        return whole[rank() :: world_size()][part :: self.batch // len(like)]
 
     # Adam turns rounding errors of tiny gradients into whole steps; the learning rate tells a sum from a mean.
     def configure_optimizers(self) -> list[SGD]:  # type: ignore[override]
@@ -126,6 +131,7 @@ def adaptive() -> ADA:
     return ada
 
 
+instances = partial(partial, InstanceDiscrimination, hidden=8, width=4)
 plain: dict[str, Any] = {"generator": generator, "discriminator": discriminator}
 attention: dict[str, Any] = {"generator": attending_generator, "discriminator": attending_discriminator}
 self_attention = partial(discriminator, attention=partial(SAN, footprint=3), attention_resolution=8)
@@ -144,13 +150,22 @@ GANS: dict[str, dict[str, Any]] = {
     "attention, references, micro-batches": attention | swapped | {"micro_batch": 4},
     "self-attention in D": plain | swapped | {"discriminator": self_attention},
     "extensions": networks | swapped | extensions | {"generator": partial(ToyGenerator, norm=False)},
+    "FakeCLR": plain | swapped | {"augmentation": adaptive(), "auxiliary": [instances(preset="fakeclr")]},
+    "InsGen, micro-batches": plain | swapped | {"auxiliary": [instances(preset="insgen")], "micro_batch": 4},
     "adaptive augmentation": plain | swapped | {"augmentation": adaptive()},
     "adaptive augmentation, micro-batches": plain | {"augmentation": adaptive(), "micro_batch": 4},
     "extensions, micro-batches": plain | swapped | extensions | {"micro_batch": 4},
     "classes, micro-batches": plain | swapped | {"num_classes": 3, "micro_batch": 4, "fake_labels": "batch"},
 }  # fmt: skip
 # through the data module and its sampler
-FROM_FILES = ("warm-up, swapped", "attention, references", "extensions", "extensions, micro-batches")
+FROM_FILES = (
+    "FakeCLR",
+    "InsGen, micro-batches",
+    "warm-up, swapped",
+    "attention, references",
+    "extensions",
+    "extensions, micro-batches",
+)
 
 
 def build(batch: int, loss: Callable[[], Any] | None = None, **settings: Any) -> SharedDraws:

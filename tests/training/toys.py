@@ -134,10 +134,11 @@ class ToyTask(AuxiliaryTask):
     def generator_loss(self, view: StepView) -> Tensor:
         return self.weight * (self.project(view, "G") @ self.queue.T).mean()
 
-    def commit(self, finite: Tensor, images_seen: int) -> None:
+    def commit(self, finite: Tensor, images_seen: int) -> dict[str, Tensor]:
         own = torch.stack(self.fresh, dim=1).flatten(0, 1)  # micro-batches are strided shares of a batch, and so are
         new = gather(own).transpose(0, 1).flatten(0, 1)  # the batches of the ranks
         self.fresh.clear()
         now = torch.full((len(new),), images_seen, device=new.device)
         for queue, entries in ((self.queue, new), (self.ages, now)):
             queue.copy_(torch.where(finite, torch.cat([entries, queue[: -len(new)]]), queue))
+        return {}
