@@ -48,7 +48,7 @@ def saturation(draws: Draws) -> Tensor:
     """Multiply the distance from the gray axis."""
     gray = _gray_axis(draws)
     kept = gray.clone()
-    kept[3, 3] = 1
+    kept[3, 3].fill_(1)
     return kept + (_identity(draws) - kept) * torch.exp2(draws.normal() * SATURATION_STD)[:, None, None]
 
 
@@ -59,7 +59,7 @@ def _identity(draws: Draws) -> Tensor:
 def _gray_axis(draws: Draws) -> Tensor:
     """The projection [4, 4] onto gray."""
     projection = torch.zeros(4, 4, dtype=draws.like.dtype, device=draws.like.device)
-    projection[:3, :3] = 1 / 3
+    projection[:3, :3].fill_(1 / 3)  # an assignment would make the device wait for a number of the host
     return projection
 
 

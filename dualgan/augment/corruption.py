@@ -12,8 +12,13 @@ from dualgan.augment.draws import Draws
 
 BAND_STD, NOISE_STD, CUTOUT_SIZE = 1.0, 0.1, 0.5
 SYM2 = (-0.12940952255092145, 0.22414386804185735, 0.836516303737469, 0.48296291314469025)
-# share of each octave band, lowest first, in the power of natural images
-BAND_POWER = (10 / 13, 1 / 13, 1 / 13, 1 / 13)
+BANDS = 4
+
+
+@lru_cache(maxsize=4)
+def band_power(device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Share of each octave band, lowest first, in the power of natural images, [4]."""
+    return torch.tensor([10.0, 1.0, 1.0, 1.0], dtype=dtype).div(13).to(device)
 
 
 @lru_cache(maxsize=4)
@@ -54,11 +59,11 @@ def imgfilter(images: Tensor, draws: Draws, probability: Tensor) -> Tensor:
     """Amplify or damp each of four octaves, at the power of natural images kept; images [N, C, R, R]."""
     from kornia.filters import filter2d_separable
 
-    power = images.new_tensor(BAND_POWER)
-    gains, changed = images.new_ones(len(images), len(power)), torch.zeros_like(draws.like, dtype=torch.bool)
-    for band in range(len(power)):
+    power = band_power(images.device, images.dtype)
+    gains, changed = images.new_ones(len(images), BANDS), torch.zeros_like(draws.like, dtype=torch.bool)
+    for band in range(BANDS):
         happens = draws.happens(probability)
-        gain = images.new_ones(len(images), len(power))
+        gain = images.new_ones(len(images), BANDS)
         gain[:, band] = torch.where(happens, torch.exp2(draws.normal() * BAND_STD), 1.0)
         # power kept: sum_i power_i gain_i^2 = 1
         gains = gains * gain / (power * gain.square()).sum(dim=1, keepdim=True).sqrt()

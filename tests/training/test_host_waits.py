@@ -76,17 +76,26 @@ EVERYTHING = (
 )
 
 
-def test_the_host_waits_at_log_steps_only(run_cli: RunCLI, waits: Waits) -> None:
+AUGMENTED = (
+    "--model.augmentation ADA --model.augmentation.transforms bgcfnc --model.augmentation.p 0.5 "
+    "--model.auxiliary+ InstanceDiscrimination --model.auxiliary.preset insgen --model.auxiliary.forgetting queue "
+    "--model.auxiliary.real_fraction 0.5 --model.auxiliary.queue_size 32"
+)
+
+
+@pytest.mark.parametrize("extras", ["", AUGMENTED, "--model.augmentation DiffAugment", "--model.augmentation APA"])
+def test_the_host_waits_at_log_steps_only(extras: str, run_cli: RunCLI, waits: Waits) -> None:
     every, steps, batch = 5, 18, 16
     with waits:
         run_cli.succeeds(
-            "fit", *TINY, *EVERYTHING.split(), "--data.batch_size", batch, "--model.total_kimg", steps * batch / 1000,
+            "fit", *TINY, *EVERYTHING.split(), *extras.split(), "--data.batch_size", batch, "--model.total_kimg", steps * batch / 1000,
             "--trainer.log_every_n_steps", every,
         )  # fmt: skip
     assert waits.batch == steps - 1
     # Batch 4 is logged as step 5. What happens once is charged to the batches around the training.
     logged = range(every - 1, steps, every)
-    between = {number: found for number, found in waits.found.items() if number not in (*logged, -1, steps - 1)}
+    once = (-1, steps - 1, *([0] if extras == AUGMENTED else []))  # ADA keeps its filters from the first batch on
+    between = {number: found for number, found in waits.found.items() if number not in (*logged, *once)}
     assert between == {}
     assert all(number in waits.found for number in logged), "the log steps themselves must have been seen"
 
