@@ -74,7 +74,10 @@ class AuxiliaryTask(nn.Module):
             )
 
     def prepare(self, dataset_size: int, batch_size: int) -> None:
-        """Learn how many images are trained on, and in one batch of all devices; called once, before any step."""
+        """Learn how many images are trained on, mirrored ones counted, and in one batch of all devices.
+
+        Called once, before any step.
+        """
 
     def discriminator_loss(self, view: StepView) -> Tensor | None:
         """Loss of D's step on one micro-batch, a scalar mean over its images; None where there is none."""

@@ -70,7 +70,8 @@ class InstanceDiscrimination(AuxiliaryTask):
             1 for all (constant, what its public code computes).
         forgetting_temperature: Of the weights by age; null is 0.01.
         enqueued: What the queue of generated images takes: keys, or queries through the momentum head (InsGen).
-        queue_size: Keys in each queue; null is 5 % of the data set, and at least one batch of all devices.
+        queue_size: Keys in each queue; null is 5 % of the data set with its mirrored images, and at least one
+            batch of all devices.
         real_fraction: Part of the keys in the queue of generated images that are of real ones (supplement, Table 5).
         real_from_kimg: From when on (its config B: half of the training).
         temperature: Of the contrast.

@@ -1,5 +1,6 @@
 """Instance discrimination in a training."""
 
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from dualgan.augment import ADA
 from dualgan.auxiliary import InstanceDiscrimination
 from dualgan.auxiliary.method import PRESETS
 from dualgan.auxiliary.queue import KeyQueue
+from dualgan.data import SyntheticCLEVR
 from dualgan.gan import GAN
 from dualgan.losses import DualContrastive
 from dualgan.weights.checkpoints import read_checkpoint
@@ -205,6 +207,13 @@ def test_queues_are_5_percent_of_the_data() -> None:
         task = InstanceDiscrimination(discriminator(resolution=8), "fakeclr", **SMALL)
         task.prepare(images, batch)
         assert task.stream("fake").queue.keys.shape == (expected, 4)
+
+
+def test_mirrored_images_count_twice(tmp_path: Path) -> None:
+    images = SyntheticCLEVR(num_images=100, resolution=8, batch_size=8, cache_dir=os.fspath(tmp_path), mirror=True)
+    gan = tiny_gan(auxiliary=[instance()])
+    tiny_trainer(1).fit(gan, datamodule=images)
+    assert len(gan.tasks.get_buffer("0.streams.fake.queue.keys")) == 10
 
 
 def test_a_discriminator_without_a_trunk_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,8 +88,8 @@ def test_the_host_waits_at_log_steps_only(extras: str, run_cli: RunCLI, waits: W
     every, steps, batch = 5, 18, 16
     with waits:
         run_cli.succeeds(
-            "fit", *TINY, *EVERYTHING.split(), *extras.split(), "--data.batch_size", batch, "--model.total_kimg", steps * batch / 1000,
-            "--trainer.log_every_n_steps", every,
+            "fit", *TINY, *EVERYTHING.split(), *extras.split(), "--data.batch_size", batch, "--model.total_kimg",
+            steps * batch / 1000, "--trainer.log_every_n_steps", every,
         )  # fmt: skip
     assert waits.batch == steps - 1
     # Batch 4 is logged as step 5. What happens once is charged to the batches around the training.
