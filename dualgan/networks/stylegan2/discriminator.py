@@ -58,7 +58,7 @@ class AttentionLayer(Clamped):
 
 
 class DiscriminatorBlock(nn.Module):
-    """Residual block that halves the resolution; the first one also takes the image in.
+    """Block that halves the resolution; the first one also takes the image in.
 
     Args:
         in_channels: Channels of the input, or of the first layer where `num_channels` is given.
@@ -66,6 +66,7 @@ class DiscriminatorBlock(nn.Module):
         resolution: Resolution of the input.
         num_channels: Colours of the image for the first block, 0 for the others.
         attention: What takes the place of the first convolution, if anything.
+        residual: Add the input, reduced, to the output.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class DiscriminatorBlock(nn.Module):
         resolution: int,
         num_channels: int = 0,
         attention: Callable[[int], Attention] | None = None,
+        residual: bool = True,
     ) -> None:
         super().__init__()
         self.fromrgb = EqualizedConv2d(num_channels, in_channels, 1) if num_channels else None
@@ -84,9 +86,12 @@ class DiscriminatorBlock(nn.Module):
             else AttentionLayer(in_channels, resolution, attention)
         )
         # Config E, residual D: (x + t) / sqrt 2
-        self.conv1 = EqualizedConv2d(in_channels, out_channels, 3, down=2, gain=math.sqrt(0.5))
-        self.skip = EqualizedConv2d(
-            in_channels, out_channels, 1, down=2, bias=False, activate=False, gain=math.sqrt(0.5)
+        gain = math.sqrt(0.5) if residual else 1.0
+        self.conv1 = EqualizedConv2d(in_channels, out_channels, 3, down=2, gain=gain)
+        self.skip = (
+            EqualizedConv2d(in_channels, out_channels, 1, down=2, bias=False, activate=False, gain=gain)
+            if residual
+            else None
         )
 
     def forward(self, *inputs: Tensor) -> Tensor:
@@ -96,9 +101,9 @@ class DiscriminatorBlock(nn.Module):
             [N, out_channels, H / 2, W / 2] for the primary input.
         """
         features = inputs if self.fromrgb is None else tuple(self.fromrgb(x) for x in inputs)
-        skip = self.skip(features[0])
-        y: Tensor = self.conv1(self.conv0(*features)) + skip
-        return y
+        skip = None if self.skip is None else self.skip(features[0])
+        y: Tensor = self.conv1(self.conv0(*features))
+        return y if skip is None else y + skip
 
 
 class DiscriminatorEpilogue(nn.Module):
@@ -139,6 +144,7 @@ class StyleGAN2Discriminator(Discriminator):
             as `partial(ReferenceAttention, sources="eq1")`.
         attention_resolution: Where: 8, 16 or 32; set both or none.
         conv_clamp: Bound on the output of convolutions; null for none. Imported networks were often trained with 256.
+        residual: Blocks add their input to their output; false is the plain network of StyleGAN2-ADA for CIFAR-10.
 
     Raises:
         ValueError: The resolution is no power of two from 8 to 1024, the attention does not fit the network, a size is
@@ -157,6 +163,7 @@ class StyleGAN2Discriminator(Discriminator):
         attention: Callable[[int], Attention] | None = None,
         attention_resolution: int | None = None,
         conv_clamp: float | None = None,
+        residual: bool = True,
     ) -> None:
         super().__init__()
         self.remember(locals())
@@ -172,7 +179,7 @@ class StyleGAN2Discriminator(Discriminator):
         channels = {r: num_features(r, channel_base, channel_max) for r in block_resolutions(resolution)}
         for r in reversed(block_resolutions(resolution)[1:]):
             colours = num_channels if r == resolution else 0
-            block = DiscriminatorBlock(channels[r], channels[r // 2], r, colours, placed.get(r))
+            block = DiscriminatorBlock(channels[r], channels[r // 2], r, colours, placed.get(r), residual)
             self.add_module(f"b{r}", block)
             if isinstance(block.conv0, AttentionLayer) and isinstance(block.conv0.attention, ReferenceAttention):
                 self.takes_reference, self.above = True, list(self.blocks)
