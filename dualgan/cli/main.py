@@ -27,6 +27,7 @@ COMMANDS = {
     "interpolate": "walk between latents and flag the steps where the image jumps",
     "project": "find the latents that reconstruct real images, with several checkpoints side by side",
     "tsne": "embed discriminator features of real and generated images, with their Frechet distance",
+    "forgetting": "draw how FakeCLR weighs the keys of its queue by their age",
     "export": "write the networks of a checkpoint as safetensors, ONNX or torch.export",
     "import": "turn an official StyleGAN2 .pkl file into ours, without running anything in it",
     "inspect": "say what is in a folder or zip of images, find duplicates, draw a contact sheet",
