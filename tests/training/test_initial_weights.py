@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from dualgan.gan import GAN
 from dualgan.networks import StyleGAN2Discriminator
 from dualgan.training.initial_weights import start_from
 from tests.tiny import generator, tiny_gan, train
@@ -61,3 +62,60 @@ def test_other_shapes_are_named(tmp_path: Path) -> None:
     other = tiny_gan(discriminator=lambda *size: narrow(*size))
     with pytest.raises(ValueError, match=r"discriminator of .*a\.ckpt does not fit .*channel_max 16"):
         start_from(other, tmp_path / "a.ckpt")
+
+
+def other_than(trained: GAN, path: Path, capsys: pytest.CaptureFixture[str], **shape: int) -> tuple[GAN, str]:
+    """A GAN of another shape that starts from a trained one, and what is said."""
+    train(trained, steps=1).save_checkpoint(path)
+    size = {"resolution": trained.generator.resolution, "num_channels": 3, "num_classes": 0}
+    fresh = tiny_gan(**{**size, **shape}, seed=2, fake_labels="batch" if shape.get("num_classes") else "dataset")
+    capsys.readouterr()
+    start_from(fresh, path)
+    return fresh, capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore:.*was made with")
+@pytest.mark.parametrize("resolution", [8, 32])
+def test_another_resolution_takes_the_layers_that_both_have(
+    resolution: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained = tiny_gan(16)
+    fresh, said = other_than(trained, tmp_path / "a.ckpt", capsys, resolution=resolution)
+    assert torch.equal(
+        fresh.generator.get_parameter("synthesis.b8.conv1.weight"),
+        trained.generator.get_parameter("synthesis.b8.conv1.weight"),
+    )
+    assert "discriminator: " in said
+    if resolution > 16:
+        assert "anew: b16.fromrgb" not in said
+        assert "anew: b32.conv0.bias, b32.conv0.weight" in said
+        assert "of no use here: b16.fromrgb.bias, b16.fromrgb.weight" in said
+    else:
+        assert "anew: b8.fromrgb.bias, b8.fromrgb.weight" in said
+        assert "b16.conv1.weight" in said
+
+
+@pytest.mark.filterwarnings("ignore:.*was made with")
+def test_another_number_of_channels_takes_all_but_the_first_and_last_layers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fresh, said = other_than(tiny_gan(), tmp_path / "a.ckpt", capsys, num_channels=1)
+    lines = [line for line in said.splitlines() if line.startswith("discriminator: ")]
+    assert [line.partition("; anew: ")[2].partition(";")[0] for line in lines] == ["b8.fromrgb.weight"]
+    train(fresh, steps=1)
+
+
+@pytest.mark.filterwarnings("ignore:.*was made with")
+def test_classes_are_added_without_changing_the_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trained = tiny_gan()
+    fresh, said = other_than(trained, tmp_path / "a.ckpt", capsys, num_classes=3)
+    assert "generator: " in said
+    assert "anew: mapping.embed" in said
+    z = torch.randn(3, 16)
+    before = trained.generator(z, noise_mode="const")
+    for shown in range(3):
+        after = fresh.generator(z, torch.full((3,), shown), noise_mode="const")
+        torch.testing.assert_close(after, before)
+    gone, _ = other_than(fresh, tmp_path / "b.ckpt", capsys, num_classes=0)
+    assert gone.generator.mapping.get_parameter("fc0.weight").shape == (16, 16)
+    train(gone, steps=1)
