@@ -48,7 +48,7 @@ def gan_of(method: str, resolution: int, setting: Setting) -> GAN:
     """A GAN in the sizes of the other benchmarks."""
     widths: dict[str, Any] = {"channel_base": setting.channel_base, "channel_max": setting.channel_max}
     sizes: dict[str, Any] = {"z_dim": setting.w_dim, "w_dim": setting.w_dim, "mapping_layers": setting.mapping_layers}
-    task: Any = partial(InstanceDiscrimination, preset=method)
+    task: Any = partial(InstanceDiscrimination, preset=method)  # type: ignore[arg-type]
     return GAN(
         resolution, generator=partial(StyleGAN2Generator, **sizes, **widths),
         discriminator=partial(StyleGAN2Discriminator, **widths), augmentation=augmentation_of(method),
