@@ -67,7 +67,7 @@ def run(
     print(f"Wrote {len(numbers)} images to {out}")
     if grid:
         images = torch.cat(kept)
-        if labels is None:
+        if labels is None or number is not None:
             _write_grid(arrange(images), Path(out))
             return
         rows = {name: images[labels == k] for k, name in enumerate(class_names(generator)) if k in labels}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dualgan.files.atomic import digest
-from dualgan.networks.classes import class_names, existing_classes
+from dualgan.networks.classes import ImageClass, class_names, existing_classes
 from dualgan.networks.sampling import drawn_classes, generate
 from dualgan.runtime.distributed import rank
 from dualgan.runtime.seeding import reseed
@@ -182,14 +182,15 @@ def class_counts(generator: nn.Module, reference: ReferenceSet) -> Tensor | None
                 len(existing_classes(generator)),
             )
         return None
-    names: tuple[str, ...] = getattr(reference, "class_names", ())  # sets from elsewhere may have numbers alone
+    names: Sequence[str] = getattr(reference, "class_names", ())  # sets from elsewhere may have numbers alone
     own = {name: k for k, name in enumerate(class_names(generator))}
     unknown = [name for name, images in zip(names, counts.tolist(), strict=False) if images and name not in own]
     if names and not unknown:
         numbers = torch.tensor([own.get(name, -1) for name in names])
         here = numbers >= 0  # others have no images
         return torch.zeros(num_classes, dtype=torch.float64).index_put((numbers[here],), counts[here].double())
-    if unknown and getattr(generator, "classes", ()):
+    named: Sequence[ImageClass] = getattr(generator, "classes", ())
+    if unknown and named:
         raise ValueError(
             f"the real images have the class '{unknown[0]}', and the generator none of that name: compare it with "
             f"images of the classes that it was trained on."

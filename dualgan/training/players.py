@@ -84,14 +84,21 @@ class Players(LightningModule):
         Returns:
             A sentence where they are not known, or the source of the classes of generated images has no effect.
         """
-        counts, names = (None, ()) if data is None else (data.label_counts, data.class_names)
-        if counts is not None:
-            classes = tuple(map(ImageClass, names, counts.tolist()))
-            self.generator.classes = self.generator_ema.classes = classes
-            if self.trainer.state.fn == "fit":
-                there = {one.name: one.images for one in classes if one.images}
-                say(f"Conditional: {len(there)} classes with images, {listed(there)}")
-        return self.fake_labels.learn(counts)
+        if data is None or data.label_counts is None:
+            return self.fake_labels.learn(None)
+        classes = tuple(map(ImageClass, data.class_names, data.label_counts.tolist()))
+        fits = self.trainer.state.fn == "fit"
+        for k, (before, now) in enumerate(zip(self.generator.classes, classes, strict=False)):
+            if fits and before.name != now.name:
+                rank_zero_warn(
+                    f"the networks were trained on other classes: class {k} was '{before.name}' and is '{now.name}'"
+                )
+                break
+        self.generator.classes = self.generator_ema.classes = classes
+        if fits:
+            there = {one.name: one.images for one in classes if one.images}
+            say(f"Conditional: {len(there)} classes with images, {listed(there)}")
+        return self.fake_labels.learn(data.label_counts)
 
     def reseed(self, purpose: str, part: int = 0) -> None:
         """Seed everything random for one purpose of this step on this rank: the same at every call."""

@@ -6,11 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from dualgan import load_generator
+from dualgan.callbacks import SampleGrid
+from dualgan.evaluation.images import GeneratedImages
+from dualgan.networks import StyleGAN2Generator
+from dualgan.networks.sampling import drawn_classes, generate
+from dualgan.pictures.pixels import to_uint8
+from dualgan.studies.interpolate import interpolate
+from dualgan.studies.samples import truncation_sheet
 from dualgan.weights.checkpoints import read_checkpoint
 from tests.conftest import NETWORKS, RunCLI, words
+from tests.tiny import tiny_gan
 
 SIZES = {"cat": 5, "dog": 4, "emu": 3}
 OF_FOLDERS = words("--data ImageFolder --data.use_labels true --data.resolution 8 --data.batch_size 8")
@@ -82,6 +91,18 @@ def test_a_run_goes_on_with_its_own_classes_alone(run_cli: RunCLI, trained: Call
     assert "the checkpoint has 3 classes, and the data 2" in error
 
 
+def test_networks_that_get_other_classes_are_started_from_with_a_word(
+    run_cli: RunCLI, trained: Callable[[RunCLI], Path]
+) -> None:
+    run = trained(run_cli)
+    shutil.copytree(run.parent / "animals", "animals")
+    Path("animals/dog").rename("animals/fox")  # behind emu: two classes have other numbers
+    start = (*SHORT, "--data.root", "animals", "--init_from", run / "checkpoints" / "last.ckpt", "--run_dir", "anew")
+    with pytest.warns(UserWarning, match="trained on other classes: class 1 was 'dog' and is 'emu'"):
+        run_cli.succeeds("fit", *start)
+    assert [one.name for one in load_generator("anew/checkpoints/last.ckpt").classes] == ["cat", "emu", "fox"]
+
+
 def test_an_older_run_whose_classes_have_gaps_is_refused_with_what_to_do(run_cli: RunCLI, format_3: Path) -> None:
     save_animals(Path("animals"))
     shutil.rmtree("animals/emu")
@@ -101,3 +122,27 @@ def test_an_older_run_without_gaps_goes_on_and_gets_names(run_cli: RunCLI, forma
     with pytest.warns(UserWarning, match="corrects the mean w of a new run"):
         run_cli.succeeds("fit", *SHORT, *same, "--data.root", "animals", "--run_dir", "on", "--ckpt_path", format_3)
     assert [name for name, _ in read_checkpoint("on/checkpoints/last.ckpt")["dualgan"]["classes"]] == list(SIZES)
+
+
+def test_nothing_is_left_of_a_latent_but_its_class_wherever_images_are_made() -> None:
+    gan = tiny_gan(num_classes=2)
+    G = gan.generator_ema
+    assert isinstance(G, StyleGAN2Generator)
+    for name in ("w_avg", "w_shift_of_class"):
+        G.mapping.get_buffer(name).normal_()
+    evaluated = GeneratedImages(G, 32, truncation_psi=0, label_counts=torch.ones(2))
+    classes = drawn_classes(G, evaluated.seeds, torch.ones(2))
+    assert classes is not None
+    places: dict[str, Callable[[int], np.ndarray]] = {
+        "generate": lambda k: next(generate(G, [k], labels=torch.tensor([k]), truncation_psi=0))[0].numpy(),
+        "sample grid": lambda k: SampleGrid(columns=1, truncation_psi=0).picture(gan)[8 * k : 8 * k + 8],
+        "sheet": lambda k: truncation_sheet(G, [0.0], 1, seed=k, label=k),
+        "interpolate": lambda k: interpolate(G, [0, 1], 2, label=k, truncation_psi=0).images[0, k],
+        "evaluate": lambda k: next(evaluated.batches([range(32)]))[classes == k][3].numpy(),
+    }
+    ws = G.mapping.mean_w(torch.arange(2))[:, None].expand(-1, G.num_ws, -1)
+    expected = to_uint8(G.synthesis(ws, noise_mode="const")).numpy().astype(int)
+    assert np.abs(expected[0] - expected[1]).max() > 5
+    for place, image in places.items():
+        for k in range(2):
+            assert np.abs(image(k).astype(int) - expected[k]).max() <= 1, place

@@ -125,6 +125,7 @@ def test_format_3_has_no_names_and_tells_the_classes_that_were_seen(format_3: Pa
     assert set(drawn.tolist()) == {0, 2}
     stored = torch.load(format_3, weights_only=True)["state_dict"]
     own = {name: stored[f"generator_ema.mapping.{name}"] for name in ("w_avg", "w_shift_of_class")}
+    assert isinstance(G, StyleGAN2Generator)
     assert torch.equal(G.mapping.mean_w(torch.arange(3)), own["w_avg"] + own["w_shift_of_class"])
 
 

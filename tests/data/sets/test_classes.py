@@ -95,7 +95,7 @@ def test_a_set_that_states_that_it_has_no_labels_has_none(tmp_path: Path) -> Non
 @pytest.mark.parametrize("packed", [False, True])
 def test_classes_have_no_gaps_and_keep_their_labels_as_names(packed: bool, tmp_path: Path) -> None:
     pairs = [["0.png", 999], ["1.png", 10**12], ["2.png", 0], ["3.png", 999]]
-    root = state(save(tmp_path / "set", *(name for name, _ in pairs)), pairs)
+    root = state(save(tmp_path / "set", *(f"{k}.png" for k in range(4))), pairs)
     if packed:
         prepare(root, tmp_path / "packed", 8, workers=1)
         root = tmp_path / "packed"
