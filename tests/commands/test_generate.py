@@ -84,6 +84,8 @@ def test_label_chooses_the_class(run_cli: RunCLI, checkpoint: Callable[..., Path
     for label in (0, 2):
         run_cli.succeeds("generate", "--ckpt", path, "--seeds", "0", "--out", f"class{label}", "--label", label)
     assert (image(Path("class0/seed000000.png")) != image(Path("class2/seed000000.png"))).any()
+    run_cli.succeeds("generate", "--ckpt", path, "--seeds", "0-3", "--out", "one", "--label", 1, "--grid")
+    assert image(Path("one.grid.png")).shape == (16, 16, 3)
     assert "0 to 2" in run_cli.fails("generate", "--ckpt", path, "--seeds", "0", "--out", "out", "--label", 3)
 
 

@@ -383,6 +383,13 @@ def test_classes_of_real_images_are_the_generators_by_their_names() -> None:
     assert counts is not None
     assert real.label_counts is not None
     assert counts.tolist() == real.label_counts.flip(0).tolist()
+    older = Classes()
+    older.num_classes = 3  # numbered by its labels, one of which has no image
+    real.class_names = ("0", "2")
+    counts = class_counts(older, real)
+    assert counts is not None
+    assert counts[[0, 2]].tolist() == real.label_counts.tolist()
+    assert counts[1] == 0
     real.class_names = ("b", "c")
     with pytest.raises(ValueError, match="real images have the class 'c', and the generator none of that name"):
         class_counts(G, real)

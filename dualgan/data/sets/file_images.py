@@ -1,5 +1,6 @@
 """FileImages: what all data sets made of image files share."""
 
+import logging
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ from dualgan.data.files.opening import open_files
 from dualgan.data.packed import PackedImages, is_packed, open_packed
 from dualgan.data.sets.official_layout import SourceCard, part_of
 from dualgan.files.atomic import cache_root
+
+logger = logging.getLogger(__name__)
 
 _NAMED = 10  # bad images that an error names
 
@@ -179,15 +182,16 @@ class FileImages(ImageDataModule, registered=False):
         try:
             self._mention(files.labels(names))
         except ValueError:  # the one that is raised where they are asked for
-            warnings.warn(f"'{self.root}': its dataset.json is not used, and could not be as it is.", stacklevel=2)
+            logger.warning("'%s': its dataset.json is not used, and could not be as it is.", self.root)
 
     def _mention(self, unused: Labels | None) -> None:
         """Say in a training that classes are there and left alone."""
         if unused is not None and unused.names and not self.use_labels and self._trains:
-            warnings.warn(
-                f"'{self.place}': the labels of its {len(unused.counts())} classes are not used. Pass "
-                f"--data.use_labels true to train a conditional GAN.",
-                stacklevel=2,
+            logger.warning(
+                "'%s': the labels of its %d classes are not used. Pass --data.use_labels true to train a conditional "
+                "GAN.",
+                self.place,
+                len(unused.counts()),
             )
 
     @property

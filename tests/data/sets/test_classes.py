@@ -2,7 +2,6 @@
 
 import json
 import re
-import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -147,25 +146,27 @@ def test_cifar10_has_its_names_also_where_classes_have_no_image(tmp_path: Path) 
     assert labels(data) == [3] * 5
 
 
-def said(data: FileImages) -> list[str]:
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        tiny_trainer(1).fit(tiny_gan(num_classes=data.num_classes), datamodule=data)
-    return [str(warning.message) for warning in caught if "labels" in str(warning.message)]
-
-
 @pytest.mark.parametrize("packed", [False, True])
-def test_a_training_says_that_it_leaves_labels_unused(packed: bool, tmp_path: Path) -> None:
+def test_a_training_says_that_it_leaves_labels_unused(
+    packed: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def said(data: FileImages) -> list[str]:
+        caplog.clear()
+        tiny_trainer(1).fit(tiny_gan(num_classes=data.num_classes), datamodule=data)
+        return [text for text in caplog.messages if "labels" in text or "dataset.json" in text]
+
     names = [f"{k}.png" for k in range(8)]
     root = state(save(tmp_path / "set", *names), [[name, k % 3] for k, name in enumerate(names)])
     if packed:
         prepare(root, tmp_path / "packed", 8, workers=1)
         root = tmp_path / "packed"
     settings: dict[str, Any] = {"resolution": 8, "batch_size": 8, "num_workers": 0}
-    (text,) = set(said(ImageFolder(str(root), **settings)))
+    (text,) = said(ImageFolder(str(root), **settings))
     assert re.search(r"labels of its 3 classes are not used\. Pass --data\.use_labels true", text)
     assert said(ImageFolder(str(root), use_labels=True, **settings)) == []
     assert said(ImageFolder(str(save(tmp_path / "plain", *names)), **settings)) == []
+    (text,) = said(ImageFolder(str(state(tmp_path / "plain", [["0.png", 1]])), **settings))
+    assert "its dataset.json is not used, and could not be as it is" in text
 
 
 def test_inspect_and_prepare_name_the_classes(run_cli: RunCLI, in_empty_folder: Path) -> None:
