@@ -8,7 +8,8 @@ from dualgan.networks.classes import class_names, same_class
 from dualgan.pictures.figures import MAX_ROWS, render
 from dualgan.pictures.grids import save_png
 from dualgan.studies.attention import DEFAULT_POSITIONS, Fraction, draw_attention
-from dualgan.terminal.options import chosen_class, find_device, parse_seeds
+from dualgan.terminal.classes import chosen_class
+from dualgan.terminal.options import find_device, parse_seeds
 from dualgan.weights.checkpoints import load_generator
 
 

@@ -13,7 +13,8 @@ from dualgan.networks.classes import class_names, listed, same_class
 from dualgan.networks.sampling import drawn_classes, generate
 from dualgan.pictures.grids import ImageWriter, arrange_rows, save_png
 from dualgan.pictures.grids import grid as arrange
-from dualgan.terminal.options import chosen_class, find_device, parse_seeds
+from dualgan.terminal.classes import chosen_class
+from dualgan.terminal.options import find_device, parse_seeds
 from dualgan.weights.checkpoints import load_generator
 
 WIDEST = 32  # images in a row of classes
@@ -46,11 +47,10 @@ def run(
     place = find_device(device)
     generator = load_generator(ckpt).to(place)
     number = chosen_class(label, class_names(generator))
-    labels = drawn_classes(generator, numbers) if number is None else same_class(number, len(numbers))
     batches = generate(
         generator,
         numbers,
-        labels=labels,
+        labels=same_class(number, len(numbers)),
         truncation_psi=truncation_psi,
         noise_mode=noise_mode,
         batch_size=batch_size,
@@ -67,6 +67,7 @@ def run(
     print(f"Wrote {len(numbers)} images to {out}")
     if grid:
         images = torch.cat(kept)
+        labels = drawn_classes(generator, numbers)
         if labels is None or number is not None:
             _write_grid(arrange(images), Path(out))
             return

@@ -13,7 +13,8 @@ from dualgan.studies.interpolate import (
     interpolate,
     save_animation,
 )
-from dualgan.terminal.options import chosen_class, find_device, parse_seeds
+from dualgan.terminal.classes import chosen_class
+from dualgan.terminal.options import find_device, parse_seeds
 from dualgan.weights.checkpoints import load_generator
 
 

@@ -9,7 +9,8 @@ from dualgan.metrics import find_extractor
 from dualgan.metrics.extractors import ExtractorName
 from dualgan.networks.classes import class_names, same_class
 from dualgan.studies.neighbors import SPACES, Space, draw_neighbors, find_neighbors
-from dualgan.terminal.options import chosen_class, find_device, parse_seeds
+from dualgan.terminal.classes import chosen_class
+from dualgan.terminal.options import find_device, parse_seeds
 from dualgan.weights.checkpoints import load_generator
 
 

@@ -5,7 +5,8 @@ from dualgan.commands.shared.verbs import command
 from dualgan.networks.classes import class_names
 from dualgan.pictures.grids import save_png
 from dualgan.studies.samples import sample_sheet, truncation_sheet
-from dualgan.terminal.options import chosen_class, find_device
+from dualgan.terminal.classes import chosen_class
+from dualgan.terminal.options import find_device
 from dualgan.weights.checkpoints import load_generator
 
 

@@ -69,7 +69,7 @@ def existing_classes(generator: nn.Module) -> list[int]:
 
 def same_class(number: int | None, count: int) -> Tensor | None:
     """The class of one number for every image, int64 [count]; None where there is none."""
-    return None if number is None else torch.full((count,), number)
+    return None if number is None else torch.full((1,), number).expand(count)  # no memory, however many
 
 
 def listed(counts: Mapping[str, int], most: int = 10) -> str:

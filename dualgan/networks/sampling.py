@@ -103,9 +103,7 @@ def generate(
     num_classes = int(generator.num_classes)  # type: ignore[arg-type]
     if batch_size < 1:
         raise ValueError(f"batch_size {batch_size} is not a number of images: it must be 1 or more.")
-    if labels is None:
-        labels = drawn_classes(generator, seeds)
-    else:
+    if labels is not None:
         _check_labels(labels, len(seeds), num_classes)
     if noise_mode != "const" and not getattr(generator, "has_noise", True):
         warnings.warn(f"noise_mode {noise_mode!r} has no effect: this generator was built without noise", stacklevel=2)
@@ -130,7 +128,8 @@ def _batches(
         for start in range(0, len(seeds), batch_size):
             stop = start + batch_size
             z = latents(seeds[start:stop], z_dim).to(device, dtype)
-            classes = None if labels is None else labels[start:stop].to(device)
+            classes = drawn_classes(generator, seeds[start:stop]) if labels is None else labels[start:stop]
+            classes = None if classes is None else classes.to(device)
             # entered per batch: around the yield it would leak into the caller's code
             with torch.inference_mode():
                 images = generator(z, classes, **settings)

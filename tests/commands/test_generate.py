@@ -12,7 +12,8 @@ from PIL import Image
 
 from dualgan import load_generator
 from dualgan.networks.sampling import drawn_classes, generate
-from dualgan.terminal.options import chosen_class, parse_seeds
+from dualgan.terminal.classes import chosen_class
+from dualgan.terminal.options import parse_seeds
 from tests.conftest import RunCLI
 
 
