@@ -126,7 +126,7 @@ def main() -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     # on Linux as copies of this process, which has imported everything
-    context = torch.multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    context: Any = torch.multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     processes = [context.Process(target=train, args=(rank, port)) for rank in range(2)]
     for process in processes:
         process.start()

@@ -18,22 +18,24 @@ _WIDE = (torch.float64, torch.complex128)
 class _OnDevice(Tensor):
     """A tensor that says it lies on the device, around one on the CPU that has its numbers."""
 
-    inner: Tensor
+    held: Tensor
 
     @staticmethod
-    def __new__(cls, inner: Tensor) -> "_OnDevice":
-        _refuse_wide(inner)
-        made: _OnDevice = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
-            cls, inner.size(), strides=inner.stride(), storage_offset=inner.storage_offset(), dtype=inner.dtype,
+    def __new__(cls, held: Tensor) -> "_OnDevice":
+        _refuse_wide(held)
+        made: _OnDevice = Tensor._make_wrapper_subclass(
+            cls, held.size(), strides=held.stride(), storage_offset=held.storage_offset(), dtype=held.dtype,
             device=DEVICE,
         )  # fmt: skip
-        made.inner = inner
+        made.held = held
         return made
 
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @classmethod
-    def __torch_dispatch__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         return _run(function, args, kwargs or {})
 
 
@@ -42,7 +44,7 @@ class _Device(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return _run(function, args, kwargs or {})
 
 
-class _ListIndices(TorchFunctionMode):  # type: ignore[no-untyped-call]
+class _ListIndices(TorchFunctionMode):
     """Makes tensors of lists in an index, which torch would make empty ones of for this device."""
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -53,7 +55,7 @@ class _ListIndices(TorchFunctionMode):  # type: ignore[no-untyped-call]
 
 def _run(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-    on_device = {id(leaf.inner): leaf for leaf in tensors if isinstance(leaf, _OnDevice)}
+    on_device = {id(leaf.held): leaf for leaf in tensors if isinstance(leaf, _OnDevice)}
     wanted = kwargs.get("device")
     there = bool(on_device) if wanted is None else torch.device(wanted).type == DEVICE.type
     if there:
@@ -64,16 +66,16 @@ def _run(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         assert not strangers, f"{function}: some tensors are on the device and some on the CPU"
     if wanted is not None:
         kwargs = kwargs | {"device": torch.device("cpu")}
-    out = function(*tree_map(_inner, args), **tree_map(_inner, kwargs))
+    out = function(*tree_map(_held, args), **tree_map(_held, kwargs))
     if not there:
         return out
     # what an operator on its argument returns is that argument
     wrapped = lambda x: on_device[id(x)] if id(x) in on_device else _OnDevice(x)  # noqa: E731
-    return tree_map(lambda x: wrapped(x) if isinstance(x, Tensor) else x, out)
+    return tree_map(lambda x: wrapped(x) if isinstance(x, Tensor) else x, out)  # type: ignore[no-untyped-call]
 
 
-def _inner(x: Any) -> Any:
-    return x.inner if isinstance(x, _OnDevice) else x
+def _held(x: Any) -> Any:
+    return x.held if isinstance(x, _OnDevice) else x
 
 
 def _refuse_wide(x: Tensor) -> None:
@@ -86,5 +88,6 @@ def apple_gpu() -> Iterator[torch.device]:
     """The device, inside of the block."""
     # torch's inference mode knows no tensors like these, nor does it where it decorates functions already
     plain = {"__enter__": torch.no_grad.__enter__, "__exit__": torch.no_grad.__exit__}
-    with mock.patch.multiple(torch.inference_mode, **plain), _Device(), _ListIndices():
+    patched: Any = mock.patch.multiple(torch.inference_mode, **plain)  # type: ignore[call-overload]
+    with patched, _Device(), _ListIndices():  # type: ignore[no-untyped-call]
         yield DEVICE

@@ -237,7 +237,7 @@ class TestBrowser:
         page.write_text(text.replace("</body>", driver))
         dom = self.browse(page, tmp_path, "--dump-dom")
         found = {
-            name: json.loads(html.unescape(re.search(f'data-{name}="(.*?)"', dom)[1])) for name in ("smoothed", "off")
+            name: json.loads(html.unescape(text)) for name, text in re.findall(r'data-(smoothed|off)="(.*?)"', dom)
         }
         (quality,), ((raw, faint), (average, _)) = found["smoothed"]
         assert quality[0] == raw == values.tolist()

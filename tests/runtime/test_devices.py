@@ -2,12 +2,12 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from jsonargparse import Namespace
 from torch import Tensor
 
 from dualgan.cli.settings import fit_to_machine
@@ -214,7 +214,7 @@ class TestAutomatic:
     ) -> None:
         assert automatic_device() == automatic_device() == device
         assert capsys.readouterr().err.count(said) == 1
-        trainer = Namespace(accelerator="auto", precision="32-true")
+        trainer: Any = SimpleNamespace(accelerator="auto", precision="32-true")
         fit_to_machine(trainer)
         assert trainer.accelerator == ("cpu" if "no operator" in said else "auto")
 
@@ -236,7 +236,7 @@ class TestAutomatic:
     def test_precision_is_that_of_the_device(self, machine: None) -> None:
         cuda = torch.cuda.is_available()
         for accelerator, native in (("auto", cuda), ("gpu", cuda), ("mps", False)):
-            trainer = Namespace(accelerator=accelerator, precision=None)
+            trainer: Any = SimpleNamespace(accelerator=accelerator, precision=None)
             fit_to_machine(trainer)
             assert trainer.precision == ("bf16-mixed" if native else "32-true"), accelerator
 
