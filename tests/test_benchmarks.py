@@ -118,7 +118,7 @@ class TestPeers:
     PEERS = ("stylegan2-torch", "stylegan2-pytorch")
 
     @pytest.mark.skipif(sys.platform != "linux", reason="forks its processes")
-    def test_says_what_to_install(self, tmp_path: Path) -> None:
+    def test_says_what_to_install(self, tmp_path: Path, caches: None) -> None:
         said = run("peers", "--width toy --resolution 32 --repeats 1 --no-memory", tmp_path)
         for name in self.PEERS:
             missing = importlib.util.find_spec(name.replace("-", "_")) is None
