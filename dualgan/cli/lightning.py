@@ -30,7 +30,7 @@ from dualgan.callbacks import (
     Signals,
 )
 from dualgan.callbacks.ranks import RankMismatchError
-from dualgan.cli.settings import check_trainer, chosen_seed, native_bf16
+from dualgan.cli.settings import check_trainer, chosen_seed, fit_to_machine
 from dualgan.data import ImageDataModule
 from dualgan.files.atomic import write_whole
 from dualgan.gan import GAN
@@ -209,8 +209,7 @@ class DualGANCLI(LightningCLI):
         config = self._options
         check_precision(config.trainer.precision)
         check_trainer(config.trainer)
-        if config.trainer.precision is None:
-            config.trainer.precision = "bf16-mixed" if native_bf16() else "32-true"
+        fit_to_machine(config.trainer)
         self.run_dir = Path(config.run_dir or default_run_dir(config.config))
         wanted = config.ckpt_path or (None if self.subcommand == "fit" else "last")
         if wanted == "auto" and self.subcommand != "fit":
