@@ -51,7 +51,7 @@ def find_extractor(
         return InceptionV3(weights, download, fast)
     if rank() == 0:
         logger.warning(
-            "Inception-v3's weights are not here: EfficientNet-Lite0 measures, as fd_efficientnet_lite0, not as FID. For "
-            "FID: dualgan weights --download inception_v3"
+            "Inception-v3's weights are not here: EfficientNet-Lite0 measures, as fd_efficientnet_lite0, not as FID. "
+            "For FID: dualgan weights --download inception_v3"
         )
     return EfficientNetLite0()
