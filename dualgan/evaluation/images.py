@@ -200,7 +200,7 @@ def class_counts(generator: nn.Module, reference: ReferenceSet) -> Tensor | None
             f"the real images have {len(counts)} classes, and the generator {num_classes}: compare it with images of "
             f"the classes that it was trained on."
         )
-    return torch.nn.functional.pad(counts.double(), (0, num_classes - len(counts)))
+    return torch.nn.functional.pad(counts.cpu().double(), (0, num_classes - len(counts)))
 
 
 def images_of(

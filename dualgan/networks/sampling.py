@@ -33,7 +33,8 @@ def labels_for(seeds: Sequence[int], num_classes: int, counts: Tensor | None = N
         return None
     if counts is not None:
         points = [torch.rand((), generator=_generator(seed ^ _LABEL_STREAM), dtype=torch.float64) for seed in seeds]
-        below = counts.double().cumsum(0) / counts.sum()
+        exact = counts.cpu().double()
+        below = exact.cumsum(0) / exact.sum()
         return torch.searchsorted(below, torch.tensor(points, dtype=torch.float64), right=True)
     draws = [torch.randint(num_classes, (), generator=_generator(seed ^ _LABEL_STREAM)) for seed in seeds]
     return torch.stack(draws) if draws else torch.empty(0, dtype=torch.int64)

@@ -1,9 +1,14 @@
 """Options that several commands share: seeds and device."""
 
+import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import torch
+
+from dualgan.runtime.devices import best_device
+from dualgan.terminal.console import is_rank_zero
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -23,18 +28,29 @@ def parse_seeds(text: str) -> list[int]:
     return seeds
 
 
+@cache
+def automatic_device() -> str:
+    """The best device of this machine; says the first time which it is."""
+    choice = best_device()
+    if is_rank_zero():
+        print(choice.reason, file=sys.stderr)
+    return choice.device
+
+
 def find_device(name: str) -> torch.device:
-    """The device of a name; "auto" is a GPU where there is one.
+    """The device of a name; "auto" is a GPU where there is one that works, which is said.
 
     Raises:
         ValueError: There is no such device.
     """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = automatic_device()
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
-        raise ValueError(f"device {name!r} is not available here: expected auto, cpu, cuda, cuda:1, ...") from error
+        raise ValueError(
+            f"device {name!r} is not available here: expected auto, cpu, cuda, cuda:1, mps, ..."
+        ) from error
 
 
 def run_names(checkpoints: Sequence[str]) -> list[str]:

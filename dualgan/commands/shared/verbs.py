@@ -23,7 +23,7 @@ USUAL = {
     "truncation_psi": "1 for none; smaller values trade variety for quality.",
     "label": "Class to generate, for a conditional generator: its name in the data set, or its number from 0 on; where "
     "names are numbers themselves, a number is a name. By default each seed draws a class.",
-    "device": '"auto", "cpu", "cuda", ...',
+    "device": '"cpu", "cuda", "cuda:1", "mps", ...; "auto" takes a GPU where one works, CUDA or Apple\'s, and says so.',
 }
 
 Run = Callable[..., None]
