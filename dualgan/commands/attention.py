@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dualgan.commands.shared.verbs import command
+from dualgan.networks.classes import class_names, same_class
 from dualgan.pictures.figures import MAX_ROWS, render
 from dualgan.pictures.grids import save_png
 from dualgan.studies.attention import DEFAULT_POSITIONS, Fraction, draw_attention
-from dualgan.terminal.options import chosen_labels, find_device, parse_seeds
+from dualgan.terminal.classes import chosen_class
+from dualgan.terminal.options import find_device, parse_seeds
 from dualgan.weights.checkpoints import load_generator
 
 
@@ -36,7 +38,7 @@ def run(
     seeds: str = "0-3",
     positions: list[str] | None = None,
     truncation_psi: float = 1.0,
-    label: int | None = None,
+    label: str | None = None,
     device: str = "auto",
 ) -> None:
     """Draw the averaged generator's images of chosen seeds with attention maps; needs neither data nor configuration.
@@ -54,7 +56,7 @@ def run(
     place = find_device(device)
     generator = load_generator(ckpt).to(place)
     for path, group in figures.items():
-        labels = chosen_labels(label, generator.num_classes, len(group))
+        labels = same_class(chosen_class(label, class_names(generator)), len(group))
         figure = draw_attention(generator, group, chosen, labels=labels, truncation_psi=truncation_psi)
         save_png(render(figure), path)
     print(f"Wrote attention maps of {len(numbers)} images to {out}")

@@ -86,7 +86,8 @@ def _header(content: dict[str, Any], source: Path) -> dict[str, Any]:
         "source_version": content["dualgan"]["version"],
         "kimg": None if seen is None else int(seen) / 1000,
     }
-    return {"format_version": FORMAT_VERSION, "version": __version__, "provenance": provenance}
+    classes = content["dualgan"].get("classes") or []
+    return {"format_version": FORMAT_VERSION, "version": __version__, "provenance": provenance, "classes": classes}
 
 
 main = command("export", run)

@@ -3,16 +3,21 @@
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from dualgan.commands.shared.verbs import SWITCH, command
-from dualgan.networks.sampling import generate
-from dualgan.pictures.grids import ImageWriter, save_png
+from dualgan.networks.classes import class_names, listed, same_class
+from dualgan.networks.sampling import drawn_classes, generate
+from dualgan.pictures.grids import ImageWriter, arrange_rows, save_png
 from dualgan.pictures.grids import grid as arrange
-from dualgan.terminal.options import chosen_labels, find_device, parse_seeds
+from dualgan.terminal.classes import chosen_class
+from dualgan.terminal.options import find_device, parse_seeds
 from dualgan.weights.checkpoints import load_generator
+
+WIDEST = 32  # images in a row of classes
 
 
 def run(
@@ -21,7 +26,7 @@ def run(
     seeds: str = "0-63",
     truncation_psi: float = 1.0,
     noise_mode: Literal["const", "random", "none"] = "const",
-    label: int | None = None,
+    label: str | None = None,
     grid: bool = False,
     batch_size: int = 64,
     device: str = "auto",
@@ -32,7 +37,8 @@ def run(
         out: Folder for the images, or a file that ends in .zip.
         seeds: Numbers and ranges such as 0-63 or 1,5,10-12.
         noise_mode: "const" repeats the same noise, "random" draws it, "none" leaves it out.
-        grid: Also write all images as one picture, NAME.grid.png beside the folder or zip NAME.
+        grid: Also write all images as one picture, NAME.grid.png beside the folder or zip NAME. Of a conditional
+            generator every class begins a row of its own, which only more than 32 images go on below.
         batch_size: Images per batch.
     """
     numbers = parse_seeds(seeds)
@@ -40,10 +46,11 @@ def run(
         raise ValueError(f"batch_size {batch_size} is too small: give 1 or more")
     place = find_device(device)
     generator = load_generator(ckpt).to(place)
+    number = chosen_class(label, class_names(generator))
     batches = generate(
         generator,
         numbers,
-        labels=chosen_labels(label, generator.num_classes, len(numbers)),
+        labels=same_class(number, len(numbers)),
         truncation_psi=truncation_psi,
         noise_mode=noise_mode,
         batch_size=batch_size,
@@ -59,14 +66,21 @@ def run(
             kept += [batch.cpu()] if grid else []
     print(f"Wrote {len(numbers)} images to {out}")
     if grid:
-        _write_grid(torch.cat(kept), Path(out))
+        images = torch.cat(kept)
+        labels = drawn_classes(generator, numbers)
+        if labels is None or number is not None:
+            _write_grid(arrange(images), Path(out))
+            return
+        rows = {name: images[labels == k] for k, name in enumerate(class_names(generator)) if k in labels}
+        _write_grid(arrange_rows(list(rows.values()), WIDEST), Path(out))
+        print(f"Its classes, from the top: {listed({name: len(row) for name, row in rows.items()}, most=32)}")
 
 
-def _write_grid(images: Tensor, out: Path) -> None:
+def _write_grid(picture: np.ndarray, out: Path) -> None:
     # Not in the folder, which can then be scored like any other
     out = out if out.name not in ("", "..") else out.resolve()
     path = out.with_name(f"{out.stem if out.suffix == '.zip' else out.name}.grid.png")
-    save_png(arrange(images), path)
+    save_png(picture, path)
     print(f"Wrote {path}")
 
 

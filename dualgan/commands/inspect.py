@@ -108,9 +108,17 @@ def describe(inspection: Inspection, duplicates: Duplicates, resolution: int) ->
         "smaller_than_resolution": sum(min(side) < resolution for side in sides),
         "mean": mean,
         "std": std,
-        "classes": inspection.classes() if good else None,
+        **_classes_of(inspection),
         **{kind: [[names[member] for member in group] for group in groups] for kind, groups in duplicates.items()},
         "undecodable": {checked.name: checked.error for checked in inspection.bad},
+    }
+
+
+def _classes_of(inspection: Inspection) -> dict[str, Any]:
+    labels = inspection.labels() if inspection.good else None
+    return {
+        "classes": None if labels is None else labels.counts(),
+        "classes_by_folder": labels is not None and not labels.stated,
     }
 
 
@@ -177,7 +185,7 @@ def _pixel_lines(report: dict[str, Any], resolution: int) -> list[str]:
         f"  below {resolution:<8} {report['smaller_than_resolution']:,} of {count:,} would be enlarged",
         f"  mean           {mean} (of values from 0 to 1)",
         f"  deviation      {deviation}",
-        f"  classes        {_classes(report['classes'])}",
+        f"  classes        {_classes(report)}",
     ]
 
 
@@ -204,13 +212,14 @@ def _counted(tally: dict[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in tally.items())
 
 
-def _classes(classes: dict[int, int] | None) -> str:
-    if classes is None:
+def _classes(report: dict[str, Any]) -> str:
+    if (classes := report["classes"]) is None:
         return "none"
     counts = list(classes.values())
-    few = _counted({f"{label}:": count for label, count in classes.items()})
+    few = _counted({f"{_plain(name)}:": count for name, count in classes.items()})
     spread = f"{min(counts):,} to {max(counts):,} images each"
-    return f"{len(classes):,} ({few if len(classes) <= 2 * _SHOWN else spread})"
+    origin = " by folder" if report["classes_by_folder"] else ""
+    return f"{len(classes):,}{origin} ({few if len(classes) <= 2 * _SHOWN else spread})"
 
 
 def _plain(name: str) -> str:

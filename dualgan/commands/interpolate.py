@@ -5,6 +5,7 @@ from typing import Any
 
 from dualgan.commands.shared.outputs import png_path, write_study
 from dualgan.commands.shared.verbs import SWITCH, command
+from dualgan.networks.classes import class_names
 from dualgan.studies.interpolate import (
     THRESHOLD,
     LatentSpace,
@@ -12,7 +13,8 @@ from dualgan.studies.interpolate import (
     interpolate,
     save_animation,
 )
-from dualgan.terminal.options import chosen_labels, find_device, parse_seeds
+from dualgan.terminal.classes import chosen_class
+from dualgan.terminal.options import find_device, parse_seeds
 from dualgan.weights.checkpoints import load_generator
 
 
@@ -26,7 +28,7 @@ def run(
     threshold: float = THRESHOLD,
     frames: int = 33,
     truncation_psi: float = 1.0,
-    label: int | None = None,
+    label: str | None = None,
     device: str = "auto",
 ) -> None:
     """Walk with the averaged generator from each seed to the next, and flag steps where the image jumps.
@@ -40,18 +42,16 @@ def run(
         threshold: Steps whose score is higher are flagged; scores are mean absolute differences of pixel values from 0
             to 1, and smaller with more steps.
         frames: Frames of the animation on every path.
-        label: Class to generate, for a conditional generator; by default it comes from the seeds.
     """
     path, numbers = png_path(out), parse_seeds(seeds)
     if not 2 <= frames <= 256:
         raise ValueError(f"frames {frames} is out of range: a path has 2 to 256 frames")
     place = find_device(device)
     generator = load_generator(ckpt).to(place)
-    chosen_labels(label, generator.num_classes, 1)  # complains before anything is generated
     settings: dict[str, Any] = {
         "linear": linear,
         "threshold": threshold,
-        "label": label,
+        "label": chosen_class(label, class_names(generator)),
         "truncation_psi": truncation_psi,
     }
     walked = interpolate(generator, numbers, steps, space, **settings)

@@ -7,8 +7,10 @@ from dualgan.commands.shared.real_images import real_images
 from dualgan.commands.shared.verbs import command
 from dualgan.metrics import find_extractor
 from dualgan.metrics.extractors import ExtractorName
+from dualgan.networks.classes import class_names, same_class
 from dualgan.studies.neighbors import SPACES, Space, draw_neighbors, find_neighbors
-from dualgan.terminal.options import chosen_labels, find_device, parse_seeds
+from dualgan.terminal.classes import chosen_class
+from dualgan.terminal.options import find_device, parse_seeds
 from dualgan.weights.checkpoints import load_generator
 
 
@@ -23,7 +25,7 @@ def run(
     extractor: ExtractorName = "auto",
     weights: str | None = None,
     truncation_psi: float = 1.0,
-    label: int | None = None,
+    label: str | None = None,
     device: str = "auto",
 ) -> None:
     """Find the training images nearest to the averaged generator's images of chosen seeds: has it memorised?
@@ -43,7 +45,7 @@ def run(
         raise ValueError("extractor and weights have no effect without the perceptual space: leave them out")
     place = find_device(device)
     generator = load_generator(ckpt).to(place)
-    labels = chosen_labels(label, generator.num_classes, len(numbers))
+    labels = same_class(chosen_class(label, class_names(generator)), len(numbers))
     images = real_images(data, ckpt, generator.resolution, data_options)
     network = find_extractor(extractor, weights) if "perceptual" in spaces else None
     found = find_neighbors(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dualgan.metrics.functional import check_values
 from dualgan.networks.base import check_has_mapping
-from dualgan.networks.sampling import evaluating, labels_for, latents
+from dualgan.networks.sampling import drawn_classes, evaluating, latents
 from dualgan.runtime.devices import in_float64
 
 
@@ -82,7 +82,7 @@ def attribute_logits(
         for start in range(0, len(seeds), batch_size):
             batch = seeds[start : start + batch_size]
             z = latents(batch, int(generator.z_dim)).to(device)  # type: ignore[arg-type]
-            labels = labels_for(batch, int(generator.num_classes))  # type: ignore[arg-type]
+            labels = drawn_classes(generator, batch)
             ws = generator.mapping(z, None if labels is None else labels.to(device))  # type: ignore[operator]
             found = classifier(generator.synthesis(ws, noise_mode="const"))  # type: ignore[operator]
             if found.ndim != 2 or len(found) != len(batch):

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dualgan.networks.classes import existing_classes
 from dualgan.pictures.pixels import to_uint8
 
 _LABEL_STREAM = 0x9E3779B9  # any constant: a class must not be drawn from the bits that also make z
@@ -37,6 +38,20 @@ def labels_for(seeds: Sequence[int], num_classes: int, counts: Tensor | None = N
         return torch.searchsorted(below, torch.tensor(points, dtype=torch.float64), right=True)
     draws = [torch.randint(num_classes, (), generator=_generator(seed ^ _LABEL_STREAM)) for seed in seeds]
     return torch.stack(draws) if draws else torch.empty(0, dtype=torch.int64)
+
+
+def drawn_classes(generator: nn.Module, seeds: Sequence[int], counts: Tensor | None = None) -> Tensor | None:
+    """Draw a class of the generator for every seed, int64 [N] on the CPU, as `labels_for` does.
+
+    In proportion to `counts`, images of every class [num_classes], or uniformly from those that exist.
+    """
+    num_classes = int(generator.num_classes)  # type: ignore[arg-type]
+    existing = existing_classes(generator)
+    if counts is not None or len(existing) == num_classes:
+        return labels_for(seeds, num_classes, counts)
+    drawn = labels_for(seeds, len(existing))
+    assert drawn is not None
+    return torch.tensor(existing)[drawn]
 
 
 def slerp(start: Tensor, end: Tensor, fractions: Tensor) -> Tensor:
@@ -73,7 +88,8 @@ def generate(
         generator: has `z_dim`, `num_classes` and `forward(z, labels, truncation_psi=, noise_mode=)` -> [N, C, H, W]
             in [-1, 1].
         seeds: one per image, any integers (see `latents`).
-        labels: class indices int64 [N]; None draws them from the seeds if the generator has classes.
+        labels: class indices int64 [N]; None draws them from the seeds if the generator has classes, of which some
+            had images as far as its `classes` tell.
         truncation_psi: 1 leaves latents alone, 0 gives the mean image.
         noise_mode: "const", "none", or "random", with which images depend on torch's global generator too; a generator
             built without noise warns of the latter two, which change nothing.
@@ -88,9 +104,7 @@ def generate(
     num_classes = int(generator.num_classes)  # type: ignore[arg-type]
     if batch_size < 1:
         raise ValueError(f"batch_size {batch_size} is not a number of images: it must be 1 or more.")
-    if labels is None:
-        labels = labels_for(seeds, num_classes)
-    else:
+    if labels is not None:
         _check_labels(labels, len(seeds), num_classes)
     if noise_mode != "const" and not getattr(generator, "has_noise", True):
         warnings.warn(f"noise_mode {noise_mode!r} has no effect: this generator was built without noise", stacklevel=2)
@@ -115,7 +129,8 @@ def _batches(
         for start in range(0, len(seeds), batch_size):
             stop = start + batch_size
             z = latents(seeds[start:stop], z_dim).to(device, dtype)
-            classes = None if labels is None else labels[start:stop].to(device)
+            classes = drawn_classes(generator, seeds[start:stop]) if labels is None else labels[start:stop]
+            classes = None if classes is None else classes.to(device)
             # entered per batch: around the yield it would leak into the caller's code
             with torch.inference_mode():
                 images = generator(z, classes, **settings)

@@ -3,6 +3,7 @@
 import io
 import math
 import zipfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
@@ -26,6 +27,17 @@ def grid(images: Tensor, columns: int | None = None) -> np.ndarray:
     padded = np.zeros((rows * columns, h, w, c), dtype=np.uint8)
     padded[:n] = array
     return padded.reshape(rows, columns, h, w, c).transpose(0, 2, 1, 3, 4).reshape(rows * h, columns * w, c)
+
+
+def arrange_rows(parts: Sequence[Tensor], most: int) -> np.ndarray:
+    """Arrange images so that every part, uint8 [N, H, W, C] with any N, begins a row of its own.
+
+    Args:
+        parts: The images of every part, 1 or more.
+        most: Images per row; rows are as long as the longest part needs.
+    """
+    columns = min(most, max(map(len, parts)))
+    return np.concatenate([grid(part, columns) for part in parts])
 
 
 def to_pil(image: np.ndarray) -> Image.Image:

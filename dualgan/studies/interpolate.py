@@ -17,7 +17,7 @@ from PIL import Image
 
 from dualgan.networks import Generator, Latents
 from dualgan.networks.base import check_has_mapping
-from dualgan.networks.sampling import evaluating, labels_for, latents, slerp
+from dualgan.networks.sampling import drawn_classes, evaluating, latents, slerp
 from dualgan.pictures.figures import DPI, MAX_ROWS, frame, show
 from dualgan.pictures.grids import to_pil
 from dualgan.pictures.pixels import to_uint8
@@ -116,7 +116,7 @@ def interpolate(
     _check_paths(seeds, steps, space, linear, threshold)
     if space == "w":
         check_has_mapping(generator, "space w")
-    labels = labels_for(seeds, generator.num_classes) if label is None else torch.full((len(seeds),), label)
+    labels = drawn_classes(generator, seeds) if label is None else torch.full((len(seeds),), label)
     device = next(generator.parameters()).device
     fractions = torch.linspace(0, 1, steps, dtype=torch.float64)[:, None]  # on the CPU: not every device has float64
     with evaluating(generator), torch.inference_mode():

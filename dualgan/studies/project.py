@@ -21,7 +21,7 @@ from tqdm import tqdm
 from dualgan.metrics import PerceptualDistance
 from dualgan.networks import Generator
 from dualgan.networks.base import check_has_mapping
-from dualgan.networks.sampling import evaluating, labels_for, latents
+from dualgan.networks.sampling import drawn_classes, evaluating, latents
 from dualgan.pictures.figures import DPI, MAX_ROWS, show
 from dualgan.pictures.pixels import to_float, to_uint8
 from dualgan.runtime.seeding import mix_seed
@@ -133,7 +133,7 @@ def w_statistics(generator: Generator, seed: int = 0) -> tuple[Tensor, float]:
     check_has_mapping(generator, "projection")
     device = next(generator.parameters()).device
     seeds = range(seed * W_SAMPLES, (seed + 1) * W_SAMPLES)
-    labels = labels_for(seeds, generator.num_classes)
+    labels = drawn_classes(generator, seeds)
     classes = None if labels is None else labels.to(device)
     w: Tensor = generator.mapping(latents(seeds, generator.z_dim).to(device), classes)[:, 0]
     mean = w.mean(dim=0)

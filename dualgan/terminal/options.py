@@ -1,4 +1,4 @@
-"""Options that several commands share: seeds, class and device."""
+"""Options that several commands share: seeds and device."""
 
 import sys
 from collections.abc import Sequence
@@ -6,7 +6,6 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from dualgan.runtime.devices import best_device
 from dualgan.terminal.console import is_rank_zero
@@ -27,21 +26,6 @@ def parse_seeds(text: str) -> list[int]:
     if not seeds:
         raise ValueError(f"seeds {text!r} is an empty range: the first seed must not be above the last")
     return seeds
-
-
-def chosen_labels(label: int | None, num_classes: int, count: int) -> Tensor | None:
-    """The same class for every image, or None where none was chosen.
-
-    Raises:
-        ValueError: The generator has no such class.
-    """
-    if label is None:
-        return None
-    if num_classes == 0:
-        raise ValueError(f"label {label} was given, but this generator has no classes: leave it out")
-    if not 0 <= label < num_classes:
-        raise ValueError(f"label {label} is out of range: this generator has the classes 0 to {num_classes - 1}")
-    return torch.full((count,), label)
 
 
 @cache

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from dualgan.evaluation import SEEDS_PER_RUN, Evaluation, evaluate, evaluate_images
 from dualgan.evaluation.features import Progress, real_chunks, together
-from dualgan.evaluation.images import GeneratedImages
+from dualgan.evaluation.images import GeneratedImages, class_counts, images_of
 from dualgan.metrics import FeatureExtractor, functional
 from dualgan.metrics.moments import Moments
+from dualgan.networks.classes import ImageClass
 from dualgan.networks.sampling import generate
 from dualgan.pictures.pixels import to_uint8
 from dualgan.version import __version__
@@ -64,6 +65,7 @@ class Photos:
 
     resize_filter = "box"
     mirrored, whole = False, True
+    class_names: tuple[str, ...] = ()
 
     def __init__(self, size: int = 90, fingerprint: str = "photos-1", as_tuple: bool = False) -> None:
         noise = torch.randn(size, 3, 4, 4, generator=torch.Generator().manual_seed(size)) * 0.4 + 0.1
@@ -340,6 +342,7 @@ class Classes(TinyGenerator):
     """Each class has a gray level of its own: what `Shades` holds."""
 
     num_classes = 2
+    classes: tuple[ImageClass, ...] = ()
 
     def forward(self, z: Tensor, labels: Tensor | None, truncation_psi: float, noise_mode: str) -> Tensor:
         assert labels is not None
@@ -370,6 +373,34 @@ def test_classes_are_drawn_as_often_as_the_real_images_have_them(caplog: pytest.
     other.label_counts = torch.tensor([1, 1, 1])
     with pytest.raises(ValueError, match="the real images have 3 classes, and the generator 2"):
         evaluate(Classes(), other, TinyExtractor(), **settings)
+
+
+def test_classes_of_real_images_are_the_generators_by_their_names() -> None:
+    G, real = Classes(), Shades()
+    real.class_names = ("b", "a")  # numbered in another way
+    G.classes = (ImageClass("a", 5), ImageClass("b", 5))
+    counts = class_counts(G, real)
+    assert counts is not None
+    assert real.label_counts is not None
+    assert counts.tolist() == real.label_counts.flip(0).tolist()
+    older = Classes()
+    older.num_classes = 3  # numbered by its labels, one of which has no image
+    real.class_names = ("0", "2")
+    counts = class_counts(older, real)
+    assert counts is not None
+    assert counts[[0, 2]].tolist() == real.label_counts.tolist()
+    assert counts[1] == 0
+    real.class_names = ("b", "c")
+    with pytest.raises(ValueError, match="real images have the class 'c', and the generator none of that name"):
+        class_counts(G, real)
+
+
+def test_without_labels_only_classes_that_had_images_are_drawn() -> None:
+    G = Classes()
+    G.classes = (ImageClass("a", 0), ImageClass("b", 5))
+    made = images_of(G, Shades(labelled=False), 20)
+    (images,) = made.batches([range(20)])
+    assert float(images.float().mean()) > 160  # the gray level of the second class
 
 
 class Noisy(TinyGenerator):

@@ -12,7 +12,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
@@ -249,10 +248,9 @@ def _publish(
     """Add labels, names and, last, the manifest; then rename the folder."""
     good: list[Checked] = [image for _, checked in parts for image in checked if not image.error]
     names = [image.name for image in good]
-    classes = files.labels(names)
-    labels = None
-    if classes is not None:
-        checksum, size = write_array(places.shards / "labels.npy", np.asarray(classes, np.int64))
+    known, labels = files.labels(names), None
+    if known is not None and known.names:
+        checksum, size = write_array(places.shards / "labels.npy", known.classes)
         labels = PackedFile("labels.npy", size, checksum)
     content = json.dumps(names, indent=0).encode()  # one name per line; odd bytes of file names are escaped
     (places.shards / "names.json").write_bytes(content)
@@ -264,6 +262,7 @@ def _publish(
         names=PackedFile("names.json", len(content), sha256(content).hexdigest()),
         labels=labels,
         source=source,
+        class_names=known.names if known is not None and labels else None,
     )
     kept = {file.name for file in manifest.files}
     for leftover in places.shards.iterdir():

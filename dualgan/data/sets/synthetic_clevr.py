@@ -114,6 +114,7 @@ class _RenderedImages:
     labels: NDArray[np.int64] | None = None
     num_channels = 3
     resize_filter = crop = names = None
+    class_names: tuple[str, ...] = ()
 
     @cached_property
     def _images(self) -> NDArray[np.uint8]:
