@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from dualgan.metrics.functional import check_values
 from dualgan.networks.base import check_has_mapping
 from dualgan.networks.sampling import evaluating, labels_for, latents
+from dualgan.runtime.progress import Progress
 
 
 def separability(latent_points: Tensor, logits: Tensor) -> Tensor:
@@ -77,7 +78,7 @@ def attribute_logits(
     check_has_mapping(generator, "separability")
     device = next(generator.parameters()).device
     points, logits = [], []
-    with evaluating(generator), torch.inference_mode():
+    with evaluating(generator), torch.inference_mode(), Progress("Classifying", len(seeds)) as shown:
         for start in range(0, len(seeds), batch_size):
             batch = seeds[start : start + batch_size]
             z = latents(batch, int(generator.z_dim)).to(device)  # type: ignore[arg-type]
@@ -91,6 +92,7 @@ def attribute_logits(
                 )
             points.append((z if space == "z" else ws[:, 0]).float().cpu())
             logits.append(found.float().cpu())
+            shown.update(len(batch))
     return torch.cat(points), torch.cat(logits)
 
 
