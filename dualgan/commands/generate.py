@@ -5,12 +5,13 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from dualgan.commands.shared.verbs import SWITCH, command
+from dualgan.files.targets import file_to_write, zip_or_folder
 from dualgan.networks.sampling import generate
 from dualgan.pictures.grids import ImageWriter, save_png
 from dualgan.pictures.grids import grid as arrange
+from dualgan.runtime.progress import Progress
 from dualgan.terminal.options import chosen_labels, find_device, parse_seeds
 from dualgan.weights.checkpoints import load_generator
 
@@ -35,7 +36,7 @@ def run(
         grid: Also write all images as one picture, NAME.grid.png beside the folder or zip NAME.
         batch_size: Images per batch.
     """
-    numbers = parse_seeds(seeds)
+    path, numbers = _place(out, grid), parse_seeds(seeds)
     if batch_size < 1:
         raise ValueError(f"batch_size {batch_size} is too small: give 1 or more")
     place = find_device(device)
@@ -50,24 +51,31 @@ def run(
         device=place,
     )
     kept: list[Tensor] = []
-    bar = tqdm(batches, total=-(-len(numbers) // batch_size), unit="batch", disable=None, leave=False)
     names = iter(f"seed{seed:06d}.png" for seed in numbers)
-    with ImageWriter(Path(out)) as writer:
-        for batch in bar:
+    with ImageWriter(path) as writer, Progress("Generating", len(numbers)) as shown:
+        for batch in batches:
             for image in batch:
                 writer.write(image, next(names))
             kept += [batch.cpu()] if grid else []
+            shown.update(len(batch))
     print(f"Wrote {len(numbers)} images to {out}")
     if grid:
-        _write_grid(torch.cat(kept), Path(out))
+        save_png(arrange(torch.cat(kept)), _grid_path(path))
+        print(f"Wrote {_grid_path(path)}")
 
 
-def _write_grid(images: Tensor, out: Path) -> None:
+def _place(out: str, grid: bool) -> Path:
+    """The folder or zip for the images, which can be written, as can the grid."""
+    path = zip_or_folder(out)
+    if grid:
+        file_to_write(_grid_path(path), [".png"])
+    return path
+
+
+def _grid_path(out: Path) -> Path:
     # Not in the folder, which can then be scored like any other
     out = out if out.name not in ("", "..") else out.resolve()
-    path = out.with_name(f"{out.stem if out.suffix == '.zip' else out.name}.grid.png")
-    save_png(arrange(images), path)
-    print(f"Wrote {path}")
+    return out.with_name(f"{out.stem if out.suffix == '.zip' else out.name}.grid.png")
 
 
 main = command("generate", run, grid=SWITCH)
