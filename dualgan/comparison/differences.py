@@ -38,8 +38,14 @@ def comparison_warnings(runs: Sequence[Run]) -> list[str]:
     """What to know before comparing the runs' numbers, in sentences."""
     found = [f"{run.name}: {problem}." for run in runs for problem in run.problems]
     found += [f"{run.name} has no evaluation yet." for run in runs if run.rows and not metrics_of(run)]
-    found += [warning for run in runs for warning in _within(run)]
+    found += [warning for run in runs for warning in (*_few(run), *_within(run))]
     return found + _between(runs)
+
+
+def _few(run: Run) -> list[str]:
+    """Numbers that mean little, as few images gave them."""
+    notes = [f"{metric} of {note}" for metric in metrics_of(run) if (note := run.note_on(metric))]
+    return [f"{run.name} has {'; '.join(notes)}."] if notes else []
 
 
 def _within(run: Run) -> list[str]:
