@@ -216,6 +216,7 @@ class DualGANCLI(LightningCLI):
         if wanted == "auto" and self.subcommand != "fit":
             raise ValueError(f"--ckpt_path auto is for fit: {self.subcommand} needs a checkpoint, for instance last")
         self.ckpt_path = resolve_checkpoint(wanted, self.run_dir)
+        say(f"Reading the images ({config.data.class_path.rpartition('.')[2]})")
         config.run_dir = config.ckpt_path = None
         if self.subcommand == "fit":
             refuse_to_overwrite(self.run_dir, self.ckpt_path)
@@ -387,7 +388,7 @@ def summary(trainer: Trainer, gan: GAN) -> str:
         change = f", {before / after:.1f} times lower" if 0 < 1.05 * after < before else ""
         lines.append(
             f"{quality.main_metric.removeprefix('metrics/')}: {before:.1f} at {first[0]:g} kimg, {after:.1f} at "
-            f"{last[0]:g} kimg{change}"
+            f"{last[0]:g} kimg{change}{quality.remark}"
         )
     if gan.clock < gan.total_images:
         lines.append(f"Stopped at {gan.clock / 1000:g} of {gan.total_images / 1000:g} kimg. Go on with:")
