@@ -16,6 +16,7 @@ from dualgan.callbacks.clock import aside, check_interval, crossed
 from dualgan.evaluation import BATCH_SIZE, Evaluation, evaluate, images_to_see
 from dualgan.evaluation.features import available
 from dualgan.evaluation.planning import Plan, plan_evaluations
+from dualgan.evaluation.result import significant
 from dualgan.gan import GAN
 from dualgan.metrics.extractors import FeatureExtractor, find_extractor
 from dualgan.metrics.names import SECTION
@@ -142,6 +143,10 @@ class Quality(Callback):
         """What its Frechet distances compare, in words: those of another protocol are no better or worse."""
         plan = self.plan
         return f"{self.main_metric}, {plan.num_fake} against {plan.num_real or 'all'}, noise {self.noise_mode}"
+
+    def shown(self, value: float) -> str:
+        """A Frechet distance with the digits that mean something."""
+        return significant(value, 2) if self.remark else f"{value:.1f}"
 
     @property
     def remark(self) -> str:

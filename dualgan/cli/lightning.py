@@ -387,7 +387,7 @@ def summary(trainer: Trainer, gan: GAN) -> str:
             continue
         change = f", {before / after:.1f} times lower" if 0 < 1.05 * after < before else ""
         lines.append(
-            f"{quality.main_metric.removeprefix('metrics/')}: {before:.1f} at {first[0]:g} kimg, {after:.1f} at "
+            f"{quality.main_metric.removeprefix('metrics/')}: {quality.shown(before)} at {first[0]:g} kimg, {quality.shown(after)} at "
             f"{last[0]:g} kimg{change}{quality.remark}"
         )
     if gan.clock < gan.total_images:

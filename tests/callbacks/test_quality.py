@@ -67,6 +67,8 @@ def test_settings_win_and_few_images_are_said_beside_the_number(run_cli: RunCLI)
     shown = line.split("kd_coarse ")[1].removesuffix(" from few images (00:00)")
     assert float(shown) == float(f"{found[-1]['kd_coarse']:.2g}")
     summary = next(line for line in out.splitlines() if line.startswith("fd_coarse: ") and "at 0.016 kimg" in line)
+    first, last = (float(f"{record['fd_coarse']:.2g}") for record in (found[0], found[-1]))
+    assert summary.startswith(f"fd_coarse: {first:g} at 0 kimg, {last:g} at 0.016 kimg")
     assert "10 generated images: below 12 it means little" in summary
 
 
