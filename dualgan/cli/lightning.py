@@ -387,8 +387,8 @@ def summary(trainer: Trainer, gan: GAN) -> str:
             continue
         change = f", {before / after:.1f} times lower" if 0 < 1.05 * after < before else ""
         lines.append(
-            f"{quality.main_metric.removeprefix('metrics/')}: {quality.shown(before)} at {first[0]:g} kimg, {quality.shown(after)} at "
-            f"{last[0]:g} kimg{change}{quality.remark}"
+            f"{quality.main_metric.removeprefix('metrics/')}: {quality.shown(before)} at {first[0]:g} kimg, "
+            f"{quality.shown(after)} at {last[0]:g} kimg{change}{quality.remark}"
         )
     if gan.clock < gan.total_images:
         lines.append(f"Stopped at {gan.clock / 1000:g} of {gan.total_images / 1000:g} kimg. Go on with:")
