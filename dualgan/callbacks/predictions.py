@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from dualgan.files.targets import zip_or_folder
 from dualgan.gan import GAN
 from dualgan.pictures.grids import ImageWriter, merge_zips
 from dualgan.terminal.console import say
@@ -45,6 +46,8 @@ class Predictions(Callback):
             ValueError: There are fewer than processes.
         """
         if stage == "predict":
+            path = self._path(trainer)
+            zip_or_folder(path, "predictions.out")
             if self.num < trainer.world_size:
                 raise ValueError(
                     f"predictions.num {self.num} leaves some of {trainer.world_size} processes without an image: give "

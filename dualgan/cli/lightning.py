@@ -216,6 +216,7 @@ class DualGANCLI(LightningCLI):
         if wanted == "auto" and self.subcommand != "fit":
             raise ValueError(f"--ckpt_path auto is for fit: {self.subcommand} needs a checkpoint, for instance last")
         self.ckpt_path = resolve_checkpoint(wanted, self.run_dir)
+        say(f"Reading the images ({config.data.class_path.rpartition('.')[2]})")
         config.run_dir = config.ckpt_path = None
         if self.subcommand == "fit":
             refuse_to_overwrite(self.run_dir, self.ckpt_path)
@@ -378,7 +379,12 @@ def summary(trainer: Trainer, gan: GAN) -> str:
     run_dir = Path(trainer.default_root_dir)
     lines = ["", f"Run folder: {run_dir}  (samples/ has the pictures, metrics.csv the numbers)"]
     for quality in callbacks_of(trainer, Quality):
-        lines.append(scores_in_words(quality.history, quality.main_metric) if quality.history else NOTHING_MEASURED)
+        said = (
+            scores_in_words(quality.history, quality.main_metric, quality.shown)
+            if quality.history
+            else NOTHING_MEASURED
+        )
+        lines.append(f"{said}{quality.remark if quality.history else ''}")
     if gan.clock < gan.total_images:
         lines.append(f"Stopped at {gan.clock / 1000:g} of {gan.total_images / 1000:g} kimg. Go on with:")
         lines.append(f"  {fit_again(run_dir)}{without_limits(trainer)}")

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dualgan.commands.shared.verbs import command
+from dualgan.files.targets import PNG, file_to_write, folder_to_write
 from dualgan.networks.classes import class_names, same_class
 from dualgan.pictures.figures import MAX_ROWS, render
 from dualgan.pictures.grids import save_png
+from dualgan.runtime.progress import progress
 from dualgan.studies.attention import DEFAULT_POSITIONS, Fraction, draw_attention
 from dualgan.terminal.classes import chosen_class
 from dualgan.terminal.options import find_device, parse_seeds
@@ -55,7 +57,7 @@ def run(
     figures = planned_figures(Path(out), numbers)
     place = find_device(device)
     generator = load_generator(ckpt).to(place)
-    for path, group in figures.items():
+    for path, group in progress(figures.items(), "Drawing", len(figures), "figures"):
         labels = same_class(chosen_class(label, class_names(generator)), len(group))
         figure = draw_attention(generator, group, chosen, labels=labels, truncation_psi=truncation_psi)
         save_png(render(figure), path)
@@ -74,9 +76,10 @@ def planned_figures(out: Path, seeds: list[int]) -> dict[Path, list[int]]:
                 f"out {str(out)!r} for {len(seeds)} seeds: a figure has room for {MAX_ROWS}; give a folder, which "
                 f"gets one figure per seed"
             )
-        return {out: seeds}
+        return {file_to_write(out, PNG): seeds}
     if out.suffix[1:].isalpha():
         raise ValueError(f"out {str(out)!r} has an unknown ending: figures are .png; give such a file or a folder")
+    folder_to_write(out)
     return {out / f"seed{seed:06d}.png": [seed] for seed in seeds}
 
 

@@ -6,13 +6,14 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from dualgan.commands.shared.verbs import SWITCH, command
+from dualgan.files.targets import file_to_write, zip_or_folder
 from dualgan.networks.classes import class_names, listed, same_class
 from dualgan.networks.sampling import drawn_classes, generate
 from dualgan.pictures.grids import ImageWriter, arrange_rows, save_png
 from dualgan.pictures.grids import grid as arrange
+from dualgan.runtime.progress import Progress
 from dualgan.terminal.classes import chosen_class
 from dualgan.terminal.options import find_device, parse_seeds
 from dualgan.weights.checkpoints import load_generator
@@ -41,7 +42,7 @@ def run(
             generator every class begins a row of its own, which only more than 32 images go on below.
         batch_size: Images per batch.
     """
-    numbers = parse_seeds(seeds)
+    path, numbers = _place(out, grid), parse_seeds(seeds)
     if batch_size < 1:
         raise ValueError(f"batch_size {batch_size} is too small: give 1 or more")
     place = find_device(device)
@@ -57,31 +58,42 @@ def run(
         device=place,
     )
     kept: list[Tensor] = []
-    bar = tqdm(batches, total=-(-len(numbers) // batch_size), unit="batch", disable=None, leave=False)
     names = iter(f"seed{seed:06d}.png" for seed in numbers)
-    with ImageWriter(Path(out)) as writer:
-        for batch in bar:
+    with ImageWriter(path) as writer, Progress("Generating", len(numbers)) as shown:
+        for batch in batches:
             for image in batch:
                 writer.write(image, next(names))
             kept += [batch.cpu()] if grid else []
+            shown.update(len(batch))
     print(f"Wrote {len(numbers)} images to {out}")
     if grid:
         images = torch.cat(kept)
         labels = drawn_classes(generator, numbers)
         if labels is None or number is not None:
-            _write_grid(arrange(images), Path(out))
+            _write_grid(arrange(images), path)
             return
         rows = {name: images[labels == k] for k, name in enumerate(class_names(generator)) if k in labels}
-        _write_grid(arrange_rows(list(rows.values()), WIDEST), Path(out))
+        _write_grid(arrange_rows(list(rows.values()), WIDEST), path)
         print(f"Its classes, from the top: {listed({name: len(row) for name, row in rows.items()}, most=32)}")
 
 
 def _write_grid(picture: np.ndarray, out: Path) -> None:
+    save_png(picture, _grid_path(out))
+    print(f"Wrote {_grid_path(out)}")
+
+
+def _place(out: str, grid: bool) -> Path:
+    """The folder or zip for the images, which can be written, as can the grid."""
+    path = zip_or_folder(out)
+    if grid:
+        file_to_write(_grid_path(path), [".png"])
+    return path
+
+
+def _grid_path(out: Path) -> Path:
     # Not in the folder, which can then be scored like any other
     out = out if out.name not in ("", "..") else out.resolve()
-    path = out.with_name(f"{out.stem if out.suffix == '.zip' else out.name}.grid.png")
-    save_png(picture, path)
-    print(f"Wrote {path}")
+    return out.with_name(f"{out.stem if out.suffix == '.zip' else out.name}.grid.png")
 
 
 main = command("generate", run, grid=SWITCH)

@@ -3,12 +3,13 @@
 from itertools import pairwise
 from typing import Any
 
-from dualgan.commands.shared.outputs import png_path, write_study
+from dualgan.commands.shared.outputs import study_path, write_study
 from dualgan.commands.shared.verbs import SWITCH, command
 from dualgan.networks.classes import class_names
 from dualgan.studies.interpolate import (
     THRESHOLD,
     LatentSpace,
+    check_paths,
     draw_interpolation,
     interpolate,
     save_animation,
@@ -43,7 +44,8 @@ def run(
             to 1, and smaller with more steps.
         frames: Frames of the animation on every path.
     """
-    path, numbers = png_path(out), parse_seeds(seeds)
+    path, numbers = study_path(out, ".gif"), parse_seeds(seeds)
+    check_paths(numbers, steps, space, linear, threshold)
     if not 2 <= frames <= 256:
         raise ValueError(f"frames {frames} is out of range: a path has 2 to 256 frames")
     place = find_device(device)

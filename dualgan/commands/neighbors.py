@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from dualgan.commands.shared.outputs import png_path, write_study
+from dualgan.commands.shared.outputs import study_path, write_study
 from dualgan.commands.shared.real_images import real_images
 from dualgan.commands.shared.verbs import command
 from dualgan.metrics import find_extractor
 from dualgan.metrics.extractors import ExtractorName
 from dualgan.networks.classes import class_names, same_class
-from dualgan.studies.neighbors import SPACES, Space, draw_neighbors, find_neighbors
+from dualgan.studies.neighbors import SPACES, Space, check_search, draw_neighbors, find_neighbors
 from dualgan.terminal.classes import chosen_class
 from dualgan.terminal.options import find_device, parse_seeds
 from dualgan.weights.checkpoints import load_generator
@@ -40,7 +40,8 @@ def run(
         extractor: Network of the perceptual space; "auto" takes Inception-v3 where its weights are.
         weights: Weight file of the extractor.
     """
-    path, numbers, spaces = png_path(out), parse_seeds(seeds), space or list(SPACES)
+    path, numbers, spaces = study_path(out), parse_seeds(seeds), space or list(SPACES)
+    check_search(numbers, k, spaces)
     if "perceptual" not in spaces and (extractor != "auto" or weights is not None):
         raise ValueError("extractor and weights have no effect without the perceptual space: leave them out")
     place = find_device(device)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from safetensors.torch import save_file
 
-from dualgan.commands.shared.outputs import png_path, write_study
+from dualgan.commands.shared.outputs import study_path, write_study
 from dualgan.commands.shared.real_images import reading_of_run, real_images
 from dualgan.commands.shared.verbs import FILES, SWITCH, command
 from dualgan.data import ImageDataModule
@@ -20,6 +20,7 @@ from dualgan.studies.neighbors import check_data, training_images
 from dualgan.studies.project import (
     LatentSpace,
     Projection,
+    check_generator,
     check_search,
     draw_projections,
     project,
@@ -58,15 +59,20 @@ def run(
         weights: VGG16's weight file, for LPIPS; by default that of torch hub's cache, and features of the embedded
             EfficientNet-Lite0 where there is none.
     """
-    path, place = png_path(out), find_device(device)
+    others = [f".{number}.safetensors" for number in range(1, len(ckpt) + 1)]
+    path, place = study_path(out, *others), find_device(device)
     check_search(steps, space)
     if seed < 0:
         raise ValueError(f"seed {seed} is negative: give 0 or more")
     if images and (data is not None or data_options or num is not None):
         raise ValueError("images were given, so that data and num have no effect: leave them out")
+    if num is not None and not 1 <= num <= MAX_ROWS:
+        raise ValueError(f"num {num} does not fit: draw 1 to {MAX_ROWS} images")
     generators = {name: load_generator(file) for name, file in zip(run_names(ckpt), ckpt, strict=True)}
     first = next(iter(generators.values()))
     _check_alike(ckpt, list(generators.values()))
+    for generator in generators.values():
+        check_generator(generator, noise)
     if images:
         queries, names = _read(images, ckpt[0], first), [Path(image).name for image in images]
     else:

@@ -1,7 +1,7 @@
 """What became of a number during a training, in words."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from dualgan.metrics.names import SECTION, better
 
@@ -14,22 +14,25 @@ def printed(value: float) -> str:
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.4g}"
 
 
-def scores_in_words(history: Sequence[tuple[float, Mapping[str, float]]], metric: str) -> str:
+def scores_in_words(
+    history: Sequence[tuple[float, Mapping[str, float]]], metric: str, shown: Callable[[float], str] = printed
+) -> str:
     """What an evaluated metric was at first and is now.
 
     Args:
         history: Thousands of images seen and the scores of every evaluation, one at least.
         metric: Name of one in the last evaluation, with its section.
+        shown: Writes a value with the digits that mean something.
     """
     name = metric.removeprefix(SECTION)
     (start, first), (end, last) = history[0], history[-1]
-    now = f"{printed(last[metric])} at {end:g} kimg"
+    now = f"{shown(last[metric])} at {end:g} kimg"
     if len(history) == 1:
         return f"{name}: {now}, the only evaluation"
     if metric not in first:
         return f"{name}: {now}; the first evaluation, at {start:g} kimg, compared other images"
     change = change_in_words(name, first[metric], last[metric])
-    return f"{name}: {printed(first[metric])} at {start:g} kimg, {now}, {change}"
+    return f"{name}: {shown(first[metric])} at {start:g} kimg, {now}, {change}"
 
 
 def change_in_words(metric: str, before: float, after: float) -> str:

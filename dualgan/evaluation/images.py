@@ -119,10 +119,7 @@ class GeneratedImages:
     label_counts: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seed < 2**32 // SEEDS_PER_RUN:
-            raise ValueError(
-                f"seed {self.seed} is out of range: an evaluation has seeds 0 to {2**32 // SEEDS_PER_RUN - 1}."
-            )
+        check_evaluation(self.seed)
         if not 2 <= self.count <= SEEDS_PER_RUN:
             raise ValueError(
                 f"num_fake {self.count} is out of range: expected 2 to {SEEDS_PER_RUN} images; 50000 is usual."
@@ -159,6 +156,18 @@ class GeneratedImages:
                 device=self.device,
                 require_finite=True,
             )
+
+
+def check_evaluation(seed: int, batch_size: int = BATCH_SIZE) -> None:
+    """Refuse settings that no evaluation can have.
+
+    Raises:
+        ValueError: a seed out of range, or no image per batch.
+    """
+    if not 0 <= seed < 2**32 // SEEDS_PER_RUN:
+        raise ValueError(f"seed {seed} is out of range: an evaluation has seeds 0 to {2**32 // SEEDS_PER_RUN - 1}.")
+    if batch_size < 1:
+        raise ValueError(f"batch_size {batch_size} is too small: give 1 or more")
 
 
 def class_counts(generator: nn.Module, reference: ReferenceSet) -> Tensor | None:

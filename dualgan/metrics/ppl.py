@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dualgan.metrics.base import SampleMetric
 from dualgan.metrics.functional import check_values
-from dualgan.metrics.table import MetricSpec, Number, Sampling, Space, register
+from dualgan.metrics.table import Few, MetricSpec, Number, Sampling, Space, register
 from dualgan.networks.base import check_has_mapping
 from dualgan.networks.sampling import drawn_classes, evaluating, slerp
 from dualgan.runtime.devices import in_float64
@@ -170,10 +170,13 @@ class PerceptualPathLength(SampleMetric):
         return perceptual_path_length(values)
 
 
+FEW = Few(1000, "a few long steps decide the mean; the field takes 50,000 paths")
+
+
 def _register(name: str, about: str, space: Space, sampling: Sampling, crop: bool = True) -> None:
     numbers = (Number(f"{'ppl' if crop else 'ppl2'}_{space}{sampling}", network="lpips_vgg16"),)
     path = (space, sampling, crop)
-    register(MetricSpec(name, f"path length {about}", numbers, PerceptualPathLength, "paths", path=path))
+    register(MetricSpec(name, f"path length {about}", numbers, PerceptualPathLength, FEW, "paths", path=path))
 
 
 _register("ppl", "in W, at the ends of paths: ppl2_wend, StyleGAN2's", "w", "end", crop=False)

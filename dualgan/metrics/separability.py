@@ -14,6 +14,7 @@ from dualgan.metrics.functional import check_values
 from dualgan.networks.base import check_has_mapping
 from dualgan.networks.sampling import drawn_classes, evaluating, latents
 from dualgan.runtime.devices import in_float64
+from dualgan.runtime.progress import Progress
 
 
 def separability(latent_points: Tensor, logits: Tensor) -> Tensor:
@@ -78,7 +79,7 @@ def attribute_logits(
     check_has_mapping(generator, "separability")
     device = next(generator.parameters()).device
     points, logits = [], []
-    with evaluating(generator), torch.inference_mode():
+    with evaluating(generator), torch.inference_mode(), Progress("Classifying", len(seeds)) as shown:
         for start in range(0, len(seeds), batch_size):
             batch = seeds[start : start + batch_size]
             z = latents(batch, int(generator.z_dim)).to(device)  # type: ignore[arg-type]
@@ -92,6 +93,7 @@ def attribute_logits(
                 )
             points.append((z if space == "z" else ws[:, 0]).float().cpu())
             logits.append(found.float().cpu())
+            shown.update(len(batch))
     return torch.cat(points), torch.cat(logits)
 
 

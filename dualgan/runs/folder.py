@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dualgan.files.targets import folder_to_write
 from dualgan.terminal.console import is_rank_zero
 from dualgan.weights.checkpoints import read_checkpoint
 
@@ -66,8 +67,10 @@ def refuse_to_overwrite(run_dir: Path, ckpt_path: str | None) -> None:
     """Never train over another run's files.
 
     Raises:
-        ValueError: The folder holds a run and nothing is being resumed, or something that is not in it.
+        ValueError: The folder holds a run and nothing is being resumed, or something that is not in it; or it is a
+            file, or cannot be written.
     """
+    folder_to_write(run_dir, "run_dir")
     if not is_rank_zero() or not holds_run(run_dir):
         return
     if ckpt_path is not None and Path(ckpt_path).resolve().parent != (run_dir / CHECKPOINTS).resolve():

@@ -1,7 +1,6 @@
 """Evaluation: numbers do not depend on ranks, batches or the cache, and each carries where it comes from."""
 
 import json
-import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from dualgan.evaluation.features import Progress, real_chunks, together
 from dualgan.evaluation.images import GeneratedImages, class_counts, images_of
 from dualgan.metrics import FeatureExtractor, functional
 from dualgan.metrics.moments import Moments
+from dualgan.metrics.table import spec_of
 from dualgan.networks.classes import ImageClass
 from dualgan.networks.sampling import generate
 from dualgan.pictures.pixels import to_uint8
@@ -199,21 +199,36 @@ def test_the_cache_folder_comes_from_the_environment(tmp_path: Path, monkeypatch
     assert len(list((tmp_path / "home" / ".cache" / "dualgan" / "features").glob("*/*.safetensors"))) == 1
 
 
-def test_few_images_are_warned_about_with_numbers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    evaluate(TinyGenerator(), Photos(), TinyExtractor(), num_fake=12, cache_dir=tmp_path)
-    assert not caplog.records
-    evaluate(TinyGenerator(), Photos(), TinyExtractor(), num_fake=11, cache_dir=tmp_path)
-    assert [record.levelno for record in caplog.records] == [logging.WARNING]
-    assert "11 generated images are fewer than the 12 dimensions of tiny" in caplog.text
+@pytest.mark.parametrize("kind", ALL)
+def test_numbers_of_few_images_carry_a_note_and_two_digits(kind: str, tmp_path: Path) -> None:
+    found = evaluate(TinyGenerator(), Photos(), TinyExtractor(), num_fake=11, metrics=[kind], cache_dir=tmp_path)
+    ((name, value),) = found.values.items()
+    few = spec_of(kind).few
+    counts = "11 generated images" if kind == "frechet" else "11 generated images and 90 real images"
+    assert found.notes == {name: f"{counts}: below {few.enough(12):,} it means little ({few.why})"}
+    assert found.shown(name) == f"{float(f'{value:.2g}'):g}"
+
+
+def test_numbers_of_enough_images_carry_no_note(tmp_path: Path) -> None:
+    settings = {"num_fake": 1000, "metrics": ["fid", "kid"], "cache_dir": tmp_path}
+    found = evaluate(TinyGenerator(), Photos(1000), TinyExtractor(), **settings)  # type: ignore[arg-type]
+    assert not found.notes
+    assert all(found.shown(name) == f"{value:.6g}" for name, value in found.values.items())
 
 
 def test_progress_counts_images(tmp_path: Path) -> None:
-    counts: list[int] = []
-    real_features(Photos(), TinyExtractor(), 50, tmp_path, batch_size=20, progress=counts.append)
-    assert counts == [20, 20, 10]
-    counts.clear()
-    real_features(Photos(), TinyExtractor(), 50, tmp_path, progress=counts.append)
-    assert counts == [50]  # read at once
+    told: list[tuple[int, str]] = []
+    real_features(Photos(), TinyExtractor(), 50, tmp_path, batch_size=20, progress=lambda *count: told.append(count))
+    assert told == [(20, "real images"), (20, "real images"), (10, "real images")]
+    told.clear()
+    real_features(Photos(), TinyExtractor(), 50, tmp_path, progress=lambda *count: told.append(count))
+    assert told == [(50, "real images")]  # read at once
+    told.clear()
+    evaluate(
+        TinyGenerator(), Photos(), TinyExtractor(), num_fake=64, cache_dir=tmp_path,
+        progress=lambda *count: told.append(count),
+    )  # fmt: skip
+    assert [stage for _, stage in told] == ["generated images", "real images", "real images", "scores"]
 
 
 def test_a_killed_evaluation_goes_on_with_the_next_chunk(tmp_path: Path) -> None:
@@ -222,7 +237,7 @@ def test_a_killed_evaluation_goes_on_with_the_next_chunk(tmp_path: Path) -> None
 
     done = 0
 
-    def kill_at(count: int) -> None:
+    def kill_at(count: int, stage: str) -> None:
         nonlocal done
         done += count
         if done > 128:
@@ -280,7 +295,9 @@ def test_images_and_features_that_are_not_finite_are_named(tmp_path: Path) -> No
 @pytest.mark.parametrize(("kind", "least"), [("precision", 4), ("coverage", 6)])
 def test_too_few_images_are_refused_before_any_is_made(kind: str, least: int, tmp_path: Path) -> None:
     extractor = TinyExtractor()
-    with pytest.raises(ValueError, match=f"3 generated images are too few for {kind}_tiny: it needs {least} or more"):
+    with pytest.raises(
+        ValueError, match=f"num_fake 3 is too small: {kind}_tiny needs {least} generated images or more"
+    ):
         evaluate(TinyGenerator(), Photos(), extractor, num_fake=3, metrics=(kind,), cache_dir=tmp_path)
     assert extractor.seen == 0
 
@@ -328,7 +345,7 @@ def test_two_ranks_equal_one_process(tmp_path: Path) -> None:
 
 
 def test_inception_score_without_classes_is_refused_before_any_image(tmp_path: Path) -> None:
-    def never(images: int) -> None:
+    def never(images: int, stage: str) -> None:
         raise AssertionError("an image was measured")
 
     with pytest.raises(ValueError, match="has no classes, and so no inception score"):

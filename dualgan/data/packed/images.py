@@ -11,13 +11,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from dualgan.data.files.base import Labels
 from dualgan.data.files.labels import numbered
 from dualgan.data.packed.location import Folder, is_url, locate
 from dualgan.data.packed.manifest import FORMAT, MANIFEST, Manifest, PackedFile, Shard, parse
 from dualgan.files.atomic import read_json
+from dualgan.runtime.progress import Progress
 
 _HEADER = 2**12  # bytes: more than that of any .npy file
 _OPEN_AT_ONCE = 128  # files; processes are often allowed 1,024
@@ -60,9 +60,7 @@ def verify(root: str | Path, cache_dir: Path | None = None) -> Manifest:
     files = list(images.manifest.files)
     location = images.location
     damaged = []
-    with tqdm(
-        total=sum(file.bytes for file in files), unit="B", unit_scale=True, desc="Verifying", disable=None
-    ) as bar:
+    with Progress("Verifying", sum(file.bytes for file in files), "bytes", unit_scale=True) as bar:
         for file in files:
             location.fetch([file])
             if not location.is_whole(file):

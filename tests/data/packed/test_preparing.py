@@ -264,7 +264,7 @@ def test_finished_set_is_left_alone(root: Path, tmp_path: Path) -> None:
 
 def test_target_that_cannot_be_written_is_named(root: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match=r"file/out' cannot be written: Not a directory. Pass a folder"):
+    with pytest.raises(ValueError, match=r"file/out' cannot be written: '.*file' is no folder"):
         pack(root, tmp_path / "file" / "out")
 
 
