@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from dualgan.files.torch_files import read_tensors
+from dualgan.files.torch_files import UnreadableFileError, read_tensors
 from dualgan.networks import Discriminator, Generator, Network
 from dualgan.networks.stylegan2.mapping import with_shifts_of_classes
 from dualgan.version import __version__
@@ -20,6 +20,7 @@ FORMAT_VERSION = 3
 3: counters of non-finite steps are those of the part `divergence`; a mean w for every class."""
 
 _NETWORKS_ONLY = (".safetensors", ".pkl")  # files without optimizers and clock
+_GRAPHS = (".onnx", ".pt2", ".onnx.data")
 
 
 def header(generator: Generator, discriminator: Discriminator) -> dict[str, Any]:
@@ -161,25 +162,34 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not path.is_file():
         found = f"{path} is a folder" if path.is_dir() else f"no checkpoint at {path}"
         raise ValueError(f"{found}: expected a .ckpt file, for instance RUN/checkpoints/last.ckpt")
+    _refuse_graph(path)
     if path.suffix in _NETWORKS_ONLY:
         raise ValueError(
             f"{path} holds networks and no state of a training: expected a .ckpt file of a run. To train from these "
             f"networks on, start a new run with --init_from {path}"
         )
-    if not path.stat().st_size:
-        raise ValueError(f"{path} is empty: expected a .ckpt file. Use another one of the run's checkpoints folder")
     try:
         checkpoint = read_tensors(path)
-    except Exception as error:
-        reason = str(error).strip().split("\n")[0][:200]
-        raise ValueError(
-            f"cannot read {path} as a checkpoint ({reason}): it may be cut off or no .ckpt file"
-        ) from error
+    except UnreadableFileError as error:
+        raise ValueError(f"cannot read {path} as a checkpoint: {error}. {_EXPECTED}") from error
     check_header(checkpoint, str(path))
     _check_state(checkpoint.get("state_dict"), path)
     migrate(checkpoint)
     result: dict[str, Any] = checkpoint
     return result
+
+
+_EXPECTED = "Expected a .ckpt file from a run's checkpoints folder; if this was one, use another of that folder"
+
+
+def _refuse_graph(path: Path) -> None:
+    """Say what to take instead of a file that dualgan only writes."""
+    if path.name.endswith(_GRAPHS):
+        raise ValueError(
+            f"{path} is a graph for other programs: `dualgan export` writes such files, and no command reads them. Pass "
+            f"what it was exported from: --ckpt takes .ckpt, .safetensors and .pkl files, --init_from of `dualgan fit` "
+            f"the same, and --ckpt_path .ckpt alone"
+        )
 
 
 def images_seen_in(path: Path) -> int | None:
@@ -188,7 +198,7 @@ def images_seen_in(path: Path) -> int | None:
         checkpoint = read_tensors(path, mmap=True)
         check_header(checkpoint)
         return int(checkpoint["state_dict"]["images_seen"])
-    except Exception:  # torch and zip files have no common kind of error
+    except Exception:  # whatever is in it in place of a clock
         return None
 
 
