@@ -18,6 +18,7 @@ from dualgan.gan import GAN
 from dualgan.metrics.extractors import FeatureExtractor, find_extractor
 from dualgan.metrics.names import SECTION
 from dualgan.metrics.table import PUBLISHED_COUNT, kinds_of, spec_of, usual_metrics
+from dualgan.metrics.weights import named_by
 from dualgan.runs.folder import run_folder
 from dualgan.runs.loggers import log_scores
 from dualgan.runs.metrics_jsonl import append_to_history
@@ -93,7 +94,8 @@ class Quality(Callback):
 
     def _find_extractor(self) -> None:
         if self.extractor is None:
-            self.extractor = find_extractor(self.extractor_name, self.weights)
+            with named_by("--quality.weights"):
+                self.extractor = find_extractor(self.extractor_name, self.weights)
 
     @property
     def main_metric(self) -> str:

@@ -96,12 +96,15 @@ def _run(words: list[str]) -> int:
         run: Callable[[list[str]], None] = import_module(f"dualgan.commands.{module}").main
         run(words[1:])
         return 0
-    from dualgan.cli.lightning import parse_fit, run_trainer
+    from dualgan.cli.lightning import SECTIONS, parse_fit, run_trainer
 
+    sections = ("model", "data", "trainer", "wandb", *SECTIONS)
     if words[0] in CONFIG_COMMANDS:
-        import_module(f"dualgan.commands.{words[0]}").main(words[1:], lambda given: parse_fit(resolve_configs(given)))
+        import_module(f"dualgan.commands.{words[0]}").main(
+            words[1:], lambda given: parse_fit(resolve_configs(given, sections))
+        )
         return 0
-    return run_trainer(resolve_configs(words))
+    return run_trainer(resolve_configs(words, sections))
 
 
 def entry_point() -> NoReturn:

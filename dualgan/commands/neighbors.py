@@ -7,6 +7,7 @@ from dualgan.commands.shared.real_images import real_images
 from dualgan.commands.shared.verbs import command
 from dualgan.metrics import find_extractor
 from dualgan.metrics.extractors import ExtractorName
+from dualgan.metrics.weights import named_by
 from dualgan.studies.neighbors import SPACES, Space, draw_neighbors, find_neighbors
 from dualgan.terminal.options import chosen_labels, find_device, parse_seeds
 from dualgan.weights.checkpoints import load_generator
@@ -45,7 +46,8 @@ def run(
     generator = load_generator(ckpt).to(place)
     labels = chosen_labels(label, generator.num_classes, len(numbers))
     images = real_images(data, ckpt, generator.resolution, data_options)
-    network = find_extractor(extractor, weights) if "perceptual" in spaces else None
+    with named_by("--weights"):
+        network = find_extractor(extractor, weights) if "perceptual" in spaces else None
     found = find_neighbors(
         generator, images, numbers, k, spaces, extractor=network, labels=labels, truncation_psi=truncation_psi
     )

@@ -14,6 +14,7 @@ from dualgan.data import ImageDataModule
 from dualgan.data.files.checking import reason
 from dualgan.data.files.decoding import decode, to_square
 from dualgan.metrics import find_distance, reference_indices
+from dualgan.metrics.weights import named_by
 from dualgan.networks import Generator
 from dualgan.pictures.figures import MAX_ROWS
 from dualgan.studies.neighbors import check_data, training_images
@@ -72,7 +73,8 @@ def run(
     else:
         module = real_images(data, ckpt[0], first.resolution, data_options)
         queries, names = _drawn(module, first, 4 if num is None else num, seed)
-    distance = find_distance(weights)
+    with named_by("--weights"):
+        distance = find_distance(weights)
     found = {}
     for name, generator in generators.items():
         found[name] = project(generator.to(place), queries, distance, steps, space, optimize_noise=noise, seed=seed)

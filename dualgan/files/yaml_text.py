@@ -17,7 +17,7 @@ def load_yaml(text: str | bytes) -> Any:
     """Plain data of a YAML text; no tag in it makes an object.
 
     Raises:
-        yaml.YAMLError: It is no YAML, or too large, too deep, or unfolds to too many values.
+        yaml.YAMLError: It is no YAML, has a key twice, or is too large, too deep, or unfolds to too many values.
         UnicodeDecodeError: The bytes are no text.
     """
     text = text.decode("utf-8") if isinstance(text, bytes) else text
@@ -26,17 +26,22 @@ def load_yaml(text: str | bytes) -> Any:
 
 
 def check_yaml(text: str) -> None:
-    """Refuse a text that takes much more memory or time than its size suggests, before anything is built from it.
+    """Refuse, before anything is built from it, a text that says a thing twice, of which YAML takes the last silently.
+
+    Refuse too what takes much more memory or time than its size suggests.
 
     Raises:
-        yaml.YAMLError: It is too large, too deep, refers to itself, or its aliases unfold to too many values.
+        yaml.YAMLError: It has two equal keys in a mapping, is too large, too deep, refers to itself, or its aliases
+            unfold to too many values.
     """
     if len(text) > MAX_CHARACTERS:
         raise yaml.YAMLError(f"{len(text):,} characters are more than the {MAX_CHARACTERS:,} that are read")
     sizes: dict[str | None, int] = {}  # values that each anchor stands for, its aliases unfolded
     open_nodes: list[tuple[str | None, int]] = [(None, 0)]  # anchor, and values before it
     total = 0
+    keys = _Keys()
     for event in _events(text):
+        keys.follow(event)
         if isinstance(event, yaml.CollectionStartEvent):
             open_nodes.append((event.anchor, total))
         if isinstance(event, yaml.NodeEvent):
@@ -51,6 +56,41 @@ def check_yaml(text: str) -> None:
             raise yaml.YAMLError(_TOO_DEEP)
         if total > MAX_VALUES:
             raise yaml.YAMLError(f"it refers to itself, or unfolds to more than {MAX_VALUES:,} values")
+
+
+class _Keys:
+    """Follows the keys of mappings, and refuses one that is there already."""
+
+    def __init__(self) -> None:
+        # of every open collection: the lines of its keys, None for a sequence; and whether a key comes next
+        self._open: list[tuple[dict[tuple[str, str], int] | None, bool]] = [(None, False)]
+
+    def follow(self, event: yaml.Event) -> None:
+        """Take the next event.
+
+        Raises:
+            yaml.YAMLError: It is a key that its mapping has already.
+        """
+        if isinstance(event, yaml.CollectionEndEvent):
+            self._open.pop()
+        elif isinstance(event, yaml.NodeEvent):
+            lines, is_key = self._open[-1]
+            if lines is not None and is_key and isinstance(event, yaml.ScalarEvent):
+                self._add(lines, event)
+            self._open[-1] = lines, not is_key
+            if isinstance(event, yaml.CollectionStartEvent):
+                self._open.append(({}, True) if isinstance(event, yaml.MappingStartEvent) else (None, False))
+
+    @staticmethod
+    def _add(lines: dict[tuple[str, str], int], event: yaml.ScalarEvent) -> None:
+        # 1 and "1" are different keys
+        tag = event.tag or yaml.resolver.Resolver().resolve(yaml.ScalarNode, event.value, event.implicit)
+        line = event.start_mark.line + 1
+        if (tag, event.value) in lines:
+            first = lines[tag, event.value]
+            where = f"in lines {first} and {line}" if first != line else f"both in line {line}"
+            raise yaml.YAMLError(f"{event.value!r} stands twice in one section, {where}: keep one of them")
+        lines[tag, event.value] = line
 
 
 def _events(text: str) -> Iterator[yaml.Event]:
