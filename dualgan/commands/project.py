@@ -25,6 +25,7 @@ from dualgan.studies.project import (
     draw_projections,
     project,
 )
+from dualgan.terminal.console import printable
 from dualgan.terminal.options import find_device, run_names
 from dualgan.weights.checkpoints import load_generator
 
@@ -136,7 +137,7 @@ def _drawn(module: ImageDataModule, generator: Generator, num: int, seed: int) -
 def _save_latents(projection: Projection, path: Path, ckpt: str, space: str) -> None:
     tensors = {"ws": projection.ws} | {f"noise.{name}": maps for name, maps in projection.noise.items()}
     whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    save_file(whole, path, metadata={"checkpoint": ckpt, "space": space})
+    save_file(whole, path, metadata={"checkpoint": printable(ckpt), "space": space})
     print(f"Wrote {path}")
 
 

@@ -1,5 +1,6 @@
 """YAML from elsewhere: plain data only, and no text that unfolds to more than a configuration could need."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,17 @@ MAX_DEPTH = 50
 _TOO_DEEP = f"it is nested more than {MAX_DEPTH} deep"
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_ODD_BYTES = re.compile(r"\\[uU][dD][89a-fA-F]")  # escapes of bytes in names of files that are no text
+
+
+def holds_odd_bytes(text: str) -> bool:
+    """Whether a text quotes a name with bytes that are no text, as YAML and JSON write them and libyaml reads none."""
+    return _ODD_BYTES.search(text) is not None
+
+
+def loader_for(text: str) -> Any:
+    """The fastest loader of plain data that reads a text."""
+    return yaml.SafeLoader if holds_odd_bytes(text) else _Loader
 
 
 def load_yaml(text: str | bytes) -> Any:
@@ -22,7 +34,7 @@ def load_yaml(text: str | bytes) -> Any:
     """
     text = text.decode("utf-8") if isinstance(text, bytes) else text
     check_yaml(text)
-    return yaml.load(text, Loader=_Loader)
+    return yaml.load(text, Loader=loader_for(text))
 
 
 def check_yaml(text: str) -> None:
@@ -95,7 +107,7 @@ class _Keys:
 
 def _events(text: str) -> Iterator[yaml.Event]:
     try:
-        yield from yaml.parse(text, Loader=_Loader)
+        yield from yaml.parse(text, Loader=loader_for(text))
     except yaml.MarkedYAMLError as error:
         # libyaml reads up to 1,024 characters ahead of its first event, and may meet a limit of its own there
         before = text[: error.problem_mark.index] if error.problem_mark else ""

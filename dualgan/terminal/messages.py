@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import yaml
 from jsonargparse import ArgumentParser, get_loader, set_loader, set_parsing_settings
 
-from dualgan.files.yaml_text import check_yaml, load_yaml
+from dualgan.files.yaml_text import check_yaml, holds_odd_bytes, load_yaml
 from dualgan.runtime.imports import ALLOW, trusted_modules
 from dualgan.runtime.private_parts import actions_of
 
@@ -31,8 +31,10 @@ _load = get_loader("yaml")
 
 
 def _load_checked(text: str) -> Any:
+    if not text.isascii() and text != text.encode("utf-8", errors="replace").decode():
+        return text  # the name of a file with bytes that are no text, and no YAML
     check_yaml(text)
-    return _load(text)
+    return load_yaml(text) if holds_odd_bytes(text) else _load(text)
 
 
 def limit_configurations() -> None:

@@ -15,7 +15,7 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from dualgan.runtime.process import flush_denormals, keep_freed_memory
-from dualgan.terminal.console import quiet_libraries
+from dualgan.terminal.console import quiet_libraries, show_what_can_be_shown
 from dualgan.terminal.options import find_device
 
 T = TypeVar("T")
@@ -75,6 +75,7 @@ def on_devices(work: Work[T], job: Any, device: str, devices: int) -> T:
 
 
 def _in_process(work: Work[T], job: Any, fabric: Fabric) -> bytes:
+    show_what_can_be_shown()
     flush_denormals()
     keep_freed_memory()
     result = work(fabric.device, job)
