@@ -5,6 +5,7 @@ from typing import Any
 
 from dualgan.commands.shared.outputs import png_path, write_study
 from dualgan.commands.shared.verbs import SWITCH, command
+from dualgan.pictures.figures import MAX_ROWS
 from dualgan.studies.interpolate import (
     THRESHOLD,
     LatentSpace,
@@ -12,7 +13,7 @@ from dualgan.studies.interpolate import (
     interpolate,
     save_animation,
 )
-from dualgan.terminal.options import chosen_labels, find_device, parse_seeds
+from dualgan.terminal.options import chosen_labels, few_seeds, find_device
 from dualgan.weights.checkpoints import load_generator
 
 
@@ -33,7 +34,7 @@ def run(
 
     Args:
         out: File that ends in .png; the scores go to the .json and an animation to the .gif beside it.
-        seeds: Two or more, as numbers and ranges such as 0-3 or 1,5,10-12.
+        seeds: Two or more, as numbers and ranges such as 0-3 or 1,5,10-12, from 0 to 2^63 - 1; 0,1,0 comes back.
         steps: Images on every path, both ends included.
         space: "z" walks great circles, "w" straight lines.
         linear: Walk straight lines in z.
@@ -42,7 +43,7 @@ def run(
         frames: Frames of the animation on every path.
         label: Class to generate, for a conditional generator; by default it comes from the seeds.
     """
-    path, numbers = png_path(out), parse_seeds(seeds)
+    path, numbers = png_path(out), few_seeds(seeds, MAX_ROWS + 1, distinct=False)
     if not 2 <= frames <= 256:
         raise ValueError(f"frames {frames} is out of range: a path has 2 to 256 frames")
     place = find_device(device)

@@ -17,8 +17,10 @@ from dualgan.metrics import find_distance, reference_indices
 from dualgan.metrics.weights import named_by
 from dualgan.networks import Generator
 from dualgan.pictures.figures import MAX_ROWS
+from dualgan.runtime.seeding import SEEDS
 from dualgan.studies.neighbors import check_data, training_images
 from dualgan.studies.project import (
+    W_SAMPLES,
     LatentSpace,
     Projection,
     check_search,
@@ -62,8 +64,8 @@ def run(
     """
     path, place = png_path(out), find_device(device)
     check_search(steps, space)
-    if seed < 0:
-        raise ValueError(f"seed {seed} is negative: give 0 or more")
+    if not 0 <= seed < SEEDS // W_SAMPLES:
+        raise ValueError(f"seed {seed} is out of range: expected 0 to {SEEDS // W_SAMPLES - 1}")
     if images and (data is not None or data_options or num is not None):
         raise ValueError("images were given, so that data and num have no effect: leave them out")
     generators = {name: load_generator(file) for name, file in zip(run_names(ckpt), ckpt, strict=True)}

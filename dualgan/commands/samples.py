@@ -4,7 +4,7 @@ from dualgan.commands.shared.outputs import png_path
 from dualgan.commands.shared.verbs import command
 from dualgan.pictures.grids import save_png
 from dualgan.studies.samples import sample_sheet, truncation_sheet
-from dualgan.terminal.options import chosen_labels, find_device
+from dualgan.terminal.options import check_seed, chosen_labels, find_device
 from dualgan.weights.checkpoints import load_generator
 
 
@@ -34,6 +34,7 @@ def run(
         raise ValueError(
             f"rows {rows} with {len(psis)} values of truncation_psi: there is a row per value, leave it out"
         )
+    check_seed(seed, columns * (8 if rows is None else rows))
     place = find_device(device)
     generator = load_generator(ckpt).to(place)
     chosen_labels(label, generator.num_classes, 1)  # complains before anything is generated

@@ -81,6 +81,7 @@ def _names(path: Path, kind: str) -> Iterator[str]:
 def _names_in(file: BinaryIO) -> Iterator[str]:
     texts: list[str] = [""]  # pushed since the start
     memo: dict[int, str] = {}
+    argument: Any
     for operation, argument, _ in pickletools.genops(file):
         if operation.name == "GLOBAL":
             yield argument.replace(" ", ".")
@@ -98,7 +99,9 @@ def _check_zip(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-            raise UnreadableFileError("its parts are compressed, which torch.save never does: they may inflate to any size")
+            raise UnreadableFileError(
+                "its parts are compressed, which torch.save never does: they may inflate to any size"
+            )
         claimed = sum(member.file_size for member in members)
         if claimed > path.stat().st_size:
             raise UnreadableFileError(f"its parts claim {claimed:,} bytes, more than the file has")

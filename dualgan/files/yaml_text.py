@@ -1,7 +1,7 @@
 """YAML from elsewhere: plain data only, and no text that unfolds to more than a configuration could need."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import yaml
@@ -96,7 +96,9 @@ class _Keys:
     @staticmethod
     def _add(lines: dict[tuple[str, str], int], event: yaml.ScalarEvent) -> None:
         # 1 and "1" are different keys
-        tag = event.tag or yaml.resolver.Resolver().resolve(yaml.ScalarNode, event.value, event.implicit)
+        resolve: Callable[..., str] = yaml.resolver.Resolver().resolve
+        tag = event.tag or resolve(yaml.ScalarNode, event.value, event.implicit)
+        assert event.start_mark is not None, "a text that is parsed has places"
         line = event.start_mark.line + 1
         if (tag, event.value) in lines:
             first = lines[tag, event.value]

@@ -74,8 +74,8 @@ class LPIPS(PerceptualDistance):
         self.weight_hash = file_hash(path, 8) + file_hash(top, 8)
         if not self.is_standard and rank() == 0:
             logger.warning(
-                "VGG16 weights %r have hash %s, not %s: distances are not the published LPIPS, and names of metrics end in "
-                "_lpips_vgg16.",
+                "VGG16 weights %r have hash %s, not %s: distances are not the published LPIPS, and names of metrics "
+                "end in _lpips_vgg16.",
                 path.name, self.weight_hash[:8], WEIGHTS["vgg16"].sha256,
             )  # fmt: skip
         with torch.device("meta"):  # 123 million weights of the classifier are never needed

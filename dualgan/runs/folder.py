@@ -54,8 +54,8 @@ def last_of(place: str) -> str:
     last = next((path for path in (folder / CHECKPOINTS / LAST, folder / LAST) if path.is_file()), None)
     if last is None:
         raise ValueError(
-            f"{place} is a folder without {CHECKPOINTS}/{LAST}: give the folder of a run that has saved a checkpoint, or "
-            f"a .ckpt file"
+            f"{place} is a folder without {CHECKPOINTS}/{LAST}: give the folder of a run that has saved a checkpoint, "
+            f"or a .ckpt file"
         )
     say(f"Taking {last}, the last checkpoint of {place}")
     return os.fspath(last)

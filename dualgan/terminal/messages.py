@@ -109,8 +109,8 @@ class ParagraphParser(ArgumentParser):
             return MistakeError(f"{key} {value!r} is not valid: expected {one} of {', '.join(class_names(base))}", key)
         if key and (given := re.search(r'Unable to load config "(.*?)"', message)):
             return MistakeError(
-                f"{key} {given[1]!r}: {key} is a section of several settings, and this is no file of them. Give them one by one, "
-                f"as --{key}.NAME VALUE. {_SEE}",
+                f"{key} {given[1]!r}: {key} is a section of several settings, and this is no file of them. Give "
+                f"them one by one, as --{key}.NAME VALUE. {_SEE}",
                 key,
             )
         if key:

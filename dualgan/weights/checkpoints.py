@@ -186,9 +186,9 @@ def _refuse_graph(path: Path) -> None:
     """Say what to take instead of a file that dualgan only writes."""
     if path.name.endswith(_GRAPHS):
         raise ValueError(
-            f"{path} is a graph for other programs: `dualgan export` writes such files, and no command reads them. Pass "
-            f"what it was exported from: --ckpt takes .ckpt, .safetensors and .pkl files, --init_from of `dualgan fit` "
-            f"the same, and --ckpt_path .ckpt alone"
+            f"{path} is a graph for other programs: `dualgan export` writes such files, and no command reads them. "
+            f"Pass what it was exported from: --ckpt takes .ckpt, .safetensors and .pkl files, --init_from of `dualgan "
+            f"fit` the same, and --ckpt_path .ckpt alone"
         )
 
 

@@ -23,7 +23,9 @@ Console = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(params=["ascii", "cp1252", "utf-8"])
-def console(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, in_empty_folder: Path, caches: None) -> Console:
+def console(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, in_empty_folder: Path, caches: None
+) -> Console:
     """Calls the command line with an output of another encoding, as strict as Python opens it."""
 
     def call(*given: object) -> tuple[int, str, str]:
@@ -32,7 +34,7 @@ def console(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, in_
             patch.setattr(sys, "stdout", streams[0])
             patch.setattr(sys, "stderr", streams[1])
             code = main([str(word) for word in given])
-        out, err = (stream.buffer.getvalue().decode(request.param) for stream in streams)  # type: ignore[attr-defined]
+        out, err = (stream.buffer.getvalue().decode(request.param) for stream in streams)
         return code, out, err
 
     return call
@@ -112,7 +114,9 @@ def test_inspection_and_packing_of_odd_names(console: Console, odd_images: Path)
     assert code == 0, err
 
 
-@pytest.mark.parametrize("given", ["generate --ckpt {odd}.ckpt --out x", "inspect {odd}", "fit --config {odd}.yaml", "{odd}"])
+@pytest.mark.parametrize(
+    "given", ["generate --ckpt {odd}.ckpt --out x", "inspect {odd}", "fit --config {odd}.yaml", "{odd}"]
+)
 def test_errors_about_odd_names(given: str, console: Console) -> None:
     code, _, err = console(*(word.replace("{odd}", ODD) for word in words(given)))
     assert code == 2
@@ -121,8 +125,20 @@ def test_errors_about_odd_names(given: str, console: Console) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*going on without")
 def test_trainings_of_odd_names(console: Console, odd_images: Path) -> None:
-    data = words("--data ImageFolder --data.resolution 8 --data.batch_size 8 --data.num_val 4 --data.skip_bad_images true")
-    of_run = [*QUIET, *NETWORKS, *data, "--data.root", odd_images, "--model.total_kimg", "0.016", "--run_dir", f"runs/{ODD}"]
+    data = words(
+        "--data ImageFolder --data.resolution 8 --data.batch_size 8 --data.num_val 4 --data.skip_bad_images true"
+    )
+    of_run = [
+        *QUIET,
+        *NETWORKS,
+        *data,
+        "--data.root",
+        odd_images,
+        "--model.total_kimg",
+        "0.016",
+        "--run_dir",
+        f"runs/{ODD}",
+    ]
     code, out, err = console("fit", *of_run)
     assert code == 0, err
     assert "Run folder: " in out

@@ -119,7 +119,7 @@ BROKEN = {
     "# a note\n": "mine.yaml is empty",
     "- 1\n": "mine.yaml is not a configuration: expected sections such as 'model:' and 'data:', found a list",
     SAID_TWICE: "'model' stands twice in one section, in lines 1 and 5",
-    "data:\n  init_args:\n    root: a\n    crop: none\n    root: b\n": "'root' stands twice in one section, in lines 3 and 5",
+    "data:\n  init_args:\n    root: a\n    root: b\n": "'root' stands twice in one section, in lines 3 and 4",
     "data: {root: a, root: b}\n": "'root' stands twice in one section, both in line 1",
     "model: [1": "mine.yaml",
 }

@@ -149,7 +149,10 @@ FOREIGN: dict[str, tuple[bytes, str]] = {
     "ONNX": (onnx.helper.make_model(onnx.helper.make_graph([], "g", [], [])).SerializeToString(), "an ONNX graph"),
     "Keras": (b"\x89HDF\r\n\x1a\n" + bytes(64), "an HDF5 file"),
     "nothing": (b"", "an empty file"),
-    "pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "a pointer of Git LFS to a file: fetch the file itself"),
+    "pointer": (
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+        "a pointer of Git LFS to a file: fetch the file itself",
+    ),
 }
 
 
