@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from dualgan.cli.main import main
+from dualgan.runs.wandb_logger import KimgWandbLogger, Session
 from dualgan.terminal.console import flush_output
 from tests.conftest import NETWORKS, QUIET, TINY, RunCLI, process_environment, words
 
@@ -184,3 +185,14 @@ def test_a_closed_output_is_noticed_once(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not flush_output()
     assert flush_output()
     stream.close()
+
+
+def test_an_end_of_wandb_that_fails_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Gone:
+        def finish(self, exit_code: int) -> None:
+            raise BrokenPipeError("its process has ended")
+
+    logger = KimgWandbLogger(tmp_path, Session())
+    logger._run = Gone()
+    logger.finalize("success")
+    assert "W&B has failed (its process has ended)" in caplog.text

@@ -18,8 +18,8 @@ FILES: Mapping[str, Any] = {"nargs": "+", "metavar": "FILE"}
 
 # Parameters that mean the same in most verbs: where a docstring leaves them out, this is their help.
 USUAL = {
-    "ckpt": "Checkpoint of a run, for instance runs/clevr_demo/checkpoints/last.ckpt, or the run's folder, for its last "
-    "one.",
+    "ckpt": "Checkpoint of a run, for instance runs/clevr_demo/checkpoints/last.ckpt, or the folder of the run, for "
+    "its last one.",
     "data": "The real images: folder, zip, LMDB or packed set, configuration, or name of a data set (see below); by "
     "default those of the checkpoint's run.",
     "truncation_psi": "1 for none; smaller values trade variety for quality.",
