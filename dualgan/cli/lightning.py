@@ -30,8 +30,9 @@ from dualgan.callbacks import (
     Signals,
 )
 from dualgan.callbacks.ranks import RankMismatchError
-from dualgan.cli.settings import check_trainer, chosen_seed, native_bf16
+from dualgan.cli.settings import check_trainer, chosen_seed, fit_to_machine
 from dualgan.data import ImageDataModule
+from dualgan.evaluation.change import NOTHING_MEASURED, scores_in_words
 from dualgan.files.atomic import write_whole
 from dualgan.gan import GAN
 from dualgan.losses import AdversarialLoss
@@ -209,8 +210,7 @@ class DualGANCLI(LightningCLI):
         config = self._options
         check_precision(config.trainer.precision)
         check_trainer(config.trainer)
-        if config.trainer.precision is None:
-            config.trainer.precision = "bf16-mixed" if native_bf16() else "32-true"
+        fit_to_machine(config.trainer)
         self.run_dir = Path(config.run_dir or default_run_dir(config.config))
         wanted = config.ckpt_path or (None if self.subcommand == "fit" else "last")
         if wanted == "auto" and self.subcommand != "fit":
@@ -379,17 +379,7 @@ def summary(trainer: Trainer, gan: GAN) -> str:
     run_dir = Path(trainer.default_root_dir)
     lines = ["", f"Run folder: {run_dir}  (samples/ has the pictures, metrics.csv the numbers)"]
     for quality in callbacks_of(trainer, Quality):
-        if len(quality.history) < 2:
-            continue
-        first, last = quality.history[0], quality.history[-1]
-        before, after = first[1].get(quality.main_metric), last[1][quality.main_metric]
-        if before is None:  # other images were compared then
-            continue
-        change = f", {before / after:.1f} times lower" if 0 < 1.05 * after < before else ""
-        lines.append(
-            f"{quality.main_metric.removeprefix('metrics/')}: {before:.1f} at {first[0]:g} kimg, {after:.1f} at "
-            f"{last[0]:g} kimg{change}"
-        )
+        lines.append(scores_in_words(quality.history, quality.main_metric) if quality.history else NOTHING_MEASURED)
     if gan.clock < gan.total_images:
         lines.append(f"Stopped at {gan.clock / 1000:g} of {gan.total_images / 1000:g} kimg. Go on with:")
         lines.append(f"  {fit_again(run_dir)}{without_limits(trainer)}")

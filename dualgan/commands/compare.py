@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dualgan.commands.shared.verbs import command
-from dualgan.comparison.differences import MISSING, comparison_warnings
+from dualgan.comparison.differences import comparison_warnings
 from dualgan.comparison.page import number, write
-from dualgan.comparison.published import deviations, published_row
+from dualgan.comparison.published import PublishedRow, deviations, published_row
 from dualgan.comparison.runs import read_runs
 from dualgan.comparison.scores import Score, scores
+from dualgan.comparison.texts import MISSING, alike, listed
 from dualgan.metrics.names import better
 from dualgan.runs.reading import Run
 from dualgan.terminal.tables import aligned
@@ -46,13 +47,17 @@ def _row(run: Run, entry: Score | None) -> tuple[str, ...]:
 def notes(runs: Sequence[Run]) -> list[str]:
     """Warnings about the comparison, and the published rows that runs stand beside, in sentences."""
     found = [f"Warning: {warning}" for warning in comparison_warnings(runs)]
-    for run in runs:
-        if row := published_row(run):
-            figures = ", ".join(f"{name} {value:g}" for name, value in row.scores.items())
-            apart = "; ".join(deviations(run, row))
-            warning = f" Warning: not the published protocol: {apart}." if apart else ""
-            found.append(f"{run.name} stands beside {row.setting} ({row.where}): {figures}.{warning}")
+    beside = {run.name: _published(run, row) for run in runs if (row := published_row(run))}
+    for text, names in alike(list(beside), list(beside.values())).items():
+        found.append(f"{listed(names)} {'stands' if len(names) == 1 else 'stand'} beside {text}")
     return [printable(note) for note in found]
+
+
+def _published(run: Run, row: PublishedRow) -> str:
+    figures = ", ".join(f"{name} {value:g}" for name, value in row.scores.items())
+    apart = "; ".join(deviations(run, row))
+    warning = f" Warning: not the published protocol: {apart}." if apart else ""
+    return f"{row.setting} ({row.where}): {figures}.{warning}"
 
 
 def printable(text: str) -> str:

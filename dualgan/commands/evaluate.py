@@ -1,10 +1,8 @@
 """`dualgan evaluate`: score a checkpoint, or images of any model, against real images."""
 
-import shutil
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +11,7 @@ from dualgan.commands.shared.measuring import Job, measure
 from dualgan.commands.shared.processes import on_devices
 from dualgan.commands.shared.real_images import DataSection, open_section, packed_as, real_section
 from dualgan.commands.shared.verbs import arguments
+from dualgan.commands.shared.work_folders import kept_in, remove
 from dualgan.data import ImageDataModule
 from dualgan.data.files.checking import check_files
 from dualgan.data.files.decoding import Crop, ResizeFilter
@@ -120,9 +119,7 @@ def run(
     )
     scores, work = _measured(job, device, devices)
     _report(scores, subject, path, kinds)
-    shutil.rmtree(work, ignore_errors=True)
-    with suppress(OSError):  # another evaluation's features lie there too
-        job.work_dir.rmdir()
+    remove(work)
 
 
 def _file_to_write(out: str | None, subject: Subject) -> Path:
@@ -208,8 +205,13 @@ def _check_real(module: ImageDataModule, subject: Subject) -> None:
 def _measured(job: Job, device: str, devices: int) -> tuple[Evaluation, Path]:
     try:
         return on_devices(measure, job, device, devices)
-    except KeyboardInterrupt:
-        print(f"\nWhat was done is kept in {job.work_dir}: the same command goes on from there.", file=sys.stderr)
+    except (KeyboardInterrupt, RuntimeError, OSError):
+        if kept_in(job.work_dir):
+            print(
+                f"\nWhat was done is kept in {job.work_dir}: the same command goes on from there, and an evaluation of "
+                f"another checkpoint or with other settings removes it.",
+                file=sys.stderr,
+            )
         raise
 
 

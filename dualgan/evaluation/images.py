@@ -184,7 +184,7 @@ def class_counts(num_classes: int, reference: ReferenceSet) -> Tensor | None:
             f"the real images have {len(counts)} classes, and the generator {num_classes}: compare it with images of "
             f"the classes that it was trained on."
         )
-    return torch.nn.functional.pad(counts.double(), (0, num_classes - len(counts)))
+    return torch.nn.functional.pad(counts.cpu().double(), (0, num_classes - len(counts)))
 
 
 def images_of(

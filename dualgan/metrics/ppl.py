@@ -16,6 +16,7 @@ from dualgan.metrics.functional import check_values
 from dualgan.metrics.table import MetricSpec, Number, Sampling, Space, register
 from dualgan.networks.base import check_has_mapping
 from dualgan.networks.sampling import evaluating, labels_for, slerp
+from dualgan.runtime.devices import in_float64
 from dualgan.runtime.seeding import mix_seed
 
 ImageDistance = Callable[[Tensor, Tensor], Tensor]
@@ -40,7 +41,7 @@ def perceptual_path_length(lengths: Tensor) -> Tensor:
         ValueError: there are none, or some are not finite.
     """
     check_values("path lengths", lengths, ndim=1, at_least=1)
-    ordered = lengths.double().sort().values
+    ordered = in_float64(lengths).sort().values
     last = len(ordered) - 1
     # StyleGAN: the percentiles are members of the list, the lower and the higher neighbour
     low = ordered[int(_LOWEST * last)]
@@ -125,19 +126,20 @@ def _ends_of_steps(
     z_dim, num_classes = int(generator.z_dim), int(generator.num_classes)  # type: ignore[arg-type]
     device = next(generator.parameters()).device
     sources = [torch.Generator().manual_seed(mix_seed("path length", seed)) for seed in seeds]
-    z = torch.stack([torch.randn(2, z_dim, generator=source) for source in sources], dim=1).to(device)
-    # float64: in float32, t + 1e-4 keeps three digits of the step
-    t = torch.stack([torch.rand(1, generator=source, dtype=torch.float64) for source in sources]).to(device)
+    z = torch.stack([torch.randn(2, z_dim, generator=source) for source in sources], dim=1)
+    # float64, and so on the CPU: in float32, t + 1e-4 keeps three digits of the step
+    t = torch.stack([torch.rand(1, generator=source, dtype=torch.float64) for source in sources])
     t = t if sampling == "full" else torch.zeros_like(t)
     labels = labels_for(seeds, num_classes, label_counts)
     both = None if labels is None else labels.repeat(2).to(device)
     if space == "z":
         first, second = (x.double() / x.double().norm(dim=1, keepdim=True) * math.sqrt(z_dim) for x in z)
         points = torch.cat([slerp(first, second, x) for x in (t, t + epsilon)])
-        ws: Tensor = generator.mapping(points.float(), both)  # type: ignore[operator]
+        ws: Tensor = generator.mapping(points.float().to(device), both)  # type: ignore[operator]
         return ws
-    first, second = generator.mapping(z.flatten(0, 1), both).double().chunk(2)  # type: ignore[operator]
-    return torch.cat([first.lerp(second, x[:, None]) for x in (t, t + epsilon)]).float()
+    ends: Tensor = generator.mapping(z.flatten(0, 1).to(device), both)  # type: ignore[operator]
+    first, second = ends.cpu().double().chunk(2)
+    return torch.cat([first.lerp(second, x[:, None]) for x in (t, t + epsilon)]).float().to(device)
 
 
 def _check_settings(space: str, sampling: str, epsilon: float, batch_size: int) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from dualgan.metrics.functional import check_values
 from dualgan.networks.base import check_has_mapping
 from dualgan.networks.sampling import evaluating, labels_for, latents
+from dualgan.runtime.devices import in_float64
 
 
 def separability(latent_points: Tensor, logits: Tensor) -> Tensor:
@@ -46,7 +47,7 @@ def conditional_entropies(latent_points: Tensor, logits: Tensor) -> Tensor:
         raise ValueError(
             f"{len(latent_points)} latents and {len(logits)} rows of logits were given: expected one each."
         )
-    entropies = [_entropy_left(latent_points.double(), column) for column in logits.double().unbind(dim=1)]
+    entropies = [_entropy_left(in_float64(latent_points), column) for column in in_float64(logits).unbind(dim=1)]
     return torch.stack(entropies)
 
 

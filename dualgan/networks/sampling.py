@@ -37,7 +37,8 @@ def labels_for(seeds: Sequence[int], num_classes: int, counts: Tensor | None = N
         return None
     if counts is not None:
         points = [_Stream(seed).of_class().uniform() for seed in seeds]
-        below = counts.double().cumsum(0) / counts.sum()
+        exact = counts.cpu().double()
+        below = exact.cumsum(0) / exact.sum()
         return torch.searchsorted(below, torch.tensor(points, dtype=torch.float64), right=True)
     return torch.tensor([_Stream(seed).of_class().below(num_classes) for seed in seeds], dtype=torch.int64)
 

@@ -25,3 +25,5 @@ def reseed(*parts: int | str) -> None:
     # `torch.manual_seed` would queue this call at every step, with a stack trace, until CUDA is first used.
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(seed)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(seed)

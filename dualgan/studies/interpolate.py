@@ -118,17 +118,18 @@ def interpolate(
         check_has_mapping(generator, "space w")
     labels = labels_for(seeds, generator.num_classes) if label is None else torch.full((len(seeds),), label)
     device = next(generator.parameters()).device
-    fractions = torch.linspace(0, 1, steps, dtype=torch.float64, device=device)[:, None]
+    fractions = torch.linspace(0, 1, steps, dtype=torch.float64)[:, None]  # on the CPU: not every device has float64
     with evaluating(generator), torch.inference_mode():
-        z = latents(seeds, generator.z_dim).double().to(device)
+        z = latents(seeds, generator.z_dim).double()
         if space == "z":
             walk = torch.lerp if linear else slerp
             z = walk(z[:-1, None], z[1:, None], fractions).flatten(0, 1)  # [P * S, z_dim]
             labels = None if labels is None else labels[:1].expand(len(z))
         classes = None if labels is None else labels.to(device)
-        ws = generator.styles(Latents(z.float()), classes, truncation_psi)
+        ws = generator.styles(Latents(z.float().to(device)), classes, truncation_psi)
         if space == "w":
-            ws = torch.lerp(ws[:-1, None], ws[1:, None], fractions[..., None].to(ws.dtype)).flatten(0, 1)
+            parts = fractions[..., None].to(ws.dtype).to(device)
+            ws = torch.lerp(ws[:-1, None], ws[1:, None], parts).flatten(0, 1)
         images = torch.cat([to_uint8(generator.synthesis(part, noise_mode="const")) for part in torch.split(ws, BATCH)])
     array = images.cpu().numpy()
     array = array.reshape(len(seeds) - 1, steps, *array.shape[1:])

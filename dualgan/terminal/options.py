@@ -3,6 +3,7 @@
 import sys
 from bisect import bisect_right
 from collections.abc import Sequence
+from functools import cache
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import overload
@@ -10,7 +11,9 @@ from typing import overload
 import torch
 from torch import Tensor
 
+from dualgan.runtime.devices import best_device
 from dualgan.runtime.seeding import SEEDS
+from dualgan.terminal.console import is_rank_zero
 
 _MOST_DIGITS = 100  # Python refuses to read numbers of thousands of digits
 
@@ -114,18 +117,29 @@ def chosen_labels(label: int | None, num_classes: int, count: int) -> Tensor | N
     return torch.full((1,), label).expand(count)  # no memory, however many
 
 
+@cache
+def automatic_device() -> str:
+    """The best device of this machine; says the first time which it is."""
+    choice = best_device()
+    if is_rank_zero():
+        print(choice.reason, file=sys.stderr)
+    return choice.device
+
+
 def find_device(name: str) -> torch.device:
-    """The device of a name; "auto" is a GPU where there is one.
+    """The device of a name; "auto" is a GPU where there is one that works, which is said.
 
     Raises:
         ValueError: There is no such device.
     """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = automatic_device()
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
-        raise ValueError(f"device {name!r} is not available here: expected auto, cpu, cuda, cuda:1, ...") from error
+        raise ValueError(
+            f"device {name!r} is not available here: expected auto, cpu, cuda, cuda:1, mps, ..."
+        ) from error
 
 
 def run_names(checkpoints: Sequence[str]) -> list[str]:

@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from dualgan.commands.shared import measuring
+from dualgan.commands.shared.work_folders import claimed
 from dualgan.metrics import FeatureExtractor
 from tests.conftest import RunCLI, process_environment
 
@@ -158,6 +159,73 @@ def test_a_checkpoint_that_is_replaced_meanwhile_is_not_scored(
     monkeypatch.setattr(measuring, "open_images", train_on)
     error = run_cli.fails("evaluate", "--ckpt", ckpt, "--num_fake", 8)
     assert "last.ckpt was replaced while its evaluation was being prepared: evaluate a copy" in error
+
+
+class Stopping(Coarse):
+    """Raises an error once it has seen some images."""
+
+    def __init__(self, after: int, error: type[BaseException]) -> None:
+        super().__init__()
+        self.left, self.error = after, error
+
+    def features(self, images: Tensor) -> Tensor:
+        self.left -= len(images)
+        if self.left < 0:
+            raise self.error("stopped")
+        return super().features(images)
+
+
+class TestInterrupted:
+    """What a stopped evaluation leaves, and what becomes of it."""
+
+    def stop(self, run_cli: RunCLI, words: tuple[object, ...], after: int, error: type[BaseException]) -> str:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(measuring, "find_extractor", lambda name, weights: Stopping(after, error))
+            try:
+                return run_cli("evaluate", *words).err
+            except error:  # of the program, not of the user: the entry point reports it
+                return run_cli.capture.readouterr().err
+
+    @pytest.fixture
+    def words(self, checkpoint: Callable[..., Path], coarse: None) -> tuple[object, ...]:
+        return ("--ckpt", checkpoint(), "--data", photos("real"), "--num_fake", 130, "--batch_size", 16)
+
+    @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+    def test_the_same_command_goes_on(
+        self, error: type[BaseException], run_cli: RunCLI, words: tuple[object, ...]
+    ) -> None:
+        said = self.stop(run_cli, words, 100, error)
+        assert "kept in metrics.json.work: the same command goes on" in said
+        assert "Going on: 64 of 130 generated images have been measured already, in metrics.json.work" in (
+            run_cli.succeeds("evaluate", *words)
+        )
+        assert not Path("metrics.json.work").exists()
+
+    def test_nothing_is_kept_of_nothing(self, run_cli: RunCLI, words: tuple[object, ...]) -> None:
+        assert "is kept" not in self.stop(run_cli, words, 20, KeyboardInterrupt)
+        assert not Path("metrics.json.work").exists()
+
+    def test_an_evaluation_with_other_settings_removes_it(self, run_cli: RunCLI, words: tuple[object, ...]) -> None:
+        self.stop(run_cli, words, 100, KeyboardInterrupt)
+        said = run_cli.succeeds("evaluate", *words, "--seed", 1)
+        assert "Going on" not in said
+        assert "Removed 64 measured images of an interrupted evaluation" in said
+        assert not Path("metrics.json.work").exists()
+
+    def test_so_does_another_interrupted_one(self, run_cli: RunCLI, words: tuple[object, ...]) -> None:
+        for seed in range(3):
+            self.stop(run_cli, (*words, "--seed", seed), 100, KeyboardInterrupt)
+            assert len(list(Path("metrics.json.work").iterdir())) == 1
+
+    def test_one_that_still_runs_keeps_its_own(self, run_cli: RunCLI, words: tuple[object, ...]) -> None:
+        work = Path("metrics.json.work", "other")
+        with claimed(work):
+            (work / "generated").mkdir()
+            (work / "generated" / "000000000-000000064.safetensors").touch()
+            assert "Removed" not in run_cli.succeeds("evaluate", *words)
+            assert [path.name for path in Path("metrics.json.work").iterdir()] == ["other"]
+        assert "Removed 64" in run_cli.succeeds("evaluate", *words)
+        assert not Path("metrics.json.work").exists()
 
 
 def test_features_of_one_perceptual_distance_are_not_those_of_another() -> None:

@@ -24,7 +24,7 @@ USUAL = {
     "default those of the checkpoint's run.",
     "truncation_psi": "1 for none; smaller values trade variety for quality.",
     "label": "Class to generate, for a conditional generator; by default each seed draws one.",
-    "device": '"auto", "cpu", "cuda", ...',
+    "device": '"cpu", "cuda", "cuda:1", "mps", ...; "auto" takes a GPU where one works, CUDA or Apple\'s, and says so.',
 }
 
 Run = Callable[..., None]
