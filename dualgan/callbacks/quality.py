@@ -21,6 +21,7 @@ from dualgan.gan import GAN
 from dualgan.metrics.extractors import FeatureExtractor, find_extractor
 from dualgan.metrics.names import SECTION
 from dualgan.metrics.table import PUBLISHED_COUNT, check_least, kinds_of, spec_of, specs_of, usual_metrics
+from dualgan.metrics.weights import named_by
 from dualgan.runs.folder import run_folder
 from dualgan.runs.loggers import log_scores
 from dualgan.runs.metrics_jsonl import append_to_history
@@ -106,7 +107,8 @@ class Quality(Callback):
     def _prepare(self, trainer: Trainer, gan: LightningModule) -> None:
         assert isinstance(gan, GAN)
         if self.extractor is None:
-            self.extractor = find_extractor(self.extractor_name, self.weights)
+            with named_by("--quality.weights"):
+                self.extractor = find_extractor(self.extractor_name, self.weights)
         if self._plan is None:
             size = trainer.datamodule.reference_set().dataset_size  # type: ignore[attr-defined]
             least = max(spec.least for spec in specs_of(self.metrics))

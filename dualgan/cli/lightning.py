@@ -52,7 +52,7 @@ from dualgan.runs.metrics_csv import MetricsFile
 from dualgan.runs.wandb_logger import WandbOptions, wandb_logger
 from dualgan.runtime.private_parts import actions_of
 from dualgan.runtime.process import pages_shared_with_forks
-from dualgan.terminal.console import is_rank_zero, quiet_libraries, say
+from dualgan.terminal.console import harmless, is_rank_zero, quiet_libraries, say
 from dualgan.terminal.messages import MistakeError, ParagraphParser, explain, name_the_file
 from dualgan.training.checks import check_precision
 from dualgan.training.initial_weights import start_from
@@ -290,7 +290,8 @@ class DualGANCLI(LightningCLI):
 
     def after_fit(self) -> None:
         """Say where everything is, what came out and what to do next."""
-        say(summary(self.trainer, self.model))
+        with harmless("the closing summary"):
+            say(summary(self.trainer, self.model))
 
 
 class ParsedCLI(DualGANCLI):

@@ -11,9 +11,17 @@ from dualgan.commands.shared.verbs import SWITCH, command
 from dualgan.files.targets import file_to_write, zip_or_folder
 from dualgan.networks.classes import class_names, listed, same_class
 from dualgan.networks.sampling import drawn_classes, generate
-from dualgan.pictures.grids import ImageWriter, arrange_rows, save_png
+from dualgan.pictures.grids import (
+    ImageWriter,
+    arrange_rows,
+    existing_images,
+    image_name,
+    refuse_to_replace,
+    save_png,
+)
 from dualgan.pictures.grids import grid as arrange
 from dualgan.runtime.progress import Progress
+from dualgan.studies.samples import MAX_IMAGES
 from dualgan.terminal.classes import chosen_class
 from dualgan.terminal.options import find_device, parse_seeds
 from dualgan.weights.checkpoints import load_generator
@@ -29,22 +37,30 @@ def run(
     noise_mode: Literal["const", "random", "none"] = "const",
     label: str | None = None,
     grid: bool = False,
+    overwrite: bool = False,
     batch_size: int = 64,
     device: str = "auto",
 ) -> None:
     """Write the averaged generator's images of chosen seeds as PNG; needs neither data nor configuration.
 
     Args:
-        out: Folder for the images, or a file that ends in .zip.
-        seeds: Numbers and ranges such as 0-63 or 1,5,10-12.
+        out: Folder for the images, or a file that ends in .zip. Images that are there are not replaced.
+        seeds: Numbers and ranges such as 0-63 or 1,5,10-12, each once, from 0 to 2^63 - 1.
         noise_mode: "const" repeats the same noise, "random" draws it, "none" leaves it out.
         grid: Also write all images as one picture, NAME.grid.png beside the folder or zip NAME. Of a conditional
             generator every class begins a row of its own, which only more than 32 images go on below.
+        overwrite: Replace images of the same seeds, the zip file and the picture that are there.
         batch_size: Images per batch.
     """
     path, numbers = _place(out, grid), parse_seeds(seeds)
     if batch_size < 1:
         raise ValueError(f"batch_size {batch_size} is too small: give 1 or more")
+    if grid and len(numbers) > MAX_IMAGES:
+        raise ValueError(
+            f"grid of {len(numbers)} images: one picture takes {MAX_IMAGES}, leave it out or name fewer seeds"
+        )
+    beside = [_grid_path(path)] if grid and _grid_path(path).exists() else []
+    refuse_to_replace([*existing_images(path, numbers), *beside], overwrite)
     place = find_device(device)
     generator = load_generator(ckpt).to(place)
     number = chosen_class(label, class_names(generator))
@@ -58,7 +74,7 @@ def run(
         device=place,
     )
     kept: list[Tensor] = []
-    names = iter(f"seed{seed:06d}.png" for seed in numbers)
+    names = map(image_name, numbers)
     with ImageWriter(path) as writer, Progress("Generating", len(numbers)) as shown:
         for batch in batches:
             for image in batch:
@@ -96,4 +112,4 @@ def _grid_path(out: Path) -> Path:
     return out.with_name(f"{out.stem if out.suffix == '.zip' else out.name}.grid.png")
 
 
-main = command("generate", run, grid=SWITCH)
+main = command("generate", run, grid=SWITCH, overwrite=SWITCH)

@@ -34,7 +34,7 @@ def run(file: str | None, out: str) -> None:
     header = export_safetensors(content, path, source, "all")
     beside, config = path.with_name(f"{path.name}.json"), path.with_suffix(".yaml")
     write_json(beside, header)
-    config.write_text(configuration(header, path))
+    config.write_text(configuration(header, path), encoding="utf-8")
     for name, reason in header["left_out"].items():
         print(f"Left out the {name}: {reason}")
     print(f"Wrote {path}, {beside.name} and {config.name}. Try next:")

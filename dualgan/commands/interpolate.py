@@ -6,6 +6,7 @@ from typing import Any
 from dualgan.commands.shared.outputs import study_path, write_study
 from dualgan.commands.shared.verbs import SWITCH, command
 from dualgan.networks.classes import class_names
+from dualgan.pictures.figures import MAX_ROWS
 from dualgan.studies.interpolate import (
     THRESHOLD,
     LatentSpace,
@@ -15,7 +16,7 @@ from dualgan.studies.interpolate import (
     save_animation,
 )
 from dualgan.terminal.classes import chosen_class
-from dualgan.terminal.options import find_device, parse_seeds
+from dualgan.terminal.options import few_seeds, find_device
 from dualgan.weights.checkpoints import load_generator
 
 
@@ -36,7 +37,7 @@ def run(
 
     Args:
         out: File that ends in .png; the scores go to the .json and an animation to the .gif beside it.
-        seeds: Two or more, as numbers and ranges such as 0-3 or 1,5,10-12.
+        seeds: Two or more, as numbers and ranges such as 0-3 or 1,5,10-12, from 0 to 2^63 - 1; 0,1,0 comes back.
         steps: Images on every path, both ends included.
         space: "z" walks great circles, "w" straight lines.
         linear: Walk straight lines in z.
@@ -44,7 +45,7 @@ def run(
             to 1, and smaller with more steps.
         frames: Frames of the animation on every path.
     """
-    path, numbers = study_path(out, ".gif"), parse_seeds(seeds)
+    path, numbers = study_path(out, ".gif"), few_seeds(seeds, MAX_ROWS + 1, distinct=False)
     check_paths(numbers, steps, space, linear, threshold)
     if not 2 <= frames <= 256:
         raise ValueError(f"frames {frames} is out of range: a path has 2 to 256 frames")

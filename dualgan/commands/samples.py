@@ -6,7 +6,7 @@ from dualgan.networks.classes import class_names
 from dualgan.pictures.grids import save_png
 from dualgan.studies.samples import sample_sheet, truncation_sheet
 from dualgan.terminal.classes import chosen_class
-from dualgan.terminal.options import find_device
+from dualgan.terminal.options import check_seed, find_device
 from dualgan.weights.checkpoints import load_generator
 
 
@@ -36,6 +36,7 @@ def run(
         raise ValueError(
             f"rows {rows} with {len(psis)} values of truncation_psi: there is a row per value, leave it out"
         )
+    check_seed(seed, columns * (8 if rows is None else rows))
     place = find_device(device)
     generator = load_generator(ckpt).to(place)
     number = chosen_class(label, class_names(generator))

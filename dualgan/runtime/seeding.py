@@ -6,6 +6,9 @@ import random
 import numpy as np
 import torch
 
+SEEDS = 2**63
+"""Seeds of images are below this number: the largest integers of torch and NumPy."""
+
 
 def mix_seed(*parts: int | str) -> int:
     """A 63-bit seed that depends on every part and on their order."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from dualgan.files.torch_files import read_tensors
+from dualgan.files.torch_files import UnreadableFileError, read_tensors
 from dualgan.networks import Discriminator, Generator, Network
 from dualgan.networks.classes import ImageClass, classes_of, plain_classes
 from dualgan.networks.stylegan2.mapping import W_DECAY, with_means_of_w
@@ -24,6 +24,7 @@ FORMAT_VERSION = 4
 
 _LITTLE = 0.01  # of the mean w: no more than truncation itself leaves open
 _NETWORKS_ONLY = (".safetensors", ".pkl")  # files without optimizers and clock
+_GRAPHS = (".onnx", ".pt2", ".onnx.data")
 
 
 def header(generator: Generator, discriminator: Discriminator) -> dict[str, Any]:
@@ -210,25 +211,34 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not path.is_file():
         found = f"{path} is a folder" if path.is_dir() else f"no checkpoint at {path}"
         raise ValueError(f"{found}: expected a .ckpt file, for instance RUN/checkpoints/last.ckpt")
+    _refuse_graph(path)
     if path.suffix in _NETWORKS_ONLY:
         raise ValueError(
             f"{path} holds networks and no state of a training: expected a .ckpt file of a run. To train from these "
             f"networks on, start a new run with --init_from {path}"
         )
-    if not path.stat().st_size:
-        raise ValueError(f"{path} is empty: expected a .ckpt file. Use another one of the run's checkpoints folder")
     try:
         checkpoint = read_tensors(path)
-    except Exception as error:
-        reason = str(error).strip().split("\n")[0][:200]
-        raise ValueError(
-            f"cannot read {path} as a checkpoint ({reason}): it may be cut off or no .ckpt file"
-        ) from error
+    except UnreadableFileError as error:
+        raise ValueError(f"cannot read {path} as a checkpoint: {error}. {_EXPECTED}") from error
     check_header(checkpoint, str(path))
     _check_state(checkpoint.get("state_dict"), path)
     migrate(checkpoint)
     result: dict[str, Any] = checkpoint
     return result
+
+
+_EXPECTED = "Expected a .ckpt file from a run's checkpoints folder; if this was one, use another of that folder"
+
+
+def _refuse_graph(path: Path) -> None:
+    """Say what to take instead of a file that dualgan only writes."""
+    if path.name.endswith(_GRAPHS):
+        raise ValueError(
+            f"{path} is a graph for other programs: `dualgan export` writes such files, and no command reads them. "
+            f"Pass what it was exported from: --ckpt takes .ckpt, .safetensors and .pkl files, --init_from of `dualgan "
+            f"fit` the same, and --ckpt_path .ckpt alone"
+        )
 
 
 def images_seen_in(path: Path) -> int | None:
@@ -237,7 +247,7 @@ def images_seen_in(path: Path) -> int | None:
         checkpoint = read_tensors(path, mmap=True)
         check_header(checkpoint)
         return int(checkpoint["state_dict"]["images_seen"])
-    except Exception:  # torch and zip files have no common kind of error
+    except Exception:  # whatever is in it in place of a clock
         return None
 
 

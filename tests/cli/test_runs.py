@@ -190,7 +190,8 @@ class TestResume:
         run = finished_run()
         if not (run / "checkpoints" / "best.ckpt").exists():  # two steps may not have improved anything
             (run / "checkpoints" / "best.ckpt").write_bytes((run / "checkpoints" / "last.ckpt").read_bytes())
-        run_cli.succeeds("predict", "--config", run / "config.yaml", "--ckpt_path", "best", "--predictions.num", 1)
+        given = words("--ckpt_path best --predictions.num 1 --predictions.out images")
+        run_cli.succeeds("predict", "--config", run / "config.yaml", *given)
 
 
 def test_random_seed_is_drawn_and_recorded(run_cli: RunCLI, in_empty_folder: Path) -> None:

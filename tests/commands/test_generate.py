@@ -26,7 +26,7 @@ def image(path: Path) -> np.ndarray:
     ("text", "seeds"), [("0-3", [0, 1, 2, 3]), ("5", [5]), ("1,5,10-12", [1, 5, 10, 11, 12]), (" 2 , 4-4", [2, 4])]
 )
 def test_seeds(text: str, seeds: list[int]) -> None:
-    assert parse_seeds(text) == seeds
+    assert list(parse_seeds(text)) == seeds
 
 
 @pytest.mark.parametrize("text", ["abc", "", "5-3", "1-", "-1", "1,,2", "1.5"])

@@ -95,7 +95,7 @@ def test_files_that_are_no_checkpoint_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.ckpt").touch()
     (tmp_path / "cut.ckpt").write_bytes(whole.read_bytes()[:-1000])
     (tmp_path / "text.ckpt").write_text("hello")
-    reasons = {"empty.ckpt": "is empty", "cut.ckpt": "may be cut off", "text.ckpt": "cannot read", ".": "is a folder"}
+    reasons = {"empty.ckpt": "an empty file", "cut.ckpt": "cut off", "text.ckpt": "cannot read", ".": "is a folder"}
     for name, reason in reasons.items():
         with pytest.raises(ValueError, match=reason):
             read_checkpoint(tmp_path / name)

@@ -17,6 +17,7 @@ from dualgan.metrics.distances import PerceptualDistance, find_distance
 from dualgan.metrics.extractors import FeatureExtractor, find_extractor
 from dualgan.metrics.extractors.finding import ExtractorName
 from dualgan.metrics.table import specs_of
+from dualgan.metrics.weights import named_by
 from dualgan.runtime.distributed import rank
 from dualgan.runtime.progress import Progress
 from dualgan.version import __version__
@@ -68,12 +69,14 @@ def measure(device: torch.device, job: Job) -> tuple[Evaluation, Path]:
 
 
 def _measure(device: torch.device, job: Job, held: ExitStack) -> tuple[Evaluation, Path]:
-    extractor = find_extractor(*job.extractor)
+    with named_by("--extractor_weights"):
+        extractor = find_extractor(*job.extractor)
     kinds, num_fake, num_real = (job.settings[name] for name in ("metrics", "num_fake", "num_real"))
     reference = open_images(job.data, num_real)
     fakes = open_images(job.fake) if job.fake else None
     sources = {spec.source for spec in specs_of(kinds)}
-    distance = find_distance() if "paths" in sources else None
+    with named_by(None):
+        distance = find_distance() if "paths" in sources else None
     work = job.work_dir / _key(job, extractor, distance, reference)
     if rank() == 0:
         held.enter_context(claimed(work))

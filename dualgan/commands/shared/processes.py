@@ -15,7 +15,7 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from dualgan.runtime.process import flush_denormals, keep_freed_memory
-from dualgan.terminal.console import quiet_libraries
+from dualgan.terminal.console import quiet_libraries, show_what_can_be_shown
 from dualgan.terminal.options import find_device
 
 T = TypeVar("T")
@@ -85,6 +85,7 @@ def check_devices(device: str, devices: int) -> torch.device:
 
 
 def _in_process(work: Work[T], job: Any, fabric: Fabric) -> bytes:
+    show_what_can_be_shown()
     flush_denormals()
     keep_freed_memory()
     result = work(fabric.device, job)
