@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dualgan.data.files.decoding import Preparation
+from dualgan.data.files.values import checked_range
 from dualgan.version import __version__
 
 MANIFEST = "manifest.json"
@@ -60,7 +61,10 @@ class Manifest(Preparation):
 
     def to_json(self) -> dict[str, Any]:
         """Return what `parse` reads."""
-        return {"format": FORMAT, "version": VERSION, **asdict(self)}
+        content = {"format": FORMAT, "version": VERSION, **asdict(self)}
+        if self.value_range is None:
+            del content["value_range"]  # so that earlier versions read what they would have made
+        return content
 
 
 def parse(content: Any, root: str) -> Manifest:
@@ -100,6 +104,11 @@ def _check(manifest: Manifest, root: str) -> None:
         raise _damaged(root, "one of its numbers is no whole number, negative or absurdly large")
     if manifest.num_channels not in (1, 3) or manifest.resolution < 1 or manifest.count < 1:
         raise _damaged(root, "resolution, num_channels or count is impossible")
+    if manifest.value_range is not None:
+        try:
+            checked_range(manifest.value_range)
+        except (ValueError, TypeError) as error:
+            raise _damaged(root, str(error)) from error
     if sum(shard.count for shard in manifest.shards) != manifest.count:
         raise _damaged(root, "its shards do not hold the number of images that it names")
     for file in manifest.files:
