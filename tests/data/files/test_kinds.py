@@ -18,10 +18,7 @@ from tests.data.image_sets import COLORFUL, images, make, save
 
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200)
 WRITABLE = "PNG JPEG WEBP AVIF GIF TIFF BMP JPEG2000 PPM QOI TGA PCX SGI ICO DDS"
-NEVER = dict.fromkeys(["Thumbs.db", "desktop.ini", ".DS_Store", ".a.jpg"], b"x") | {"dataset.json": b"{}"}
-    **dict.fromkeys(["Thumbs.db", "desktop.ini", ".DS_Store", ".a.jpg"], b"x"),
-    "dataset.json": b'{"labels": null}',
-}
+NEVER = {name: b"x" for name in ("Thumbs.db", "desktop.ini", ".DS_Store", ".a.jpg")} | {"dataset.json": b"[]"}
 
 
 def content(kind: str) -> bytes:
