@@ -4,7 +4,7 @@ import hashlib
 import io
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,7 +52,8 @@ class ImageFile:
 
     def decode(self, value_range: ValueRange | None = None, survey: bool = False) -> Decoded:
         """Decode the image, see `decode`. Decoders raise many kinds of exceptions for broken files."""
-        return decode(self.content, value_range, self.frame or 0, survey)
+        found = decode(self.content, value_range, self.frame or 0, survey)
+        return found if self.frame is None else replace(found, frames=1)
 
 
 @dataclass(frozen=True)

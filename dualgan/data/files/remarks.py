@@ -57,8 +57,7 @@ def frames_by_format(images: Iterable[Checked]) -> dict[str, tuple[int, int]]:
     files: Counter[str] = Counter()
     frames: Counter[str] = Counter()
     for image in images:
-        # Frames that are taken as images of their own have names with their number.
-        if image.frames > 1 and not image.error and "#" not in image.name:
+        if image.frames > 1 and not image.error:
             files[image.format] += 1
             frames[image.format] += image.frames
     return {kind: (count, frames[kind]) for kind, count in files.most_common()}

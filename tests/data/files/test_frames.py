@@ -57,6 +57,14 @@ def test_all_frames_are_images_of_their_own(root: Path, kind: str, zipped: bool)
     assert data.fingerprint == make(place, all_frames=True).fingerprint != make(place).fingerprint
 
 
+def test_number_in_the_name_of_a_file_is_no_frame(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    animated(root / "a #1.gif", "GIF")
+    make(root)
+    assert "first of several frames" in capsys.readouterr().err
+    assert make(root, all_frames=True).dataset_size == 3
+    assert "first of several frames" not in capsys.readouterr().err
+
+
 def test_names_of_many_frames_are_in_their_order(root: Path) -> None:
     animated(root / "a.gif", "GIF", tuple(range(0, 240, 20)))
     names = list(make(root, all_frames=True)._ready()[0].names or ())
