@@ -13,6 +13,7 @@ from dualgan.commands.shared.verbs import FILES, SWITCH, command
 from dualgan.data import ImageDataModule
 from dualgan.data.files.checking import reason
 from dualgan.data.files.decoding import decode, to_square
+from dualgan.data.files.values import ValueRange, checked_range
 from dualgan.metrics import find_distance, reference_indices
 from dualgan.metrics.weights import named_by
 from dualgan.networks import Generator
@@ -112,14 +113,15 @@ def _read(files: list[str], ckpt: str, generator: Generator) -> np.ndarray:
     """Image files as the generator's training would see them, uint8 [N, H, W, C]."""
     of_run = reading_of_run(ckpt)
     reading = {"resize_filter": "lanczos"} | {k: of_run[k] for k in ("resize_filter", "crop") if k in of_run}
-    return np.stack([_read_one(Path(file), generator, reading) for file in files])
+    value_range = checked_range(of_run.get("value_range"))
+    return np.stack([_read_one(Path(file), generator, reading, value_range) for file in files])
 
 
-def _read_one(file: Path, generator: Generator, reading: dict[str, Any]) -> np.ndarray:
+def _read_one(file: Path, generator: Generator, reading: dict[str, Any], value_range: ValueRange | None) -> np.ndarray:
     if not file.is_file():
         raise ValueError(f"no image at {file}: pass files of images")
     try:
-        image = decode(file.read_bytes())
+        image = decode(file.read_bytes(), value_range).image
     except Exception as error:  # decoders raise many kinds for broken files
         raise ValueError(f"{file} cannot be decoded ({reason(error)}): pass a whole image") from error
     try:
