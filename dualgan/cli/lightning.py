@@ -38,7 +38,7 @@ from dualgan.gan import GAN
 from dualgan.losses import AdversarialLoss
 from dualgan.networks import Discriminator, Generator
 from dualgan.networks.attention import Attention
-from dualgan.runs.failures import StoppedError, alone_in, explained, fit_again, how_to_go_on
+from dualgan.runs.failures import StoppedError, explained, fit_again, how_to_go_on, training_in
 from dualgan.runs.folder import (
     CHECKPOINTS,
     CONFIG,
@@ -279,7 +279,7 @@ class DualGANCLI(LightningCLI):
     def _run_subcommand(self, subcommand: str) -> None:
         """Run the verb, a training alone in its folder; what comes from outside stops it with one message."""
         trains_here = subcommand == "fit" and is_rank_zero()
-        with alone_in(self.run_dir) if trains_here else nullcontext():
+        with training_in(self.run_dir) if trains_here else nullcontext():
             try:
                 with explained(self.run_dir), pages_shared_with_forks():
                     super()._run_subcommand(subcommand)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from dualgan.commands.shared.outputs import study_path, write_study
 from dualgan.commands.shared.real_images import reading_of_run, real_images
@@ -14,6 +14,7 @@ from dualgan.data import ImageDataModule
 from dualgan.data.files.checking import reason
 from dualgan.data.files.decoding import decode, to_square
 from dualgan.data.files.values import ValueRange, checked_range
+from dualgan.files.atomic import write_whole
 from dualgan.metrics import find_distance, reference_indices
 from dualgan.metrics.weights import named_by
 from dualgan.networks import Generator
@@ -147,7 +148,7 @@ def _drawn(module: ImageDataModule, generator: Generator, num: int, seed: int) -
 def _save_latents(projection: Projection, path: Path, ckpt: str, space: str) -> None:
     tensors = {"ws": projection.ws} | {f"noise.{name}": maps for name, maps in projection.noise.items()}
     whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    save_file(whole, path, metadata={"checkpoint": printable(ckpt), "space": space})
+    write_whole(path, save(whole, metadata={"checkpoint": printable(ckpt), "space": space}))
     print(f"Wrote {path}")
 
 

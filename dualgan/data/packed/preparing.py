@@ -29,6 +29,7 @@ from dualgan.data.packed.packer import Packer, Part, Settings, write_array
 from dualgan.data.packed.problems import Problems
 from dualgan.files.atomic import cache_root, digest, read_json, sync, write_json
 from dualgan.files.targets import folder_to_write
+from dualgan.files.trouble import in_words
 from dualgan.runtime.pool import in_processes
 from dualgan.runtime.progress import Progress
 
@@ -172,13 +173,9 @@ def _begun(places: _Places) -> Iterator[None]:
             f"kept in '{places.partial}': run the same command again, with fewer --workers."
         ) from error
     except OSError as error:
-        raise ValueError(
-            f"'{places.out}' cannot be written: {error.strerror or error}. Finished shards are kept in "
-            f"'{places.partial}': make room or repair the disk, and run the same command again."
-            if places.has_work
-            else f"'{places.out}' cannot be written: {error.strerror or error}. Pass a folder on a disk with room that "
-            f"you may write."
-        ) from error
+        kept = f" Finished shards are kept in '{places.partial}': run the same command again then."
+        said = in_words(error, places.out)
+        raise ValueError(said + (kept if places.has_work else " Or pass another folder.")) from error
     except KeyboardInterrupt:
         print(f"\nFinished shards are kept in '{places.partial}': the same command goes on.", file=sys.stderr)
         raise
