@@ -21,15 +21,13 @@ between.
 """
 
 import argparse
-import resource
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from peak_memory import peak_megabytes, print_growth
 from torch import Tensor
 
 from dualgan.networks.attention import SAN
@@ -138,19 +136,10 @@ def measure(step: Step, repeats: int) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in found.items()}
 
 
-def peak_megabytes(name: str, flags: list[str]) -> float:
-    """What two steps add to the peak resident memory of a process of their own, which is this script again."""
-    command = [sys.executable, __file__, "--memory-of", name, *flags]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
-def print_peak(step: Step, name: str) -> None:
-    """Body of the process that `peak_megabytes` starts."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def two_steps(step: Step, name: str) -> None:
+    """What peak memory is measured of."""
     for _ in range(2):
         step(name)
-    added = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    print(added / 1024 if sys.platform != "darwin" else added / 1024**2)  # kilobytes on Linux, bytes on macOS
 
 
 def report(step: Step, times: dict[str, float], memory: dict[str, float]) -> None:
@@ -160,7 +149,9 @@ def report(step: Step, times: dict[str, float], memory: dict[str, float]) -> Non
     for label, suffix in (("forward ms", " forward"), ("forward + backward ms", "")):
         usual, ours = times[f"literal{suffix}"] * 1e3, times[f"ours{suffix}"] * 1e3
         print(f"{label:24}{usual:10.0f}{ours:10.0f}{usual / ours:8.2f}")
-    print(f"{'peak MB':24}{memory['literal']:10.0f}{memory['ours']:10.0f}{memory['literal'] / memory['ours']:8.2f}")
+    if memory:
+        usual, ours = memory["literal"], memory["ours"]
+        print(f"{'peak MB':24}{usual:10.0f}{ours:10.0f}{usual / ours:8.2f}")
     speed = 2 * COPY_BYTES / times["copy"]
     memory_floor = step.floor_bytes() / speed
     print(f"\nmemory: {step.floor_bytes() / 1e9:.2f} GB at {speed / 1e9:.1f} GB/s = {memory_floor * 1e3:.0f} ms")
@@ -177,16 +168,18 @@ def main() -> None:
     parser.add_argument("--resolution", type=int, default=32)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=5, help="timed runs of each form")
+    parser.add_argument("--memory", action=argparse.BooleanOptionalAction, default=True, help="measure peak memory")
     parser.add_argument("--memory-of", choices=FORMS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     flush_denormals()
     sizes = (arguments.channels, arguments.resolution, arguments.batch)
     if arguments.memory_of is not None:
-        print_peak(Step(*sizes), arguments.memory_of)
+        step = Step(*sizes)
+        print_growth(lambda: two_steps(step, arguments.memory_of))
         return
-    # Before this process grows: Linux counts the parent's memory at the fork in a child's peak.
     flags = [f"--{name}={size}" for name, size in zip(("channels", "resolution", "batch"), sizes, strict=True)]
-    memory = {name: peak_megabytes(name, flags) for name in FORMS}
+    measured = FORMS if arguments.memory else ()
+    memory = {name: peak_megabytes(__file__, [*flags, "--memory-of", name]) for name in measured}
     step = Step(*sizes)
     step.check_equal()
     report(step, measure(step, arguments.repeats), memory)

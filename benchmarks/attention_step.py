@@ -14,25 +14,24 @@ import statistics
 import time
 
 import torch
-from step_settings import SETTINGS, SHARES
+from step_settings import SETTINGS, SHARES, Setting
 from train_step import Step
 
 from dualgan.networks.attention import SAN, ReferenceAttention
 from dualgan.runtime.process import flush_denormals
 
 RESOLUTION = 64
-SETTING = SETTINGS["narrow"][RESOLUTION]
 
 
-def variants(san: int, reference: int, bf16: bool) -> dict[str, Step]:
+def variants(setting: Setting, san: int, reference: int, bf16: bool) -> dict[str, Step]:
     """Training steps by what is in them."""
     in_g = {"attention": SAN, "attention_resolution": san}
     in_d = {"attention": ReferenceAttention, "attention_resolution": reference}
     return {
-        "plain": Step(RESOLUTION, SETTING, bf16, True),
-        "SAN": Step(RESOLUTION, SETTING, bf16, True, generator=in_g),
-        "reference": Step(RESOLUTION, SETTING, bf16, True, discriminator=in_d),
-        "both": Step(RESOLUTION, SETTING, bf16, True, generator=in_g, discriminator=in_d),
+        "plain": Step(RESOLUTION, setting, bf16, True),
+        "SAN": Step(RESOLUTION, setting, bf16, True, generator=in_g),
+        "reference": Step(RESOLUTION, setting, bf16, True, discriminator=in_d),
+        "both": Step(RESOLUTION, setting, bf16, True, generator=in_g, discriminator=in_d),
     }
 
 
@@ -66,18 +65,20 @@ def main() -> None:
     assert __doc__ is not None
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=10, help="timed runs of each phase of each variant")
+    parser.add_argument("--width", choices=sorted(SETTINGS), default="narrow", help="wide: channels of config E")
     parser.add_argument("--san", type=int, default=32, help="resolution of SAN in the generator")
     parser.add_argument("--reference", type=int, default=8, help="resolution of reference attention")
     parser.add_argument("--bf16", action="store_true", help="autocast to bfloat16, penalties in float32")
     arguments = parser.parse_args()
     flush_denormals()
+    setting = SETTINGS[arguments.width][RESOLUTION]
     threads, precision = torch.get_num_threads(), "bfloat16" if arguments.bf16 else "float32"
     print(
-        f"{RESOLUTION}x{RESOLUTION}, {SETTING}, {precision}, {threads} threads: SAN at {arguments.san}, ",
+        f"{RESOLUTION}x{RESOLUTION}, {setting}, {precision}, {threads} threads: SAN at {arguments.san}, ",
         end="",
     )
     print(f"reference attention at {arguments.reference}, {arguments.repeats} repeats")
-    report(measure(variants(arguments.san, arguments.reference, arguments.bf16), arguments.repeats))
+    report(measure(variants(setting, arguments.san, arguments.reference, arguments.bf16), arguments.repeats))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ bytes over the bandwidth.
 import argparse
 import os
 import socket
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -124,12 +125,15 @@ def main() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    context = torch.multiprocessing.get_context("spawn")
+    # on Linux as copies of this process, which has imported everything
+    context: Any = torch.multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     processes = [context.Process(target=train, args=(rank, port)) for rank in range(2)]
     for process in processes:
         process.start()
     for process in processes:
         process.join()
+    if failed := [process.exitcode for process in processes if process.exitcode]:
+        sys.exit(f"the training ended with exit code {failed[0]}: nothing was counted")
     estimate(options.ranks, options.bandwidth, options.step)
 
 

@@ -32,7 +32,6 @@ SOURCE_SIZE = (512, 384)
 RESOLUTION = 256
 BATCH = 32
 PROCESSES = 2
-PACKED_BATCHES = 100
 RAW_BATCHES = 8
 
 
@@ -121,6 +120,7 @@ def main() -> None:
     assert __doc__ is not None
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=400, help="JPEG files")
+    parser.add_argument("--batches", type=int, default=100, help="of the packed set at a time; of JPEG files 8 at most")
     parser.add_argument("--repeats", type=int, default=3, help="measurements of each, in turns")
     parser.add_argument("--folder", help="where to put the temporary folder; the system's by default")
     arguments = parser.parse_args()
@@ -135,7 +135,8 @@ def main() -> None:
             speeds: dict[str, list[float]] = {name: [] for name in both}
             for _ in range(arguments.repeats):
                 for name, data in both.items():
-                    speeds[name].append(loading(data, RAW_BATCHES if name == "JPEG" else PACKED_BATCHES))
+                    batches = min(RAW_BATCHES, arguments.batches) if name == "JPEG" else arguments.batches
+                    speeds[name].append(loading(data, batches))
             compare(f"loading, {workers} workers", speeds)
 
 

@@ -30,7 +30,7 @@ from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
-from step_settings import SETTINGS
+from step_settings import SETTINGS, Setting
 from torch.optim import Adam
 
 from dualgan.callbacks import RunCheckpoint, SampleGrid
@@ -153,9 +153,8 @@ def make_bare(gan: GAN) -> BareGAN:
     return bare
 
 
-def measure(resolution: int, turns: int, steps: int) -> tuple[Turns, int]:
+def measure(resolution: int, setting: Setting, turns: int, steps: int) -> tuple[Turns, int]:
     """Train; returns the measurements and the batch size."""
-    setting = SETTINGS["narrow"][resolution]
     batch = setting.batch
     players = " ".join(
         f"--model.{player} StyleGAN2{player.capitalize()} --model.{player}.channel_base {setting.channel_base} "
@@ -213,11 +212,13 @@ def main() -> int:
     assert __doc__ is not None
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--resolution", type=int, choices=sorted(SETTINGS["narrow"]), default=64)
+    parser.add_argument("--width", choices=sorted(SETTINGS), default="narrow", help="wide: channels of config E")
     parser.add_argument("--turns", type=int, default=4, help="measured turns of each; one more warms up")
     parser.add_argument("--steps", type=int, default=16, help="training steps in a turn; penalties come every 16")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    found, batch = measure(arguments.resolution, arguments.turns, arguments.steps)
+    setting = SETTINGS[arguments.width][arguments.resolution]
+    found, batch = measure(arguments.resolution, setting, arguments.turns, arguments.steps)
     print(f"\n{arguments.resolution}x{arguments.resolution}, batch {batch}, 1 thread, {arguments.turns} turns of "
           f"{arguments.steps} steps")  # fmt: skip
     return 0 if report(found, batch) else 1

@@ -20,10 +20,7 @@ turns with the steps. An algorithm that needs fewer operations counts as a faste
 import argparse
 import importlib
 import importlib.util
-import resource
 import statistics
-import subprocess
-import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
@@ -33,6 +30,7 @@ from unittest import mock
 import torch
 import torch.nn.functional as F
 from flops import count_flops
+from peak_memory import peak_megabytes, print_growth
 from step_settings import SETTINGS, SHARES, Setting
 from torch import Tensor, nn
 from torch.optim import Adam
@@ -196,7 +194,8 @@ def upfirdn2d(
         wide[:, :, 0, :, 0] = x[:, 0]
         x = wide.view(m, 1, h * up_y, w * up_x)
     maps = F.pad(x, (left, right, top, bottom)).transpose(0, 1)
-    weight = kernel.flip(0, 1).expand(m, 1, *kernel.shape)
+    # no autocast in backward: derivatives of bfloat16 maps come as bfloat16, beside a float32 kernel
+    weight = kernel.to(maps.dtype).flip(0, 1).expand(m, 1, *kernel.shape)
     return F.conv2d(maps, weight, stride=(down_y, down_x), groups=m).transpose(0, 1)
 
 
@@ -334,20 +333,11 @@ def per_step(phases: dict[str, float]) -> float:
     return sum(SHARES[phase] * value for phase, value in phases.items())
 
 
-def peak_megabytes(words: list[str]) -> float:
-    """What three steps add to the peak resident memory of a process of their own, which is this script again."""
-    done = subprocess.run([sys.executable, __file__, *words], check=True, capture_output=True, text=True)
-    return float(done.stdout.split()[-1])
-
-
-def print_peak(package: Package) -> None:
-    """Body of the process that `peak_megabytes` starts."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def three_steps(package: Package) -> None:
+    """What peak memory is measured of."""
     for _ in range(3):
         for run in package.phases.values():
             run()
-    added = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    print(added / 1024 if sys.platform != "darwin" else added / 1024**2)  # kilobytes on Linux, bytes on macOS
 
 
 def row(label: str, values: Iterable[str]) -> None:
@@ -376,7 +366,8 @@ def compare(resolution: int, setting: Setting, names: list[str], bf16: bool, rep
     row("ours is faster by", (f"{totals[name] / totals['dualgan']:.2f}" for name in names))
     row("GFLOP per step", (f"{flops[name] / 1e9:.1f}" for name in names))
     row(f"share of {roof / 1e9:.0f} GFLOP/s", (f"{flops[name] / totals[name] / roof:.0%}" for name in names))
-    row("peak MB", (f"{peak:.0f}" for peak in peaks))
+    if peaks:
+        row("peak MB", (f"{peak:.0f}" for peak in peaks))
 
 
 def main() -> None:
@@ -386,21 +377,24 @@ def main() -> None:
     parser.add_argument("--width", choices=sorted(SETTINGS), default="narrow", help="wide: channels of config E")
     parser.add_argument("--repeats", type=int, default=10, help="timed runs of each phase of each package")
     parser.add_argument("--bf16", action="store_true", help="autocast to bfloat16, penalties in float32")
+    parser.add_argument("--memory", action=argparse.BooleanOptionalAction, default=True, help="measure peak memory")
     parser.add_argument("--memory-of", choices=PACKAGES, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     flush_denormals()
     settings = SETTINGS[arguments.width]
     if arguments.memory_of is not None:
-        print_peak(PACKAGES[arguments.memory_of](arguments.resolution, settings[arguments.resolution], arguments.bf16))
+        package = PACKAGES[arguments.memory_of](arguments.resolution, settings[arguments.resolution], arguments.bf16)
+        print_growth(lambda: three_steps(package))
         return
     names = installed()
-    for name in PACKAGES.keys() - names:
-        print(f"{name} is not installed and left out: pip install {name}")
+    for name in PACKAGES:
+        if name not in names:
+            print(f"{name} is not installed and left out: pip install {name}")
     resolutions = [arguments.resolution] if arguments.resolution else sorted(settings)
-    # Before this process grows: Linux counts the parent's memory at the fork in a child's peak.
     flags = ["--width", arguments.width] + ["--bf16"] * arguments.bf16
+    measured = names if arguments.memory else []
     peaks = {
-        r: [peak_megabytes([*flags, "--resolution", str(r), "--memory-of", name]) for name in names]
+        r: [peak_megabytes(__file__, [*flags, f"--resolution={r}", "--memory-of", name]) for name in measured]
         for r in resolutions
     }
     keep_freed_memory()  # for all of them: what `dualgan fit` does for itself

@@ -38,10 +38,10 @@ PLAYERS = (
     "--model.cooldown_kimg 0 --model.warmup_kimg 0.1"
 )
 EVENTS = (
-    "--quality.every_kimg 2 --quality.num_fake 256 --quality.num_real 256 --samples.every_kimg 0.5 "
-    "--checkpoints.every_kimg 0.5 --trainer.log_every_n_steps 5 --wandb.mode offline --trainer.accelerator cpu"
+    "--quality.every_kimg 2 --samples.every_kimg 0.5 --checkpoints.every_kimg 0.5 --trainer.log_every_n_steps 5 "
+    "--wandb.mode offline --trainer.accelerator cpu"
 )
-DATA = "--data.num_images 2000 --data.num_workers 2"
+NUM_QUALITY = 256  # images of an evaluation, at most
 SECONDS_TO_STOP = 300
 INTERVAL = 5  # minutes; several evaluations, sample grids and checkpoints
 
@@ -125,6 +125,12 @@ def fit_line(hours: np.ndarray, values: np.ndarray) -> Line:
     slope = float(x @ values / (x @ x))
     residuals = values - values.mean() - slope * x
     return Line(slope, float(np.sqrt(residuals @ residuals / (len(x) - 2) / (x @ x))))
+
+
+def begun(run: subprocess.Popen[bytes], folder: Path) -> None:
+    """Wait until the run trains, or has ended by itself: its images are rendered, its first evaluation is over."""
+    while kimg(folder) == 0 and run.poll() is None:
+        time.sleep(0.2)
 
 
 def samples_of(run: subprocess.Popen[bytes], minutes: float, every: float) -> Iterator[Sample]:
@@ -217,10 +223,12 @@ def ends_well(run: subprocess.Popen[bytes], folder: Path) -> bool:
     return verdict(f"Ctrl-C: exit code {code}, last.ckpt holds {seen} images", code == 130 and seen > 0)
 
 
-def start(folder: Path) -> subprocess.Popen[bytes]:
+def start(folder: Path, images: int) -> subprocess.Popen[bytes]:
     """Start the run in a folder that is empty or new; its output goes to output.txt."""
     folder.mkdir(parents=True, exist_ok=True)
-    words = [*f"{PLAYERS} {DATA} {EVENTS}".split(), "--run_dir", str(folder / "run")]
+    scored = min(images, NUM_QUALITY)
+    data = f"--data.num_images {images} --data.num_workers 2 --quality.num_fake {scored} --quality.num_real {scored}"
+    words = [*f"{PLAYERS} {data} {EVENTS}".split(), "--run_dir", str(folder / "run")]
     environment = {**os.environ, "DUALGAN_CACHE": str(folder / "cache"), "PYTHONWARNINGS": "ignore"}
     with (folder / "output.txt").open("wb") as output:
         return subprocess.Popen(
@@ -236,14 +244,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60, help="how long to train")
     parser.add_argument("--discard", type=float, default=10, help="first minutes that do not count")
+    parser.add_argument("--images", type=int, default=2000, help="rendered scenes that it trains on")
     parser.add_argument("--every", type=float, default=5, help="seconds between samples")
     parser.add_argument("--bound", type=float, default=10, help="megabytes per hour that pass")
     parser.add_argument("--folder", type=Path, help="folder to keep the run in; a temporary one by default")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = (arguments.folder or Path(temporary)).absolute()
-        run = start(folder)
+        run = start(folder, arguments.images)
         try:
+            begun(run, folder)
             samples = watch(run, folder, arguments.minutes, arguments.every)
             ended_well = ends_well(run, folder)
         finally:

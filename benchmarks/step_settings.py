@@ -14,6 +14,12 @@ class Setting(NamedTuple):
 
 
 SETTINGS = {
+    # To see that a benchmark runs: at this size it measures the interpreter.
+    "toy": {
+        32: Setting(128, 8, 16, 2, 4),
+        64: Setting(128, 8, 16, 2, 4),
+        128: Setting(128, 8, 16, 2, 4),
+    },
     "narrow": {
         32: Setting(1024, 96, 128, 4, 16),
         64: Setting(4096, 128, 128, 4, 8),

@@ -20,10 +20,7 @@ batch divided by the sum of the phases' times. Each form's peak memory is measur
 """
 
 import argparse
-import resource
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -32,6 +29,7 @@ from unittest import mock
 
 import torch
 import torch.nn.functional as F
+from peak_memory import peak_megabytes, print_growth
 from step_settings import SETTINGS, SHARES, Setting
 from torch import Tensor
 
@@ -240,21 +238,12 @@ def measure_times(step: Step, repeats: int) -> dict[str, dict[str, float]]:
     return {name: {phase: statistics.median(s) for phase, s in phases.items()} for name, phases in seconds.items()}
 
 
-def peak_megabytes(resolution: int, name: str, flags: list[str]) -> float:
-    """What three steps add to the peak resident memory of a process of their own, which is this script again."""
-    command = [sys.executable, __file__, "--resolution", str(resolution), "--memory-of", name, *flags]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
-def print_peak(step: Step, name: str) -> None:
-    """Body of the process that `peak_megabytes` starts."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def three_steps(step: Step, name: str) -> None:
+    """What peak memory is measured of."""
     for _ in range(3):
         for run in step.phases.values():
             with step.prepared(name):
                 run()
-    added = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    print(added / 1024 if sys.platform != "darwin" else added / 1024**2)  # kilobytes on Linux, bytes on macOS
 
 
 def compare(resolution: int, step: Step, repeats: int, memory: dict[str, float]) -> None:
@@ -274,7 +263,9 @@ def compare(resolution: int, step: Step, repeats: int, memory: dict[str, float])
         print(f"{phase + ' ms' + often:24}{usual:10.1f}{ours:10.1f}{usual / ours:8.2f}")
     print(f"{'images/s':24}{batch / totals['usual']:10.1f}{batch / totals['ours']:10.1f}", end="")
     print(f"{totals['usual'] / totals['ours']:8.2f}")
-    print(f"{'peak MB':24}{memory['usual']:10.0f}{memory['ours']:10.0f}{memory['usual'] / memory['ours']:8.2f}")
+    if memory:
+        usual, ours = memory["usual"], memory["ours"]
+        print(f"{'peak MB':24}{usual:10.0f}{ours:10.0f}{usual / ours:8.2f}")
 
 
 def main() -> None:
@@ -285,6 +276,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=10, help="timed runs of each phase in each form")
     parser.add_argument("--bf16", action="store_true", help="autocast to bfloat16, penalties in float32")
     parser.add_argument("--channels-last", action="store_true", help="hand the usual form channels_last images too")
+    parser.add_argument("--memory", action=argparse.BooleanOptionalAction, default=True, help="measure peak memory")
     parser.add_argument("--memory-of", choices=FORMS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     flush_denormals()
@@ -292,11 +284,15 @@ def main() -> None:
     resolutions = [arguments.resolution] if arguments.resolution else sorted(settings)
     if arguments.memory_of is not None:
         setting = settings[arguments.resolution]
-        print_peak(Step(arguments.resolution, setting, arguments.bf16, arguments.channels_last), arguments.memory_of)
+        step = Step(arguments.resolution, setting, arguments.bf16, arguments.channels_last)
+        print_growth(lambda: three_steps(step, arguments.memory_of))
         return
-    # Before this process grows: Linux counts the parent's memory at the fork in a child's peak.
     flags = ["--width", arguments.width] + ["--bf16"] * arguments.bf16 + ["--channels-last"] * arguments.channels_last
-    memory = {r: {name: peak_megabytes(r, name, flags) for name in FORMS} for r in resolutions}
+    measured = FORMS if arguments.memory else ()
+    memory = {
+        r: {name: peak_megabytes(__file__, [*flags, f"--resolution={r}", "--memory-of", name]) for name in measured}
+        for r in resolutions
+    }
     for resolution in resolutions:
         step = Step(resolution, settings[resolution], arguments.bf16, arguments.channels_last)
         compare(resolution, step, arguments.repeats, memory[resolution])

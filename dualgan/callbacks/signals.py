@@ -42,7 +42,7 @@ class Signals(Callback):
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
         self.stopped_by: signal.Signals | None = None
-        self._in_step = False
+        self._in_step = self._pressed = False
         self._old_handlers: dict[signal.Signals, Any] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -90,8 +90,9 @@ class Signals(Callback):
         which = signal.Signals(number)
         if which is not signal.SIGUSR1 and not self._in_step:
             raise Stopped(which)
-        if which is signal.SIGINT and self.received is signal.SIGINT:
+        if which is signal.SIGINT and self._pressed:
             raise Stopped(which)
+        self._pressed |= which is signal.SIGINT
         if self.received is None or WEIGHT[which] > WEIGHT[self.received]:
             self.received = which
         _write_line(f"{_NAMES[which]}: finishing what is going on, then saving and stopping.{_HINTS.get(which, '')}")

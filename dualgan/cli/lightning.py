@@ -30,14 +30,15 @@ from dualgan.callbacks import (
     Signals,
 )
 from dualgan.callbacks.ranks import RankMismatchError
-from dualgan.cli.settings import check_trainer, chosen_seed, native_bf16
+from dualgan.cli.settings import check_trainer, chosen_seed, fit_to_machine
 from dualgan.data import ImageDataModule
+from dualgan.evaluation.change import NOTHING_MEASURED, scores_in_words
 from dualgan.files.atomic import write_whole
 from dualgan.gan import GAN
 from dualgan.losses import AdversarialLoss
 from dualgan.networks import Discriminator, Generator
 from dualgan.networks.attention import Attention
-from dualgan.runs.failures import StoppedError, alone_in, explained, fit_again, how_to_go_on
+from dualgan.runs.failures import StoppedError, explained, fit_again, how_to_go_on, training_in
 from dualgan.runs.folder import (
     CHECKPOINTS,
     CONFIG,
@@ -51,7 +52,7 @@ from dualgan.runs.metrics_csv import MetricsFile
 from dualgan.runs.wandb_logger import WandbOptions, wandb_logger
 from dualgan.runtime.private_parts import actions_of
 from dualgan.runtime.process import pages_shared_with_forks
-from dualgan.terminal.console import is_rank_zero, quiet_libraries, say
+from dualgan.terminal.console import harmless, is_rank_zero, quiet_libraries, say
 from dualgan.terminal.messages import MistakeError, ParagraphParser, explain, name_the_file
 from dualgan.training.checks import check_precision
 from dualgan.training.initial_weights import start_from
@@ -209,13 +210,13 @@ class DualGANCLI(LightningCLI):
         config = self._options
         check_precision(config.trainer.precision)
         check_trainer(config.trainer)
-        if config.trainer.precision is None:
-            config.trainer.precision = "bf16-mixed" if native_bf16() else "32-true"
+        fit_to_machine(config.trainer)
         self.run_dir = Path(config.run_dir or default_run_dir(config.config))
         wanted = config.ckpt_path or (None if self.subcommand == "fit" else "last")
         if wanted == "auto" and self.subcommand != "fit":
             raise ValueError(f"--ckpt_path auto is for fit: {self.subcommand} needs a checkpoint, for instance last")
         self.ckpt_path = resolve_checkpoint(wanted, self.run_dir)
+        say(f"Reading the images ({config.data.class_path.rpartition('.')[2]})")
         config.run_dir = config.ckpt_path = None
         if self.subcommand == "fit":
             refuse_to_overwrite(self.run_dir, self.ckpt_path)
@@ -278,7 +279,7 @@ class DualGANCLI(LightningCLI):
     def _run_subcommand(self, subcommand: str) -> None:
         """Run the verb, a training alone in its folder; what comes from outside stops it with one message."""
         trains_here = subcommand == "fit" and is_rank_zero()
-        with alone_in(self.run_dir) if trains_here else nullcontext():
+        with training_in(self.run_dir) if trains_here else nullcontext():
             try:
                 with explained(self.run_dir), pages_shared_with_forks():
                     super()._run_subcommand(subcommand)
@@ -289,7 +290,8 @@ class DualGANCLI(LightningCLI):
 
     def after_fit(self) -> None:
         """Say where everything is, what came out and what to do next."""
-        say(summary(self.trainer, self.model))
+        with harmless("the closing summary"):
+            say(summary(self.trainer, self.model))
 
 
 class ParsedCLI(DualGANCLI):
@@ -378,17 +380,12 @@ def summary(trainer: Trainer, gan: GAN) -> str:
     run_dir = Path(trainer.default_root_dir)
     lines = ["", f"Run folder: {run_dir}  (samples/ has the pictures, metrics.csv the numbers)"]
     for quality in callbacks_of(trainer, Quality):
-        if len(quality.history) < 2:
-            continue
-        first, last = quality.history[0], quality.history[-1]
-        before, after = first[1].get(quality.main_metric), last[1][quality.main_metric]
-        if before is None:  # other images were compared then
-            continue
-        change = f", {before / after:.1f} times lower" if 0 < 1.05 * after < before else ""
-        lines.append(
-            f"{quality.main_metric.removeprefix('metrics/')}: {before:.1f} at {first[0]:g} kimg, {after:.1f} at "
-            f"{last[0]:g} kimg{change}"
+        said = (
+            scores_in_words(quality.history, quality.main_metric, quality.shown)
+            if quality.history
+            else NOTHING_MEASURED
         )
+        lines.append(f"{said}{quality.remark if quality.history else ''}")
     if gan.clock < gan.total_images:
         lines.append(f"Stopped at {gan.clock / 1000:g} of {gan.total_images / 1000:g} kimg. Go on with:")
         lines.append(f"  {fit_again(run_dir)}{without_limits(trainer)}")

@@ -1,13 +1,14 @@
 """The command line: `dualgan VERB`, where a verb trains, samples, looks into something or prepares data."""
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from keyword import iskeyword
 from typing import NoReturn
 
+from dualgan.files.trouble import OF_DISKS, in_words, interrupt_behind, named_by
 from dualgan.terminal.configs import resolve_configs
+from dualgan.terminal.console import flush_output, show_what_can_be_shown
 from dualgan.version import __version__
 
 TRAINER_VERBS = {
@@ -39,6 +40,8 @@ CONFIG_COMMANDS = {
 }
 VERBS = TRAINER_VERBS | COMMANDS | CONFIG_COMMANDS
 
+SIGPIPE = 13  # which Windows does not know
+
 OVERVIEW = f"""\
 dualgan {__version__}: GANs with dual contrastive loss and attention
 
@@ -55,8 +58,10 @@ def main(args: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0, 1 where the training failed, 2 for a mistake in the input, and 128 plus its number for a
-        signal that stopped the program: 130 after Ctrl-C, 143 after SIGTERM, 138 after SIGUSR1.
+        signal that stopped the program: 130 after Ctrl-C, 143 after SIGTERM, 138 after SIGUSR1, 141 where nobody reads
+        the output any more.
     """
+    show_what_can_be_shown()
     words = list(sys.argv[1:] if args is None else args)
     if words[:1] == ["--version"]:
         print(f"dualgan {__version__}")
@@ -70,14 +75,18 @@ def main(args: Sequence[str] | None = None) -> int:
         return _run(words)
     except ValueError as error:
         return _complain(str(error))
+    except BrokenPipeError:  # who read the output has ended, as `head` does: not worth a word
+        return 128 + SIGPIPE
     except OSError as error:
-        place = error.filename2 or error.filename
-        if place is None:  # no file of the user's
+        if named_by(error) is None and error.errno not in OF_DISKS:  # no file of the user's
             raise
-        return _complain(f"{os.fsdecode(place)} cannot be read or written ({error.strerror}): check the path")
+        return _complain(in_words(error))
+    except RuntimeError as error:
+        if (stop := interrupt_behind(error)) is None:
+            raise
+        return _stopped(stop)
     except KeyboardInterrupt as stop:
-        print("\nStopped.", file=sys.stderr)
-        return int(getattr(stop, "exit_code", 130))
+        return _stopped(stop)
     except SystemExit as stop:  # argument parsing has printed its message, or --help its text
         return stop.code if isinstance(stop.code, int) else 1
 
@@ -85,6 +94,11 @@ def main(args: Sequence[str] | None = None) -> int:
 def _complain(message: str) -> int:
     print(f"error: {message}", file=sys.stderr)
     return 2
+
+
+def _stopped(stop: KeyboardInterrupt) -> int:
+    print(f"\nStopped. {getattr(stop, 'advice', '')}".rstrip(" "), file=sys.stderr)
+    return int(getattr(stop, "exit_code", 130))
 
 
 def _run(words: list[str]) -> int:
@@ -97,14 +111,19 @@ def _run(words: list[str]) -> int:
         run: Callable[[list[str]], None] = import_module(f"dualgan.commands.{module}").main
         run(words[1:])
         return 0
-    from dualgan.cli.lightning import parse_fit, run_trainer
+    from dualgan.cli.lightning import SECTIONS, parse_fit, run_trainer
 
+    sections = ("model", "data", "trainer", "wandb", *SECTIONS)
     if words[0] in CONFIG_COMMANDS:
-        import_module(f"dualgan.commands.{words[0]}").main(words[1:], lambda given: parse_fit(resolve_configs(given)))
+        import_module(f"dualgan.commands.{words[0]}").main(
+            words[1:], lambda given: parse_fit(resolve_configs(given, sections))
+        )
         return 0
-    return run_trainer(resolve_configs(words))
+    return run_trainer(resolve_configs(words, sections))
 
 
 def entry_point() -> NoReturn:
     """What the console script runs."""
-    sys.exit(main())
+    code = main()
+    flush_output()
+    sys.exit(code)

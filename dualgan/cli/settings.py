@@ -7,12 +7,29 @@ import torch
 from jsonargparse import Namespace
 
 from dualgan.terminal.console import is_rank_zero
+from dualgan.terminal.options import automatic_device
 
 
-def native_bf16() -> bool:
-    """Whether this machine's GPU, or without one its CPU, computes in bfloat16 rather than emulating it."""
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+def fit_to_machine(trainer: Namespace) -> None:
+    """Choose what the configuration leaves open: a device that works, and the precision that is native there."""
+    device = trainer.accelerator
+    if device in (None, "auto"):
+        device = automatic_device()
+        # Lightning would choose the same, but for an Apple GPU that does not work; "auto" stays what is written down
+        if device == "cpu":
+            trainer.accelerator = "cpu" if torch.backends.mps.is_available() else trainer.accelerator
+    elif device == "gpu":
+        device = "cuda" if torch.cuda.is_available() else "mps"
+    if trainer.precision is None:
+        trainer.precision = "bf16-mixed" if native_bf16(device) else "32-true"
+
+
+def native_bf16(device: object) -> bool:
+    """Whether a kind of device of this machine computes in bfloat16 rather than emulating it, as far as is known."""
+    if device == "cuda":
+        return torch.cuda.is_available() and bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device != "cpu":
+        return False
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
 
@@ -21,11 +38,15 @@ def chosen_seed(seed: bool | int) -> int:
     """The seed of the run; `true` draws one.
 
     Raises:
-        ValueError: No seed at all was asked for, or several processes would each draw their own.
+        ValueError: No seed at all was asked for, one out of range, or several processes would each draw their own.
     """
     if seed is False:
         raise ValueError("seed_everything false has no meaning here: give a number, or true to draw one")
     if seed is not True:
+        if not 0 <= seed < 2**32:
+            raise ValueError(
+                f"seed_everything {seed} is out of range: expected 0 to 4294967295, which NumPy takes, or true"
+            )
         return seed
     if is_rank_zero():
         return secrets.randbelow(2**32)

@@ -9,28 +9,35 @@ from plotly.colors import qualitative
 
 from dualgan.comparison.pictures import spread
 from dualgan.comparison.scores import finite
+from dualgan.metrics.names import SECTION
 from dualgan.runs.reading import Run
 
 MAX_POINTS = 2000
 SECTIONS = {
-    "Quality": ("metrics/",),
+    "Quality": (SECTION,),
     "Losses": ("loss/", "path_length/"),
     "Contrast": ("contrast/", "logits/"),
     "Gradients": ("gradient_norm/",),
     "Other": ("",),
 }
+HALF_LIVES = (0.0, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
+"""Half-lives of smoothing to choose from, as parts of the longest run; 0 does not smooth."""
+HALF_LIFE = 4  # the one that a page begins with
+MIN_SMOOTHED = 30  # points; fewer show each by itself
 _ALARM = "train/non_finite"  # worth a plot only where it ever was not 0
 
 
 class Curve(NamedTuple):
     """The plot of a column of metrics.csv as plotly.js takes it: data, one trace per run, and layout.
 
-    `positive` says whether all values are above 0, so that a logarithmic axis shows them.
+    `positive` says whether all values are above 0, so that a logarithmic axis shows them; `smooth` whether it is the
+    kind of curve, and long enough, to be smoothed.
     """
 
     column: str
     figure: dict[str, Any]
     positive: bool
+    smooth: bool
 
 
 def color(position: int) -> str:
@@ -64,7 +71,7 @@ def _curve(runs: Sequence[Run], column: str) -> Curve | None:
             y=[value for _, value in points],
             name=html.escape(run.name),  # plotly shows names as HTML
             meta=position,
-            mode="lines+markers" if len(points) < 30 else "lines",
+            mode="lines+markers" if len(points) < MIN_SMOOTHED else "lines",
             line={"color": color(position), "width": 1.8},
             hovertemplate="%{y:.5g}",
         )
@@ -79,4 +86,11 @@ def _curve(runs: Sequence[Run], column: str) -> Curve | None:
         height=280,
         margin={"l": 56, "r": 12, "t": 36, "b": 40},
     )
-    return Curve(column, figure.to_plotly_json(), positive)
+    noisy = not column.startswith(SECTION) and any(len(trace.x) >= MIN_SMOOTHED for trace in figure.data)
+    return Curve(column, figure.to_plotly_json(), positive, noisy)
+
+
+def half_lives(runs: Sequence[Run]) -> list[float]:
+    """HALF_LIVES in kimg: the same for all runs, however often they have logged."""
+    longest = max((run.kimg or 0.0 for run in runs), default=0.0)
+    return [part * longest for part in HALF_LIVES]

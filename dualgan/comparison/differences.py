@@ -1,25 +1,15 @@
 """How runs differ: settings, and the protocols their numbers were made with."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from dualgan.comparison.protocols import OF_EXTRACTOR, SEED, of_one_metric, protocol
 from dualgan.comparison.scores import metrics_of
+from dualgan.comparison.texts import MISSING, alike, as_text, each, listed
 from dualgan.files.yaml_text import flatten
-from dualgan.runs.reading import Run, setting
+from dualgan.runs.reading import Run
 
-MISSING = "—"
-
-_VERSIONS = ("dualgan_version", "torch_version")  # the page shows them; they are no part of a protocol
-
-
-def as_text(value: Any) -> str:
-    """A leaf as YAML would show it; whole numbers look the same with and without a fraction."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        value = int(value)
-    return json.dumps(value, default=str, ensure_ascii=False)
+_LONGEST = 24  # characters of a hash or fingerprint in a sentence
 
 
 def side_by_side(mappings: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
@@ -35,46 +25,77 @@ def differs(texts: Sequence[str]) -> bool:
 
 
 def comparison_warnings(runs: Sequence[Run]) -> list[str]:
-    """What to know before comparing the runs' numbers, in sentences."""
-    found = [f"{run.name}: {problem}." for run in runs for problem in run.problems]
-    found += [f"{run.name} has no evaluation yet." for run in runs if run.rows and not metrics_of(run)]
-    found += [warning for run in runs for warning in _within(run)]
+    """What to know before comparing the runs' numbers, in sentences; what holds for several runs is said once."""
+    found = _said_once((run.name, problem) for run in runs for problem in run.problems)
+    if unscored := [run.name for run in runs if run.rows and not metrics_of(run)]:
+        found.append(f"{listed(unscored)} {'has' if len(unscored) == 1 else 'have'} no evaluation yet.")
+    found += _said_once((run.name, note) for run in runs for note in (*_few(run), *_within(run)))
     return found + _between(runs)
+
+
+def _few(run: Run) -> list[str]:
+    """Numbers that mean little, as few images gave them."""
+    notes = [f"{metric} of {note}" for metric in metrics_of(run) if (note := run.note_on(metric))]
+    return ["; ".join(notes)] if notes else []
+
+
+def _said_once(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    found = list(pairs)
+    by_text = alike([name for name, _ in found], [text for _, text in found])
+    return [f"{listed(names)}: {text}." for text, names in by_text.items()]
 
 
 def _within(run: Run) -> list[str]:
     """Protocol changes during one run."""
-    origins = [record.get("provenance") or {} for record in run.scored]
-    changed = [name for name, texts in side_by_side(origins).items() if differs(texts)]
+    protocols = [protocol(run, origin) for record in run.scored if isinstance(origin := record.get("provenance"), dict)]
+    changed = [name for name, texts in side_by_side(protocols).items() if differs(texts)]
     if not changed:
         return []
-    return [f"{run.name}: its evaluations differ among themselves in {', '.join(changed)}: its curve has a jump."]
+    return [
+        f"the evaluations differ among themselves in {', '.join(changed)}: the curve has a jump, and best is the best "
+        f"of those that are like the last one"
+    ]
 
 
 def _between(runs: Sequence[Run]) -> list[str]:
     scored = [run for run in runs if metrics_of(run)]
     if len(scored) < 2:
         return []
+    names = [run.name for run in scored]
     found = []
     if not set.intersection(*(set(metrics_of(run)) for run in scored)):
+        found.append("The runs have no metric in common: " + each(names, [", ".join(metrics_of(r)) for r in scored]))
+    table = side_by_side([protocol(run) for run in scored])
+    if apart := _apart(table):
+        # of several settings each is named beside its value
+        titles = {name: f"{name} " if len(apart) > 1 else "" for name in apart}
+        texts = [
+            ", ".join(title + _short(table[name][k]) for name, title in titles.items()) for k in range(len(scored))
+        ]
+        where = f" in {apart[0]}" if len(apart) == 1 else ""
+        do = "do not compare" if len(set(texts)) == len(scored) else "compare only where these are the same"
+        found.append(f"Protocols differ{where}: {each(names, texts)} Their metrics {do}.")
+    seeds = [as_text(run.provenance[SEED]) if SEED in run.provenance else MISSING for run in scored]
+    if differs(seeds):
         found.append(
-            "The runs have no metric in common: " + _listed(scored, [", ".join(metrics_of(r)) for r in scored])
+            f"Evaluations drew different images, by seed: {each(names, seeds)} Small differences may be chance."
         )
-    protocol = side_by_side([_protocol(run) for run in scored])
-    for name, texts in protocol.items():
-        if differs(texts):
-            found.append(f"Protocols differ in {name}: {_listed(scored, texts)} Their metrics do not compare.")
     reached = [MISSING if run.kimg is None else f"{run.kimg:g}" for run in scored]
     if differs(reached):
-        found.append(f"The runs are not equally long, in kimg: {_listed(scored, reached)}")
+        found.append(f"The runs are not equally long, in kimg: {each(names, reached)}")
     return found
 
 
-def _protocol(run: Run) -> dict[str, Any]:
-    resolution = setting(run.config, "data", "init_args", "resolution")
-    protocol = {name: value for name, value in run.provenance.items() if name not in _VERSIONS}
-    return ({} if resolution is None else {"resolution": resolution}) | protocol
+def _apart(table: Mapping[str, list[str]]) -> list[str]:
+    """Names of the settings that keep numbers from comparing; one name where several say the same."""
+
+    def told(name: str) -> list[str]:
+        # a run that did not measure a metric has no settings of it
+        return [text for text in table[name] if text != MISSING or not of_one_metric(name)]
+
+    found = [name for name in table if differs(told(name))]
+    return [name for name in found if not ("extractor" in found and name in OF_EXTRACTOR)]
 
 
-def _listed(runs: Sequence[Run], texts: Sequence[str]) -> str:
-    return "; ".join(f"{run.name} {text}" for run, text in zip(runs, texts, strict=True)) + "."
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -8,19 +8,22 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
-from dualgan.comparison.curves import MAX_POINTS, color, curves
-from dualgan.comparison.differences import MISSING, comparison_warnings, differs, side_by_side
+from dualgan.comparison.curves import HALF_LIFE, MAX_POINTS, color, curves, half_lives
+from dualgan.comparison.differences import comparison_warnings, differs, side_by_side
 from dualgan.comparison.pictures import read_samples
+from dualgan.comparison.protocols import groups
 from dualgan.comparison.published import deviations, document, published_row
-from dualgan.comparison.scores import all_metrics, score
+from dualgan.comparison.scores import all_metrics, score, winners
+from dualgan.comparison.texts import MISSING
+from dualgan.evaluation.result import significant
 from dualgan.metrics.names import better
 from dualgan.runs.reading import Run
 from dualgan.version import __version__
 
 
-def number(value: float | None) -> str:
-    """A number with five digits."""
-    return MISSING if value is None else f"{value:.5g}"
+def number(value: float | None, few: bool = False) -> str:
+    """A number with five digits; with two where few images gave it."""
+    return MISSING if value is None else significant(value, 2) if few else f"{value:.5g}"
 
 
 def render(runs: Sequence[Run], pictures: int = 12, picture_size: int = 640) -> str:
@@ -39,6 +42,7 @@ def render(runs: Sequence[Run], pictures: int = 12, picture_size: int = 640) -> 
         lstrip_blocks=True,
     )
     environment.filters["number"] = number
+    plots = curves(runs)
     samples = [read_samples(run.folder, pictures, picture_size) for run in runs]
     return environment.get_template("page.html").render(
         version=__version__,
@@ -47,17 +51,31 @@ def render(runs: Sequence[Run], pictures: int = 12, picture_size: int = 640) -> 
         runs=runs,
         colors=[color(position) for position in range(len(runs))],
         warnings=comparison_warnings(runs),
-        metrics=[(metric, better(metric), [score(run, metric) for run in runs]) for metric in all_metrics(runs)],
+        metrics=[_column(runs, metric) for metric in all_metrics(runs)],
         published=_published(runs),
         protocols=document()["protocols"],
         source=document()["source"],
-        curves=curves(runs),
+        curves=plots,
+        smoothable=any(plot.smooth for own in plots.values() for plot in own),
+        half_lives=half_lives(runs),
+        half_life=HALF_LIFE,
         samples=samples,
         moments=sorted({picture.kimg for found in samples for picture in found.generated}),
         provenance=_rows(side_by_side([run.provenance for run in runs])),
         settings=_rows(side_by_side([run.config for run in runs])),
         limits={"points": MAX_POINTS, "pictures": pictures, "size": picture_size},
     )
+
+
+def _column(runs: Sequence[Run], metric: str) -> dict[str, Any]:
+    """What the table of scores says of a metric; `apart` where not all of its numbers compare."""
+    return {
+        "name": metric,
+        "better": better(metric),
+        "scores": [score(run, metric) for run in runs],
+        "winners": winners(runs, metric),
+        "apart": len(groups(runs, metric)) > 1,
+    }
 
 
 def _rows(table: dict[str, list[str]]) -> list[tuple[str, list[str], bool]]:

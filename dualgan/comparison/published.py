@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from dualgan.comparison.differences import as_text
+from dualgan.comparison.texts import as_text
 from dualgan.files.yaml_text import flatten
 from dualgan.runs.reading import Run, setting
 

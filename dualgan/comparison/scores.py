@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from dualgan.comparison.protocols import comparable_series, groups
 from dualgan.metrics.names import SECTION, better
 from dualgan.runs.reading import Run
 
@@ -16,7 +17,8 @@ def finite(values: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 class Score(NamedTuple):
     """Last and best value of a metric of a run, and where they were first reached.
 
-    Best is the smallest or largest, after what the metric calls better; None where neither is.
+    Best is the smallest or largest, after what the metric calls better, of the evaluations that compare with the last
+    one; None where neither is better.
     """
 
     run: str
@@ -47,7 +49,7 @@ def score(run: Run, metric: str) -> Score | None:
     if direction is None:
         return Score(run.name, metric, last, last_kimg, None, None)
     pick = min if direction == "lower" else max
-    best_kimg, best = pick(values, key=lambda pair: pair[1])
+    best_kimg, best = pick(finite(comparable_series(run, metric)) or values[-1:], key=lambda pair: pair[1])
     return Score(run.name, metric, last, last_kimg, best, best_kimg)
 
 
@@ -55,3 +57,15 @@ def scores(runs: Sequence[Run]) -> list[Score]:
     """All scores, metric by metric."""
     found = (score(run, metric) for metric in all_metrics(runs) for run in runs)
     return [entry for entry in found if entry is not None]
+
+
+def winners(runs: Sequence[Run], metric: str) -> set[int]:
+    """Positions of the runs whose best value of a metric is the best of at least two that compare with each other."""
+    direction = better(metric)
+    found: set[int] = set()
+    for group in groups(runs, metric) if direction else ():
+        values = {k: entry.best for k in group if (entry := score(runs[k], metric)) and entry.best is not None}
+        if len(values) > 1:
+            best = (min if direction == "lower" else max)(values.values())
+            found |= {k for k, value in values.items() if value == best}
+    return found

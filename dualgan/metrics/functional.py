@@ -13,6 +13,7 @@ from torch import Tensor
 from dualgan.metrics.blocks import row_blocks
 from dualgan.metrics.manifold import Points, closeness, neighbour_radii, product_dtype
 from dualgan.metrics.moments import Moments, frechet_from_moments
+from dualgan.runtime.devices import in_float64
 
 
 def frechet_distance(real_features: Tensor, fake_features: Tensor) -> Tensor:
@@ -164,7 +165,7 @@ def inception_score(logits: Tensor, splits: int = 10, seed: int | None = 2020) -
         raise ValueError(
             f"splits {splits} do not fit {len(logits)} images: choose between 1 and {len(logits)}; the field uses 10."
         )
-    log_p = _float64(logits).log_softmax(dim=1)
+    log_p = in_float64(logits.detach()).log_softmax(dim=1)
     if seed is not None:
         log_p = log_p[torch.from_numpy(np.random.RandomState(seed).permutation(len(log_p)))]
     bounds = [i * len(log_p) // splits for i in range(splits + 1)]
@@ -211,18 +212,12 @@ def _prepare(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
             f"real features have {real.shape[1]} dimensions and generated ones {fake.shape[1]}: they must be equal. "
             "Extract both with the same feature extractor."
         )
-    return _float64(real), _float64(fake)
+    return in_float64(real.detach()), in_float64(fake.detach())
 
 
 def _points(real: Tensor, fake: Tensor) -> tuple[Points, Points]:
     origin, dtype = real.mean(dim=0), product_dtype()
     return Points(real, origin, dtype), Points(fake, origin, dtype)
-
-
-def _float64(features: Tensor) -> Tensor:
-    # Apple's GPU has no float64
-    features = features.detach().cpu() if features.device.type == "mps" else features.detach()
-    return features.to(torch.float64)
 
 
 def _mmd(real: Tensor, fake: Tensor, real_members: Tensor, fake_members: Tensor) -> Tensor:

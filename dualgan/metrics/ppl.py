@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from dualgan.metrics.base import SampleMetric
 from dualgan.metrics.functional import check_values
-from dualgan.metrics.table import MetricSpec, Number, Sampling, Space, register
+from dualgan.metrics.table import Few, MetricSpec, Number, Sampling, Space, register
 from dualgan.networks.base import check_has_mapping
-from dualgan.networks.sampling import evaluating, labels_for, slerp
+from dualgan.networks.sampling import drawn_classes, evaluating, slerp
+from dualgan.runtime.devices import in_float64
 from dualgan.runtime.seeding import mix_seed
 
 ImageDistance = Callable[[Tensor, Tensor], Tensor]
@@ -40,7 +41,7 @@ def perceptual_path_length(lengths: Tensor) -> Tensor:
         ValueError: there are none, or some are not finite.
     """
     check_values("path lengths", lengths, ndim=1, at_least=1)
-    ordered = lengths.double().sort().values
+    ordered = in_float64(lengths).sort().values
     last = len(ordered) - 1
     # StyleGAN: the percentiles are members of the list, the lower and the higher neighbour
     low = ordered[int(_LOWEST * last)]
@@ -122,22 +123,23 @@ def _ends_of_steps(
     label_counts: Tensor | None,
 ) -> Tensor:
     """ws [2N, num_ws, w_dim]: N points on paths, then the points one step further."""
-    z_dim, num_classes = int(generator.z_dim), int(generator.num_classes)  # type: ignore[arg-type]
+    z_dim = int(generator.z_dim)  # type: ignore[arg-type]
     device = next(generator.parameters()).device
     sources = [torch.Generator().manual_seed(mix_seed("path length", seed)) for seed in seeds]
-    z = torch.stack([torch.randn(2, z_dim, generator=source) for source in sources], dim=1).to(device)
-    # float64: in float32, t + 1e-4 keeps three digits of the step
-    t = torch.stack([torch.rand(1, generator=source, dtype=torch.float64) for source in sources]).to(device)
+    z = torch.stack([torch.randn(2, z_dim, generator=source) for source in sources], dim=1)
+    # float64, and so on the CPU: in float32, t + 1e-4 keeps three digits of the step
+    t = torch.stack([torch.rand(1, generator=source, dtype=torch.float64) for source in sources])
     t = t if sampling == "full" else torch.zeros_like(t)
-    labels = labels_for(seeds, num_classes, label_counts)
+    labels = drawn_classes(generator, seeds, label_counts)
     both = None if labels is None else labels.repeat(2).to(device)
     if space == "z":
         first, second = (x.double() / x.double().norm(dim=1, keepdim=True) * math.sqrt(z_dim) for x in z)
         points = torch.cat([slerp(first, second, x) for x in (t, t + epsilon)])
-        ws: Tensor = generator.mapping(points.float(), both)  # type: ignore[operator]
+        ws: Tensor = generator.mapping(points.float().to(device), both)  # type: ignore[operator]
         return ws
-    first, second = generator.mapping(z.flatten(0, 1), both).double().chunk(2)  # type: ignore[operator]
-    return torch.cat([first.lerp(second, x[:, None]) for x in (t, t + epsilon)]).float()
+    ends: Tensor = generator.mapping(z.flatten(0, 1).to(device), both)  # type: ignore[operator]
+    first, second = ends.cpu().double().chunk(2)
+    return torch.cat([first.lerp(second, x[:, None]) for x in (t, t + epsilon)]).float().to(device)
 
 
 def _check_settings(space: str, sampling: str, epsilon: float, batch_size: int) -> None:
@@ -168,10 +170,13 @@ class PerceptualPathLength(SampleMetric):
         return perceptual_path_length(values)
 
 
+FEW = Few(1000, "a few long steps decide the mean; the field takes 50,000 paths")
+
+
 def _register(name: str, about: str, space: Space, sampling: Sampling, crop: bool = True) -> None:
     numbers = (Number(f"{'ppl' if crop else 'ppl2'}_{space}{sampling}", network="lpips_vgg16"),)
     path = (space, sampling, crop)
-    register(MetricSpec(name, f"path length {about}", numbers, PerceptualPathLength, "paths", path=path))
+    register(MetricSpec(name, f"path length {about}", numbers, PerceptualPathLength, FEW, "paths", path=path))
 
 
 _register("ppl", "in W, at the ends of paths: ppl2_wend, StyleGAN2's", "w", "end", crop=False)

@@ -1,10 +1,7 @@
 """What stops a training from outside, said in one paragraph: what happened, what to do, where to go on."""
 
-import errno
-import os
 import re
 import shlex
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,15 +9,29 @@ from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
 
+from dualgan.files.trouble import OF_DISKS, behind, in_words, interrupt_behind, named_by
 from dualgan.runs.folder import CHECKPOINTS, CONFIG, LAST
 from dualgan.training.divergence import DivergenceError
+from dualgan.weights.checkpoints import images_seen_in
 
 LOCK = ".lock"
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class StoppedError(RuntimeError):
     """Something from outside has stopped a run; the message is for its user."""
+
+
+class InterruptedTrainingError(KeyboardInterrupt):
+    """A signal has stopped a training at once.
+
+    Args:
+        stop: What came of the signal.
+        advice: How to go on.
+    """
+
+    def __init__(self, stop: KeyboardInterrupt, advice: str) -> None:
+        super().__init__(advice)
+        self.exit_code, self.advice = int(getattr(stop, "exit_code", 130)), advice
 
 
 @contextmanager
@@ -29,17 +40,20 @@ def explained(run_dir: Path) -> Iterator[None]:
 
     Raises:
         StoppedError: In place of errors of the disk, the memory, the loader's processes and the data.
+        KeyboardInterrupt: In place of what a library has made of one.
     """
     try:
         yield
     except Exception as error:
-        message = explanation(error, run_dir)
+        if (stop := interrupt_behind(error)) is not None:
+            raise stop from None
+        message = explanation(error)
         if message is None:
             raise
         raise StoppedError(f"{message} {how_to_go_on(run_dir)}") from error
 
 
-def explanation(error: Exception, run_dir: Path) -> str | None:
+def explanation(error: Exception) -> str | None:
     """What an error means for the user; None where it is no error from outside."""
     text = _text(error)
     if isinstance(error, DivergenceError):
@@ -55,18 +69,10 @@ def explanation(error: Exception, run_dir: Path) -> str | None:
             f"a process that loads data has ended ({text.rstrip('.')}): often the machine or the job has run out of "
             f"memory or of shared memory. Try a smaller --data.num_workers."
         )
-    if isinstance(error, OSError):
-        return _disk(error, run_dir)
-    full = next((cause for cause in _behind(error) if isinstance(cause, OSError) and cause.errno in _FULL), None)
-    return None if full is None else _disk(full, run_dir)
-
-
-def _behind(error: BaseException) -> Iterator[BaseException]:
-    """What led to an error: torch.save hides a full disk behind an error of its own."""
-    cause = error.__cause__ or error.__context__
-    if cause is not None:
-        yield cause
-        yield from _behind(cause)
+    if isinstance(error, OSError) and named_by(error) is not None:
+        return in_words(error)
+    disk = next((cause for cause in behind(error) if isinstance(cause, OSError) and cause.errno in OF_DISKS), None)
+    return None if disk is None else in_words(disk)
 
 
 def _text(error: Exception) -> str:
@@ -75,23 +81,6 @@ def _text(error: Exception) -> str:
     if "Traceback (most recent call last)" in text:
         text = re.sub(r"^[\w.]+(Error|Exception|Timeout): ", "", text.split("\n")[-1])
     return " ".join(text.split()) or type(error).__name__
-
-
-def _disk(error: OSError, run_dir: Path) -> str | None:
-    if error.filename is None and error.errno not in _FULL:
-        return None
-    place = Path(os.fsdecode(error.filename)) if error.filename is not None else run_dir
-    if error.errno in _FULL:
-        return (
-            f"the disk is full: {place} cannot be written ({error.strerror}, {_free(place)} MB free). Make room there."
-        )
-    return f"{place} cannot be read or written ({error.strerror}): it may have been moved, removed or locked meanwhile."
-
-
-def _free(place: Path) -> int:
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    return shutil.disk_usage(place).free // 2**20
 
 
 def how_to_go_on(run_dir: Path) -> str:
@@ -104,6 +93,30 @@ def how_to_go_on(run_dir: Path) -> str:
 def fit_again(run_dir: Path) -> str:
     """The command that goes on from a run's last checkpoint."""
     return f"dualgan fit --config {shlex.quote(str(run_dir / CONFIG))} --ckpt_path last"
+
+
+@contextmanager
+def training_in(run_dir: Path) -> Iterator[None]:
+    """Train in a run's folder, alone; who interrupts it hears how to go on.
+
+    Raises:
+        InterruptedTrainingError: In place of an interrupt, whatever Lightning has made of it.
+        ValueError: Another process trains there.
+    """
+    with alone_in(run_dir):
+        try:
+            yield
+        except BaseException as error:
+            stop = interrupt_behind(error)
+            if stop is None:
+                raise
+            raise InterruptedTrainingError(stop, _advice(run_dir)) from None
+
+
+def _advice(run_dir: Path) -> str:
+    images = images_seen_in(run_dir / CHECKPOINTS / LAST)
+    saved = "" if images is None else f"The last checkpoint is of {images / 1000:g} kimg. "
+    return saved + how_to_go_on(run_dir)
 
 
 @contextmanager

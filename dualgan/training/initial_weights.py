@@ -8,6 +8,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
 from dualgan.networks import Network
+from dualgan.networks.classes import classes_of
 from dualgan.terminal.console import say
 from dualgan.training.players import Players
 from dualgan.weights.building import shape_differences, shapes_of
@@ -52,6 +53,10 @@ def start_from(players: Players, path: str | os.PathLike[str]) -> None:
                 f"{_in_words(description)}"
             )
         _take(network, state, name, str(path))
+    num_classes, header = players.generator.num_classes, content["dualgan"]
+    same = header.get("generator", {}).get("init_args", {}).get("num_classes", 0) == num_classes
+    named = header.get("classes") if same else None
+    players.generator.classes = classes_of(named, num_classes, str(path))  # until the data say their own
     _warn_of_other_settings(players, content["dualgan"], path)
 
 

@@ -1,5 +1,6 @@
 """The generator as one graph, for ONNX and torch.export, checked by running what was written."""
 
+import io
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from dualgan.files.atomic import write_whole
 from dualgan.networks import Generator
 from dualgan.networks.base import check_has_mapping
 from dualgan.networks.stylegan2.mapping import MappingNetwork
@@ -34,6 +36,8 @@ class GeneratorGraph(nn.Module):
         ValueError: Unknown noise, or one other than "const" where the generator has no layer with noise.
     """
 
+    mean_w: Tensor
+
     def __init__(self, generator: Generator, noise: str) -> None:
         super().__init__()
         if noise not in NOISES:
@@ -42,6 +46,9 @@ class GeneratorGraph(nn.Module):
             raise ValueError(f"noise {noise!r} has no effect: this generator was built with noise=False, leave it out")
         check_has_mapping(generator, "a graph, whose input is a truncation,")
         self.generator, self.noise = generator, noise
+        assert isinstance(generator.mapping, MappingNetwork)
+        classes = torch.arange(generator.num_classes) if generator.num_classes else None
+        self.register_buffer("mean_w", generator.mapping.mean_w(classes))  # [w_dim], or [classes, w_dim]
         buffers = dict(generator.synthesis.named_buffers())
         self.maps = {k: v.shape for k, v in buffers.items() if k.endswith("noise_const")} if noise == "input" else {}
 
@@ -64,11 +71,9 @@ class GeneratorGraph(nn.Module):
         """z [N, z_dim], labels [N] int64, truncation_psi [], maps [N, 1, R, R] -> images [N, C, R, R]."""
         labels, others = (others[0], others[1:]) if self.generator.num_classes else (None, others)
         truncation_psi, *maps = others
-        mapping = self.generator.mapping
         # StyleGAN, appendix B, with psi as an input: w' = w_avg + psi (w - w_avg)
-        assert isinstance(mapping, MappingNetwork)
-        mean = mapping.mean_w(labels).unsqueeze(-2)  # [1, w_dim], or [N, 1, w_dim] with classes
-        ws = mean + truncation_psi * (mapping(z, labels) - mean)
+        mean = (self.mean_w if labels is None else self.mean_w[labels]).unsqueeze(-2)  # [1, w_dim] or [N, 1, w_dim]
+        ws = mean + truncation_psi * (self.generator.mapping(z, labels) - mean)
         mode = "none" if self.noise == "none" else "const"
         replaced = dict(zip(self.maps, maps, strict=True))
         images: Tensor = torch.func.functional_call(self.generator.synthesis, replaced, (ws,), {"noise_mode": mode})
@@ -101,7 +106,7 @@ def write_graph(
     """
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size {batch_size} is too small: give 1 or more")
-    write, runner = (_write_onnx, _onnx_runner) if path.suffix == ".onnx" else (_write_program, _program_runner)
+    write, runner = (_write_onnx, _onnx_runner) if path.suffix == ".onnx" else (write_program, _program_runner)
     if write is _write_onnx:
         _check_onnx(generator, batch_size)
     graph = GeneratorGraph(generator, noise).eval()
@@ -159,8 +164,11 @@ def _write_onnx(program: ExportedProgram, names: list[str], path: Path, metadata
     onnx.save(path)
 
 
-def _write_program(program: ExportedProgram, names: list[str], path: Path, metadata: str) -> None:
-    torch.export.save(program, path, extra_files={_METADATA: metadata})
+def write_program(program: ExportedProgram, names: list[str], path: Path, metadata: str) -> None:
+    """Write a torch.export program, whole or not at all; the names of its inputs are in it already."""
+    content = io.BytesIO()  # torch ends the process where it cannot complete a file of its own
+    torch.export.save(program, content, extra_files={_METADATA: metadata})
+    write_whole(path, content.getvalue())
 
 
 Runner = Callable[..., Tensor]

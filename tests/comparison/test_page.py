@@ -1,6 +1,7 @@
 """The page: what it says, what it never does, and what a browser makes of it."""
 
 import html
+import json
 import re
 import shutil
 import subprocess
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dualgan.comparison.curves import MAX_POINTS, curves
+from dualgan.comparison.curves import HALF_LIFE, HALF_LIVES, MAX_POINTS, curves
 from dualgan.comparison.page import render, write
 from dualgan.comparison.pictures import read_samples, spread
 from dualgan.comparison.runs import read_runs
@@ -72,17 +73,27 @@ class TestContent:
     def test_provenance_and_settings_mark_what_differs(self, make_run: MakeRun) -> None:
         config = {"model": {"total_kimg": 2.0, "r1_gamma": 10}, "data": {"init_args": {"resolution": 32}}}
         page = render(read_runs([make_run("a"), make_run("b", config=config, provenance={"num_fake": 500})]))
-        differing = re.findall(r'<tr class="differs"><th>(.*?)</th><td>(.*?)</td><td>(.*?)</td>', page)
+        differing = re.findall(
+            r'<tr class="differs"><th>(.*?)</th><td data-title="a">(.*?)</td><td data-title="b">(.*?)</td>', page
+        )
         assert differing == [("num_fake", "2000", "500"), ("model.r1_gamma", "—", "10")]
         assert '<tr class="same"><th>extractor</th>' in page
         assert "Protocols differ in num_fake: a 2000; b 500." in page
+
+    def test_best_is_bold_where_numbers_compare(self, make_run: MakeRun) -> None:
+        folders = [make_run("a"), make_run("b", provenance={"num_fake": 500}), make_run("c", rows=ROWS[:4])]
+        bold = 'class="number winner"'
+        assert visible(render(read_runs(folders[:2]))).count(bold) == 0
+        page = visible(render(read_runs(folders)))
+        assert [bold in row for row in re.findall("<tr data-run.*?</tr>", page, re.DOTALL)] == [True, False, True]
+        assert "lower is better; protocols differ" in page
 
     def test_published_figures_with_what_is_not_alike(self, make_run: MakeRun) -> None:
         config = parsed("church_contr.yaml")
         config["data"]["init_args"]["batch_size"] = 8
         page = html.unescape(visible(render(read_runs([make_run(config=config)]))))
         assert "LSUN Church 256x256: StyleGAN2, DualContrastive (Tables 1, 6 and S5)" in page
-        assert '<td class="number">3.73</td>' in page
+        assert '<th>published</th><td class="number" data-title="fid50k">3.73</td>' in page
         assert "data.batch_size 8 instead of 32" in page
         assert "extractor efficientnet_lite0 instead of inception_v3" in page
 
@@ -183,11 +194,60 @@ class TestBrowser:
         assert 'data-axes="log,log,linear"' in drawn  # margins below 0 stay on a linear axis
         assert 'data-traces="true,false"' in drawn
         assert '<figure data-run="1" hidden' in drawn
-        assert 'id="settings" class="only-differing"' in text
+        assert 'id="settings" class="stacked only-differing"' in text
         assert "only-differing" not in drawn
         first, _ = drawn.split("<figure")[1:]
         shown = [image for image in re.findall(r"<img .*?>", first) if "hidden" not in image.split("src=")[1]]
         assert ['data-kimg="1.0"' in image for image in shown] == [True]
+
+    def test_narrow_windows_show_whole_words(self, make_run: MakeRun, tmp_path: Path) -> None:
+        folders = [make_run(f"a_run_with_a_name_of_many_words_{k}", provenance={"num_fake": k}) for k in range(3)]
+        # a frame: Chromium's own window is never that narrow
+        inside = html.escape(render(read_runs(folders)), quote=True)
+        (tmp_path / "narrow.html").write_text(f"""<iframe width="400" height="900" srcdoc="{inside}"></iframe><script>
+          onload = () => setTimeout(() => {{
+            const page = document.querySelector("iframe").contentDocument;
+            const shown = [...page.querySelectorAll("td, th")].filter(cell => cell.offsetWidth);
+            const narrow = shown.filter(cell => cell.offsetWidth < 80);
+            const plots = [...page.querySelectorAll(".main-svg")].map(plot => plot.getBoundingClientRect().right);
+            document.body.dataset.found = [
+              shown.length > 20, narrow.map(cell => cell.textContent), page.documentElement.scrollWidth <= 400,
+              plots.length > 2 && Math.max(...plots) <= 400,
+            ].join();
+          }}, 1000);
+        </script>""")
+        assert 'data-found="true,,true,true"' in self.browse(tmp_path / "narrow.html", tmp_path, "--dump-dom")
+
+    def test_losses_are_smoothed_and_raw_curves_faint(self, make_run: MakeRun, tmp_path: Path) -> None:
+        values = np.random.default_rng(0).normal(size=60)
+        clock = np.cumsum(np.random.default_rng(1).uniform(0.5, 1.5, 60))
+        rows = [{"kimg": k, "loss/generator": v, "metrics/fid": v} for k, v in zip(clock, values, strict=True)]
+        page = tmp_path / "compare.html"
+        write(read_runs([make_run(rows=rows)]), page)
+        text = page.read_text()
+        nonce = re.search(r'<script nonce="(.*?)"', text)
+        assert nonce
+        driver = """<script nonce="NONCE">
+          const seen = () => JSON.stringify(plots.map(plot => plot.data.map(trace => [trace.y, trace.opacity ?? 1])));
+          document.body.dataset.smoothed = seen();
+          document.getElementById("smoothing").value = 0;
+          document.getElementById("smoothing").dispatchEvent(new Event("input"));
+          document.body.dataset.off = seen();
+        </script></body>""".replace("NONCE", nonce[1])
+        page.write_text(text.replace("</body>", driver))
+        dom = self.browse(page, tmp_path, "--dump-dom")
+        found = {
+            name: json.loads(html.unescape(text)) for name, text in re.findall(r'data-(smoothed|off)="(.*?)"', dom)
+        }
+        (quality,), ((raw, faint), (average, _)) = found["smoothed"]
+        assert quality[0] == raw == values.tolist()
+        assert faint < 0.5
+        half_life = HALF_LIVES[HALF_LIFE] * clock[-1]
+        expected = [
+            np.average(values[: n + 1], weights=0.5 ** ((clock[n] - clock[: n + 1]) / half_life)) for n in range(60)
+        ]
+        np.testing.assert_allclose(average, expected, rtol=1e-9)
+        assert found["off"][1] == [[values.tolist(), 1], [[], 1]]
 
     def test_curves_and_pictures_show(self, make_run: MakeRun, tmp_path: Path) -> None:
         write(read_runs([make_run()]), tmp_path / "compare.html", pictures=3)

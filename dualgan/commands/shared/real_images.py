@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pytorch_lightning.cli import instantiate_class
 
 from dualgan.data import ImageDataModule
 from dualgan.data.packed import is_packed, open_packed
-from dualgan.files.yaml_text import load_yaml
-from dualgan.terminal.configs import find_config
+from dualgan.terminal.configs import find_config, read_config
 from dualgan.terminal.messages import ParagraphParser
 
 EPILOG = """The real images: --data takes a folder, a zip, an LMDB or a packed set, which are read like the images of \
@@ -70,7 +68,7 @@ def split_options(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def reading_of_run(ckpt: str | None) -> dict[str, Any]:
-    """Crop, resize filter and channels of the images of a checkpoint's run, as far as its configuration says them.
+    """How the images of a checkpoint's run are read, from crop to range of values, as far as its configuration says it.
 
     Raises:
         ValueError: The run's config.yaml is damaged.
@@ -79,7 +77,8 @@ def reading_of_run(ckpt: str | None) -> dict[str, Any]:
     if config is None or not config.is_file():
         return {}
     said = _of_config(config)["init_args"]
-    return {name: said[name] for name in ("resize_filter", "crop", "num_channels") if said.get(name) is not None}
+    names = ("resize_filter", "crop", "num_channels", "value_range", "all_frames")
+    return {name: said[name] for name in names if said.get(name) is not None}
 
 
 def packed_as(place: str) -> dict[str, Any]:
@@ -91,7 +90,8 @@ def packed_as(place: str) -> dict[str, Any]:
     if not is_packed(place):
         return {}
     images = open_packed(place)
-    return {"resolution": images.resolution, "resize_filter": images.resize_filter, "crop": images.crop}
+    said = {"value_range": images.manifest.value_range, "all_frames": images.manifest.source.get("all_frames", False)}
+    return {"resolution": images.resolution, "resize_filter": images.resize_filter, "crop": images.crop, **said}
 
 
 def _parsed(section: Any, options: Sequence[str]) -> DataSection:
@@ -108,11 +108,8 @@ def _of_config(path: Path, options: Sequence[str] = ()) -> DataSection:
     """The data section of a configuration."""
     if not path.is_file():
         raise ValueError(f"no configuration at {path}: pass a run's config.yaml, or a folder or zip of images")
-    try:
-        content = load_yaml(path.read_bytes())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not a configuration ({' '.join(str(error).split())})") from error
-    if not isinstance(content, dict) or not content.get("data"):
+    content = read_config(path)
+    if not content.get("data"):
         raise ValueError(f"{path} has no data section: pass a run's config.yaml, or a folder or zip of images")
     try:
         return _parsed(content["data"], options)

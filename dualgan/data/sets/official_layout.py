@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dualgan.data.files.base import Entry, Files, StoredImage
+from dualgan.data.files.base import Entry, Files, Labels, StoredImage
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,20 @@ class FilesBelow(Files):
 
     def entries(self) -> Sequence[Entry]:
         """List the images, sorted by name."""
-        return [entry for entry in self.files.entries() if _leads_through(entry.name, self.folder)]
+        entries = self.files.entries()
+        self.remarks = self.files.remarks
+        return [entry for entry in entries if _leads_through(entry.name, self.folder)]
 
     def read(self, name: str) -> StoredImage:
         """Fetch one image."""
         return self.files.read(name)
 
-    def labels(self, names: Sequence[str]) -> list[int] | None:
-        """Return the class of every named image, or None for a set without labels."""
+    def count_frames(self, name: str) -> int:
+        """How many frames an image file holds."""
+        return self.files.count_frames(name)
+
+    def labels(self, names: Sequence[str]) -> Labels | None:
+        """Return the classes of the named images, or None for a set that says nothing about them."""
         return self.files.labels(names)
 
 

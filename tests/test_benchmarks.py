@@ -1,0 +1,152 @@
+"""Every program in benchmarks/ runs, at a size that takes a moment."""
+
+import importlib.util
+import multiprocessing
+import os
+import re
+import runpy
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch.nn import functional
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+
+
+class Toy(NamedTuple):
+    """A small run of a program: its words, what it must print at the end, and how it may exit."""
+
+    words: str
+    says: str
+    codes: tuple[int, ...] = (0,)
+
+
+PROGRAMS = {
+    "attention": [
+        Toy("--channels 8 --resolution 8 --batch 1 --repeats 1 --no-memory", r"ours takes [\d.]+ times the sum"),
+        Toy("--channels 8 --resolution 8 --batch 1 --memory-of ours", r"^[\d.]+$"),
+    ],
+    "attention_step": [Toy("--width toy --repeats 1 --bf16", r"^added +0%")],
+    "communication": [Toy("", r"plain step: \d+ calls[\s\S]*mean .*% of a step")],
+    "kill_resume": [Toy("--kimg 0.04 --times 0 --operations 0 --no-points", r"whole run: 0.04 kimg.*exit code 0")],
+    "loading": [Toy("--images 32 --repeats 1 --batches 1", r"loading, 2 workers: JPEG [\d,]+, packed [\d,]+ images/s")],
+    "metrics": [Toy("--rows 64 --dims 8 --images 2 --batch 2 --size 8 --repeats 1", r"EfficientNetLite0: [\d.]+ ")],
+    # programs that judge: nothing holds at this size
+    "overhead": [Toy("--width toy --resolution 32 --turns 1 --steps 1", r"all, by CPU time +[\d.-]+%", (0, 1))],
+    "soak": [Toy("--minutes 0.01 --every 0.1 --images 16", r"pass: Ctrl-C: exit code 130, last.ckpt holds \d+", (1,))],
+    "peers": [Toy("--width toy --resolution 32 --repeats 1 --bf16", r"bfloat16, penalties float32[\s\S]*^peak MB")],
+    "profile_step": [Toy("--resolution 32 --steps 1", r"^ms +[\d.]+")],
+    "render": [Toy("--count 16 --workers 1", r"128x128: [\d.]+ images/s")],
+    "train_step": [
+        Toy("--width toy --resolution 32 --repeats 1 --no-memory", r"^images/s"),
+        Toy("--width toy --resolution 32 --repeats 1 --no-memory --bf16 --channels-last", r"^images/s"),
+        Toy("--width toy --resolution 32 --memory-of usual", r"^[\d.]+$"),
+    ],
+}  # fmt: skip
+
+
+def is_program(path: Path) -> bool:
+    return '__name__ == "__main__"' in path.read_text()
+
+
+def all_toys() -> list[tuple[str, Toy | None]]:
+    names = sorted(path.stem for path in FOLDER.glob("*.py") if is_program(path))
+    return [(name, toy) for name in names for toy in PROGRAMS.get(name, [None])]
+
+
+def run_program(name: str, words: list[str], output: Path) -> None:
+    """Body of a process that is this program."""
+    out = os.open(output, os.O_WRONLY | os.O_CREAT)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+    sys.argv = [str(FOLDER / f"{name}.py"), *words]
+    sys.path.insert(0, str(FOLDER))
+    runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+# Programs start from a process that has imported what most of them import: half of their time otherwise.
+processes = multiprocessing.get_context("forkserver")
+processes.set_forkserver_preload(["dualgan.cli.lightning", "dualgan.callbacks", "tests.test_benchmarks"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks its processes, and some programs read /proc")
+@pytest.mark.parametrize(("name", "toy"), all_toys())
+def test_program(name: str, toy: Toy | None, tmp_path: Path, caches: None) -> None:
+    assert toy is not None, f"benchmarks/{name}.py has no toy size: give it one in PROGRAMS"
+    said = run(name, toy.words, tmp_path, toy.codes)
+    assert re.search(toy.says, said, re.MULTILINE), said
+
+
+def run(name: str, words: str, folder: Path, codes: tuple[int, ...] = (0,)) -> str:
+    """What a program prints."""
+    output = folder / "output.txt"
+    process = processes.Process(target=run_program, args=(name, words.split(), output))
+    process.start()
+    process.join(timeout=300)
+    if process.exitcode is None:
+        process.kill()
+    said = output.read_text()
+    assert process.exitcode in codes, said
+    return said
+
+
+def test_every_toy_has_its_program() -> None:
+    assert {name for name, _ in all_toys()} == PROGRAMS.keys()
+
+
+def test_helpers_are_used() -> None:
+    sources = {path: path.read_text() for path in FOLDER.glob("*.py")}
+    for helper in sources:
+        if not is_program(helper):
+            imported = [
+                p for p, text in sources.items() if re.search(rf"^from {helper.stem} import", text, re.MULTILINE)
+            ]
+            assert imported, f"{helper.name} is neither a program nor imported by one"
+
+
+@pytest.fixture
+def benchmarks_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+
+
+class TestPeers:
+    """The benchmark beside other packages, which need not be there."""
+
+    PEERS = ("stylegan2-torch", "stylegan2-pytorch")
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="forks its processes")
+    def test_says_what_to_install(self, tmp_path: Path, caches: None) -> None:
+        said = run("peers", "--width toy --resolution 32 --repeats 1 --no-memory", tmp_path)
+        for name in self.PEERS:
+            missing = importlib.util.find_spec(name.replace("-", "_")) is None
+            assert (f"{name} is not installed and left out: pip install {name}" in said) == missing
+            header = next(line for line in said.splitlines() if line.split()[:1] == ["dualgan"])
+            assert (name in header) != missing
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+    @pytest.mark.parametrize(("up", "down"), [(1, 1), (2, 1), (1, 2)])
+    def test_filter_takes_maps_of_any_precision(
+        self, dtype: torch.dtype, up: int, down: int, benchmarks_on_path: None
+    ) -> None:
+        import peers
+
+        kernel = torch.tensor([[1.0, 2.0], [3.0, 4.0]]) / 10
+        x = torch.randn(3, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+        out = peers.upfirdn2d(x.to(dtype), kernel, up, up, down, down, 1, 1, 1, 1)
+        wide = torch.zeros(3, 1, 4 * up, 4 * up)
+        wide[:, :, ::up, ::up] = x
+        expected = functional.conv2d(functional.pad(wide, (1, 1, 1, 1)), kernel.flip(0, 1)[None, None], stride=down)
+        assert out.dtype == dtype
+        torch.testing.assert_close(out.float(), expected, rtol=0.02, atol=0.02)
+
+
+def test_operations_are_counted(benchmarks_on_path: None) -> None:
+    from flops import count_flops
+
+    x, weight = torch.ones(2, 3, 8, 8), torch.ones(5, 3, 3, 3, requires_grad=True)
+    once = 2 * (2 * 8 * 8) * (5 * 3 * 3 * 3)  # a multiplication and an addition per position and weight
+    assert count_flops(lambda: functional.conv2d(x, weight, padding=1)) == once
+    assert count_flops(lambda: torch.autograd.backward(functional.conv2d(x, weight, padding=1).sum())) == 2 * once
