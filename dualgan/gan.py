@@ -18,9 +18,8 @@ from dualgan.networks.base import Drawn, Mixing
 from dualgan.runtime.distributed import world_size
 from dualgan.runtime.process import flush_denormals
 from dualgan.runtime.seeding import reseed
-from dualgan.terminal.console import say
 from dualgan.training.averaging import DEFAULT_HALF_LIFE, MovingAverage
-from dualgan.training.cautions import cautions, without_effect
+from dualgan.training.cautions import all_cautions
 from dualgan.training.checks import (
     check_batch,
     check_mapping,
@@ -90,6 +89,7 @@ class GAN(TwoPlayers):
             second derivatives. Costs minutes at the start; the same training but for rounding.
         max_non_finite: Stop the run at the first log step (trainer.log_every_n_steps) after this many minibatches in a
             row with a non-finite loss or gradient.
+        freeze_d: Blocks of D, from the image on, that keep the weights they start with (FreezeD); 0 is none.
         seed: Seed of everything random in the training; taken from seed_everything on the command line.
 
     Raises:
@@ -131,6 +131,7 @@ class GAN(TwoPlayers):
         micro_batch: int | None = None,
         compile: bool = False,
         max_non_finite: int = 10,
+        freeze_d: int = 0,
         seed: int = 0,
     ) -> None:
         adams = of_players(AdamOptions(learning_rate, betas, eps), generator_adam, discriminator_adam)
@@ -155,7 +156,7 @@ class GAN(TwoPlayers):
         super().__init__(
             generator(*shape), discriminator(*shape), loss or NonSaturating(), mixing,
             FakeLabels(num_classes, fake_labels), seed, total_kimg, adams, average, cooldown_kimg, max_non_finite,
-            micro_batch,
+            micro_batch, freeze_d,
         )  # fmt: skip
         check_mapping(self.generator, mixing, path_length_weight)
         check_repeatable(micro_batch, self.generator, self.discriminator)
@@ -182,10 +183,8 @@ class GAN(TwoPlayers):
         if stage == "fit":
             if self.compiled:
                 check_compiler(self.device.type)
-            if said := self.augmentation.prepare(self.total_images, self.loss.shift_invariant):
-                say(said)
-            found = cautions(self.discriminator, self.loss, self.total_images / 1000, self.cooldown_kimg)
-            for caution in filter(None, (guess, *found, *without_effect(self, self.penalties, self.path_length))):
+            self.critic.prepare(self.total_images, self.loss)
+            for caution in filter(None, (guess, *all_cautions(self, self.penalties, self.path_length))):
                 rank_zero_warn(caution)
             if data is not None:
                 group = self.discriminator.minibatch_std_group

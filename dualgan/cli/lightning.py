@@ -225,6 +225,8 @@ class DualGANCLI(LightningCLI):
         """Give a new run the weights that it is to start from."""
         origin = self._options.init_from
         if origin is None:
+            if self.ckpt_path is None and self._options.model.freeze_d:
+                raise ValueError("freeze_d keeps weights of an earlier training: name its file with --init_from FILE")
             return
         if self.ckpt_path is not None:
             say(f"Going on from {self.ckpt_path}; init_from {origin} is where the run began, and is not read again.")

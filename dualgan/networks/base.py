@@ -153,12 +153,14 @@ class Discriminator(Network):
         attention_resolution: Resolution of the feature map that attention looks at, None without attention.
         minibatch_std_group: Samples that each logit depends on; 1 without such statistics.
         trunk_width: Channels of the trunk's output; None where `trunk` is not offered.
+        blocks: Names of the modules that an image passes one after the other, which fine-tuning may freeze; maybe none.
     """
 
     takes_reference: bool = False
     attention_resolution: int | None = None
     minibatch_std_group: int = 1
     trunk_width: int | None = None
+    blocks: Sequence[str] = ()
     num_classes: int
     num_channels: int
     resolution: int

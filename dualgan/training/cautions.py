@@ -7,6 +7,13 @@ from dualgan.training.schedule import Schedule
 from dualgan.training.two_players import TwoPlayers
 
 
+def all_cautions(players: TwoPlayers, penalties: Penalties, path_length: PathRegularization) -> list[str]:
+    """All sentences for the user about a training's settings."""
+    total_kimg = players.total_images / 1000
+    found = cautions(players.discriminator, players.loss, total_kimg, players.cooldown_kimg)
+    return found + without_effect(players, penalties, path_length)
+
+
 def cautions(discriminator: Discriminator, loss: AdversarialLoss, total_kimg: float, cooldown_kimg: float) -> list[str]:
     """Sentences for the user about this combination; none for most."""
     found = []

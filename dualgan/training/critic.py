@@ -5,8 +5,10 @@ from collections.abc import Callable
 from torch import Tensor
 
 from dualgan.augment import Augmentation
+from dualgan.losses import AdversarialLoss
 from dualgan.networks import Discriminator
 from dualgan.networks.base import Heads, as_heads
+from dualgan.terminal.console import say
 from dualgan.training.compilation import Passes
 
 Reseed = Callable[[str, int], None]
@@ -31,6 +33,11 @@ class Critic:
     ) -> None:
         self.discriminator, self.augmentation = discriminator, augmentation
         self.passes, self.reseed = passes, reseed
+
+    def prepare(self, total_images: int, loss: AdversarialLoss) -> None:
+        """Tell the augmentation of the training, and the user what it makes of it."""
+        if said := self.augmentation.prepare(total_images, loss.shift_invariant):
+            say(said)
 
     def score(
         self, images: Tensor, labels: Tensor | None, reference: Tensor | None, purpose: str, part: int, kind: str

@@ -18,6 +18,7 @@ from dualgan.runtime.distributed import average_over_ranks_, mean_over_ranks
 from dualgan.training.averaging import MovingAverage, follow_
 from dualgan.training.critic import Critic
 from dualgan.training.divergence import Divergence
+from dualgan.training.freezing import freeze
 from dualgan.training.labels import FakeLabels
 from dualgan.training.microbatch import number_of_parts, strided
 from dualgan.training.optimizers import AdamOptions, step_together
@@ -43,6 +44,7 @@ class TwoPlayers(Players):
         cooldown_kimg: Let both learning rates fall linearly to 0 over this long at the end of the training.
         max_non_finite: Minibatches in a row with a non-finite loss or gradient that stop the run.
         micro_batch: Images per device and backward pass; None is the whole batch of the device.
+        freeze_d: Blocks of D, from the image on, that are not trained.
     """
 
     path_length_mean: Tensor
@@ -62,8 +64,10 @@ class TwoPlayers(Players):
         cooldown_kimg: float,
         max_non_finite: int,
         micro_batch: int | None,
+        freeze_d: int = 0,
     ) -> None:
         super().__init__(generator, discriminator, loss, mixing, fake_labels, seed)
+        freeze(discriminator, freeze_d)
         self.automatic_optimization = False
         self.total_images = round(total_kimg * 1000)
         self.adams, self.average, self.cooldown_kimg = adams, average, cooldown_kimg

@@ -9,7 +9,10 @@ import torch
 from dualgan.gan import GAN
 from dualgan.networks import StyleGAN2Discriminator
 from dualgan.training.initial_weights import start_from
+from dualgan.weights.checkpoints import read_checkpoint
+from tests.conftest import TINY, RunCLI
 from tests.tiny import generator, tiny_gan, train
+from tests.training.toys import ToyDiscriminator
 from tests.weights.official.official_files import official_content, players, write_official
 
 SIZE = ("resolution", "num_channels", "num_classes")
@@ -119,3 +122,36 @@ def test_classes_are_added_without_changing_the_images(tmp_path: Path, capsys: p
     gone, _ = other_than(fresh, tmp_path / "b.ckpt", capsys, num_classes=0)
     assert gone.generator.mapping.get_parameter("fc0.weight").shape == (16, 16)
     train(gone, steps=1)
+
+
+def test_frozen_blocks_keep_their_weights_and_the_others_learn(tmp_path: Path) -> None:
+    gan = tiny_gan(16, freeze_d=1)
+    before = state(gan)
+    trainer = train(gan, steps=3)
+    after = state(gan)
+    moved = {
+        name.split(".")[1] for name in before if name.startswith("disc") and not torch.equal(before[name], after[name])
+    }
+    assert moved == {"b8", "b4"}
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    saved = torch.load(tmp_path / "a.ckpt", weights_only=True)["optimizer_states"][1]["state"]
+    frozen = len(list(gan.discriminator.get_submodule("b16").parameters()))
+    assert len(saved) == len(list(gan.discriminator.parameters())) - frozen
+
+
+def test_only_blocks_that_are_there_can_be_frozen() -> None:
+    with pytest.raises(ValueError, match=r"freeze_d 2 is out of range: StyleGAN2Discriminator has 1 blocks \(b8\)"):
+        tiny_gan(freeze_d=2)
+    with pytest.raises(ValueError, match="freeze_d 1 is out of range: ToyDiscriminator has no blocks that it names"):
+        tiny_gan(discriminator=ToyDiscriminator, freeze_d=1)
+
+
+def test_freezing_needs_weights_worth_keeping(run_cli: RunCLI, in_empty_folder: Path) -> None:
+    error = run_cli.fails("fit", *TINY, "--model.freeze_d", 1)
+    assert "freeze_d keeps weights of an earlier training: name its file with --init_from FILE" in error
+    run_cli.succeeds("fit", *TINY, "--run_dir", "first")
+    start = ("--init_from", "first/checkpoints/last.ckpt", "--model.freeze_d", 1)
+    run_cli.succeeds("fit", *TINY, *start, "--run_dir", "second")
+    one, two = (read_checkpoint(Path(run) / "checkpoints" / "last.ckpt")["state_dict"] for run in ("first", "second"))
+    assert torch.equal(one["discriminator.b8.conv0.weight"], two["discriminator.b8.conv0.weight"])
+    assert not torch.equal(one["discriminator.b4.conv.weight"], two["discriminator.b4.conv.weight"])
