@@ -14,9 +14,18 @@ from filelock import FileLock, Timeout
 
 from dualgan.runs.folder import CHECKPOINTS, CONFIG, LAST
 from dualgan.training.divergence import DivergenceError
+from dualgan.weights.checkpoints import images_seen_in
 
 LOCK = ".lock"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_SCORING = "a smaller --quality.batch_size or --data.batch_size"
+_LESS_MEMORY = {
+    "fit": "--model.micro_batch half of the images per device, which trains with the same batch in less memory, or a "
+    "smaller --data.batch_size or --quality.batch_size",
+    "validate": _SCORING,
+    "test": _SCORING,
+    "predict": "a smaller --predictions.batch_size",
+}
 
 
 class StoppedError(RuntimeError):
@@ -24,8 +33,12 @@ class StoppedError(RuntimeError):
 
 
 @contextmanager
-def explained(run_dir: Path) -> Iterator[None]:
+def explained(run_dir: Path, verb: str = "fit") -> Iterator[None]:
     """Turn what comes from outside into one message; mistakes in the program stay what they are.
+
+    Args:
+        run_dir: The run's folder.
+        verb: What was being done: `fit`, `validate`, `test` or `predict`.
 
     Raises:
         StoppedError: In place of errors of the disk, the memory, the loader's processes and the data.
@@ -33,23 +46,20 @@ def explained(run_dir: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        message = explanation(error, run_dir)
+        message = explanation(error, run_dir, verb)
         if message is None:
             raise
-        raise StoppedError(f"{message} {how_to_go_on(run_dir)}") from error
+        raise StoppedError(f"{message} {how_to_go_on(run_dir, verb)}") from error
 
 
-def explanation(error: Exception, run_dir: Path) -> str | None:
+def explanation(error: Exception, run_dir: Path, verb: str = "fit") -> str | None:
     """What an error means for the user; None where it is no error from outside."""
     text = _text(error)
     if isinstance(error, DivergenceError):
         return f"{text}."
     # torch has no class of its own for the CPU's memory, nor for what CUDA says outside of torch's allocator
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or re.search("DefaultCPUAllocator|out of memory", text):
-        return (
-            f"out of memory ({text.split('. ')[0]}): give --model.micro_batch half of the images per device, which "
-            f"trains with the same batch in less memory, or a smaller --data.batch_size or --quality.batch_size."
-        )
+        return f"out of memory ({text.split('. ')[0]}): give {_LESS_MEMORY[verb]}."
     if "DataLoader worker (pid" in text:  # a RuntimeError too
         return (
             f"a process that loads data has ended ({text.rstrip('.')}): often the machine or the job has run out of "
@@ -94,16 +104,23 @@ def _free(place: Path) -> int:
     return shutil.disk_usage(place).free // 2**20
 
 
-def how_to_go_on(run_dir: Path) -> str:
-    """Where the last state of a run is."""
-    if not (run_dir / CHECKPOINTS / LAST).is_file():
-        return f"No checkpoint has been saved in {run_dir} yet."
-    return f"Go on from the last checkpoint with: {fit_again(run_dir)}"
+def how_to_go_on(run_dir: Path, verb: str = "fit") -> str:
+    """Where the last state of a run is, or that a verb which trains nothing has lost nothing."""
+    if verb != "fit":
+        return f"The run itself is as it was: give the dualgan {verb} command again when that is mended."
+    last = run_dir / CHECKPOINTS / LAST
+    if not last.is_file():
+        return f"No checkpoint has been saved in {run_dir} yet: the same command starts anew."
+    images = images_seen_in(last)
+    reached = "" if images is None else f" ({images / 1000:g} kimg)"
+    return f"Go on from the last checkpoint{reached} with: {fit_again(run_dir)}"
 
 
-def fit_again(run_dir: Path) -> str:
-    """The command that goes on from a run's last checkpoint."""
-    return f"dualgan fit --config {shlex.quote(str(run_dir / CONFIG))} --ckpt_path last"
+def fit_again(run_dir: Path, ckpt_path: str | None = None) -> str:
+    """The command that goes on with a run, from its last checkpoint or from another one."""
+    if ckpt_path is None or Path(ckpt_path) == run_dir / CHECKPOINTS / LAST:
+        ckpt_path = "last"
+    return f"dualgan fit --config {shlex.quote(str(run_dir / CONFIG))} --ckpt_path {shlex.quote(ckpt_path)}"
 
 
 @contextmanager
