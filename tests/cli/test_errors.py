@@ -190,7 +190,8 @@ class TestImages:
 class TestCheckpoints:
     def test_of_other_shapes(self, run_cli: RunCLI, finished_run: Callable[[], Path]) -> None:
         path = finished_run() / "checkpoints" / "last.ckpt"
-        error = run_cli.fails("fit", *TINY, "--model.generator.w_dim", 32, "--ckpt_path", path)
+        other = ("--model.generator.w_dim", 32, "--model.total_kimg", 1)
+        error = run_cli.fails("fit", *TINY, *other, "--ckpt_path", path)
         assert "does not fit" in error
         assert "config.yaml" in error
 

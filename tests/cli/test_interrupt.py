@@ -96,9 +96,10 @@ def test_before_the_first_step(tmp_path: Path) -> None:
     with start(tmp_path) as process:
         wait_for(process, "0 kimg:")  # the untrained generator's score
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "Traceback" not in err
+    assert "dualgan fit --config run/config.yaml --ckpt_path last" in out
 
 
 # A scheduler signals the loader's processes too.
