@@ -177,7 +177,7 @@ class GAN(TwoPlayers):
         check_precision(self.trainer.precision)
         data = getattr(self.trainer, "datamodule", None)
         size = data.dataset_size if data is not None else self.total_images
-        guess = self.fake_labels.learn(None if data is None else data.label_counts)
+        guess = self.know_classes(data)
         if stage == "fit":
             if guess:
                 rank_zero_warn(guess)

@@ -130,6 +130,14 @@ def format_1(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def format_3(tmp_path: Path) -> Path:
+    """A checkpoint of format 3 after two steps, whose classes were numbered by their labels: 0 and 2 of three."""
+    path = tmp_path / "format_3.ckpt"
+    path.write_bytes(gzip.decompress((Path(__file__).parent / "data" / "format_3.ckpt.gz").read_bytes()))
+    return path
+
+
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
     """Folder of one tiny finished run with the dual contrastive loss, trained at the first call."""

@@ -7,7 +7,7 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
-from dualgan.callbacks.clock import check_interval, crossed
+from dualgan.callbacks.clock import aside, check_interval, crossed
 from dualgan.callbacks.provenance import conditions, warn_if_changed
 from dualgan.callbacks.quality import Quality
 from dualgan.files.atomic import naming
@@ -150,7 +150,8 @@ class RunCheckpoint(Checkpoint):
     def _save_due(self, trainer: Trainer) -> None:
         due, self._due = self._due, False
         if due:
-            self._save(trainer)
+            with aside(trainer):
+                self._save(trainer)
 
     def _save(self, trainer: Trainer) -> None:
         gan = trainer.lightning_module

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from dualgan.callbacks.clock import check_interval, crossed
+from dualgan.callbacks.clock import aside, check_interval, crossed
 from dualgan.files.atomic import write_whole
 from dualgan.gan import GAN
 from dualgan.pictures.grids import png
@@ -59,10 +59,11 @@ class Pictures(Callback):
         if not trainer.is_global_zero or kimg == self.last_kimg:
             return
         self.last_kimg = kimg
-        picture = self.picture(gan)
-        if picture is not None:
-            write(picture, run_folder(trainer) / self.name / at_clock(gan.clock, ".png"))
-            log_picture(trainer, self.name, picture, kimg)
+        with aside(trainer):
+            picture = self.picture(gan)
+            if picture is not None:
+                write(picture, run_folder(trainer) / self.name / at_clock(gan.clock, ".png"))
+                log_picture(trainer, self.name, picture, kimg)
 
 
 def write(picture: np.ndarray, path: Path) -> None:

@@ -5,8 +5,9 @@ from typing import Any, Literal
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from dualgan.files.targets import zip_or_folder
 from dualgan.gan import GAN
-from dualgan.pictures.grids import ImageWriter, merge_zips
+from dualgan.pictures.grids import ImageWriter, existing_images, image_name, merge_zips, refuse_to_replace
 from dualgan.terminal.console import say
 from dualgan.training.players import Prediction
 
@@ -16,10 +17,12 @@ class Predictions(Callback):
 
     Args:
         num: Number of images, from the seeds 0, 1, 2, ...
-        out: Folder, or file that ends in .zip; null is the folder "predictions" of the run.
+        out: Folder, or file that ends in .zip; null is the folder "predictions" of the run. Images that are there are
+            not replaced.
         truncation_psi: Truncation of the latents, 1 for none.
         noise_mode: "const" repeats the same noise, "random" draws it, "none" leaves it out.
         batch_size: Images per batch and device.
+        overwrite: Replace images of the same seeds, and the zip file, that are there.
     """
 
     def __init__(
@@ -29,12 +32,14 @@ class Predictions(Callback):
         truncation_psi: float = 1.0,
         noise_mode: Literal["const", "random", "none"] = "const",
         batch_size: int = 64,
+        overwrite: bool = False,
     ) -> None:
         if num < 1:
             raise ValueError(f"predictions.num {num} is not a number of images: give 1 or more")
         if batch_size < 1:
             raise ValueError(f"predictions.batch_size {batch_size} is too small: give 1 or more")
         self.num, self.out, self.batch_size = num, out, batch_size
+        self.overwrite = overwrite
         self.truncation_psi, self.noise_mode = truncation_psi, noise_mode
         self.writer: ImageWriter | None = None
 
@@ -42,9 +47,11 @@ class Predictions(Callback):
         """Tell the module which seeds to generate.
 
         Raises:
-            ValueError: There are fewer than processes.
+            ValueError: There are fewer than processes, or images would be replaced.
         """
         if stage == "predict":
+            path = self._path(trainer)
+            zip_or_folder(path, "predictions.out")
             if self.num < trainer.world_size:
                 raise ValueError(
                     f"predictions.num {self.num} leaves some of {trainer.world_size} processes without an image: give "
@@ -52,6 +59,8 @@ class Predictions(Callback):
                 )
             assert isinstance(pl_module, GAN)
             seeds = range(self.num)
+            existing = existing_images(self._path(trainer), seeds)
+            refuse_to_replace(existing, self.overwrite, "--predictions.overwrite true")
             pl_module.prediction = Prediction(seeds, self.batch_size, self.truncation_psi, self.noise_mode)
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -65,7 +74,7 @@ class Predictions(Callback):
         """Write a batch."""
         assert self.writer is not None
         for seed, image in zip(batch, outputs, strict=True):
-            self.writer.write(image, f"seed{int(seed):06d}.png")
+            self.writer.write(image, image_name(int(seed)))
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Leave no half archive behind."""

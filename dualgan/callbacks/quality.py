@@ -1,9 +1,10 @@
 """Quality during training: distances between the averaged generator's images and real ones."""
 
 import logging
-import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,16 +12,20 @@ from jsonargparse.typing import extend_base_type
 from pytorch_lightning import Callback, LightningModule, Trainer
 from tqdm import tqdm
 
-from dualgan.callbacks.clock import check_interval, crossed
-from dualgan.evaluation import BATCH_SIZE, NUM_FAKE, Evaluation, evaluate, images_to_see
+from dualgan.callbacks.clock import aside, check_interval, crossed
+from dualgan.evaluation import BATCH_SIZE, Evaluation, evaluate, images_to_see
 from dualgan.evaluation.features import available
+from dualgan.evaluation.planning import Plan, plan_evaluations
+from dualgan.evaluation.result import significant
 from dualgan.gan import GAN
 from dualgan.metrics.extractors import FeatureExtractor, find_extractor
 from dualgan.metrics.names import SECTION
-from dualgan.metrics.table import PUBLISHED_COUNT, kinds_of, spec_of, usual_metrics
+from dualgan.metrics.table import PUBLISHED_COUNT, check_least, kinds_of, spec_of, specs_of, usual_metrics
+from dualgan.metrics.weights import named_by
 from dualgan.runs.folder import run_folder
 from dualgan.runs.loggers import log_scores
 from dualgan.runs.metrics_jsonl import append_to_history
+from dualgan.runtime.progress import Progress
 from dualgan.terminal.console import Once, say
 
 logger = logging.getLogger(__name__)
@@ -37,11 +42,12 @@ class Quality(Callback):
     """Logs distances of the averaged generator's images to real ones, before, during and after training.
 
     Args:
-        every_kimg: Thousands of images between evaluations.
-        num_fake: Images to generate for an evaluation.
-        num_real: Real images to compare with, of those that the data's `reference` names; null takes all, once each,
-            and a number draws from the mirrored ones too where the data has `mirror`. With 50000 generated images
-            that is the published fid50k_full, and with 50000 real ones fid50k.
+        every_kimg: Thousands of images between evaluations; null takes what the length of the training allows.
+        num_fake: Images to generate for an evaluation; null takes as many as there are real ones, 50000 at most, but
+            in all evaluations no more than a tenth of the images that the training sees (and 250 or more).
+        num_real: Real images to compare with, of those that the data's `reference` names; null takes all, once each
+            (without num_fake as many as are generated), and a number draws from the mirrored ones too where the data
+            has `mirror`. With 50000 generated images all are the published fid50k_full, and 50000 are fid50k.
         extractor: Feature extractor. "auto" is Inception-v3 where its weights are found, which gives FID and KID;
             EfficientNet-Lite0 otherwise, whose distances have names of their own.
         weights: File with the extractor's weights; null looks in the usual places.
@@ -54,8 +60,8 @@ class Quality(Callback):
 
     def __init__(
         self,
-        every_kimg: float = 200.0,
-        num_fake: int = NUM_FAKE,
+        every_kimg: float | None = None,
+        num_fake: int | None = None,
         num_real: int | None = None,
         extractor: Literal["auto", "inception_v3", "efficientnet_lite0"] = "auto",
         weights: str | None = None,
@@ -64,36 +70,69 @@ class Quality(Callback):
         metrics: list[MetricName] | None = None,
         noise_mode: Literal["random", "const", "none"] = "random",
     ) -> None:
-        self.every_kimg = check_interval(every_kimg, "quality")
-        for name, number in (("num_fake", num_fake), ("num_real", num_real)):
-            if number is not None and number < 2:
-                raise ValueError(f"quality.{name} {number} is too small: distances need at least 2 images")
+        self.every_kimg = None if every_kimg is None else check_interval(every_kimg, "quality")
         if batch_size < 1:
             raise ValueError(f"quality.batch_size {batch_size} is too small: give 1 or more")
         self.num_fake, self.num_real, self.batch_size, self.cache_dir = num_fake, num_real, batch_size, cache_dir
         self.metrics = kinds_of(usual_metrics() if metrics is None else metrics, _WITHOUT)
         if "frechet" not in self.metrics:
             raise ValueError(f"quality.metrics {metrics} lacks frechet, which chooses the best checkpoint: add it")
+        check_least({kind: spec_of(kind).name for kind in self.metrics}, num_fake, num_real, "quality.")
         self.extractor_name, self.weights, self.noise_mode = extractor, weights, noise_mode
         self.extractor: FeatureExtractor | None = None
         self.history: list[tuple[float, dict[str, float]]] = []
-        self._once = Once()
+        self.notes: dict[str, str] = {}  # on the last values
+        self._plan: Plan | None = None
+        self._once, self._noted = Once(), set[str]()
+
+    @property
+    def plan(self) -> Plan:
+        """What is measured how often; known from the start of the training on."""
+        assert self._plan is not None, "a verb has started"
+        return self._plan
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Find the extractor before any training starts, so that a missing file costs no work."""
-        self._find_extractor()
+        """Find the extractor before any training starts, so that a missing file costs no work; say what is planned."""
+        self._prepare(trainer, pl_module)
+        say(self._told(trainer, pl_module))
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find the extractor."""
-        self._find_extractor()
+        self._prepare(trainer, pl_module)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find the extractor."""
-        self._find_extractor()
+        self._prepare(trainer, pl_module)
 
-    def _find_extractor(self) -> None:
+    def _prepare(self, trainer: Trainer, gan: LightningModule) -> None:
+        assert isinstance(gan, GAN)
         if self.extractor is None:
-            self.extractor = find_extractor(self.extractor_name, self.weights)
+            with named_by("--quality.weights"):
+                self.extractor = find_extractor(self.extractor_name, self.weights)
+        if self._plan is None:
+            size = trainer.datamodule.reference_set().dataset_size  # type: ignore[attr-defined]
+            least = max(spec.least for spec in specs_of(self.metrics))
+            settings = self.num_fake, self.num_real, self.every_kimg
+            self._plan = plan_evaluations(*settings, size, gan.total_images, least)
+
+    def _told(self, trainer: Trainer, gan: LightningModule) -> str:
+        """The plan in a sentence, with the options that would change what nobody has chosen."""
+        assert isinstance(gan, GAN)
+        plan, size = self.plan, trainer.datamodule.reference_set().dataset_size  # type: ignore[attr-defined]
+        reals = size if plan.num_real is None else plan.num_real
+        of_all = f" of {size:,}" if reals < size else ""
+        often = (
+            f", every {plan.every_kimg:g} kimg and after" if plan.every_kimg * 1000 < gan.total_images else " and after"
+        )
+        line = f"Quality: {plan.num_fake:,} generated against {reals:,}{of_all} real images, before{often} the training"
+        # without num_real all of them are compared, which is no choice where num_fake is given
+        settings = {
+            "num_fake": self.num_fake,
+            "num_real": self.num_real or self.num_fake,
+            "every_kimg": self.every_kimg,
+        }
+        free = [f"--quality.{name}" for name, value in settings.items() if value is None]
+        return f"{line} (as the set and the length allow: {', '.join(free)} set it)." if free else f"{line}."
 
     @property
     def main_metric(self) -> str:
@@ -104,7 +143,18 @@ class Quality(Callback):
     @property
     def protocol(self) -> str:
         """What its Frechet distances compare, in words: those of another protocol are no better or worse."""
-        return f"{self.main_metric}, {self.num_fake} against {self.num_real or 'all'}, noise {self.noise_mode}"
+        plan = self.plan
+        return f"{self.main_metric}, {plan.num_fake} against {plan.num_real or 'all'}, noise {self.noise_mode}"
+
+    def shown(self, value: float) -> str:
+        """A Frechet distance with the digits that mean something."""
+        return significant(value, 2) if self.remark else f"{value:.1f}"
+
+    @property
+    def remark(self) -> str:
+        """What to know of the last Frechet distance where few images gave it, for the end of a sentence about it."""
+        note = self.notes.get(self.main_metric.removeprefix(SECTION))
+        return "" if note is None else f"; {note}"
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Score the untrained generator."""
@@ -117,7 +167,7 @@ class Quality(Callback):
     ) -> None:
         """Score where it is due, and at the end."""
         assert isinstance(pl_module, GAN)
-        if crossed(pl_module, batch, self.every_kimg) or pl_module.clock >= pl_module.total_images:
+        if crossed(pl_module, batch, self.plan.every_kimg) or pl_module.clock >= pl_module.total_images:
             self._log(trainer, pl_module)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -129,12 +179,16 @@ class Quality(Callback):
         self._score_stage(trainer, pl_module)
 
     def state_dict(self) -> dict[str, Any]:
-        """The scores so far."""
-        return {"history": [[kimg, values] for kimg, values in self.history]}
+        """The scores so far, and what they compare."""
+        plan = None if self._plan is None else asdict(self._plan)
+        return {"history": [[kimg, values] for kimg, values in self.history], "plan": plan}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the scores of a resumed run back."""
+        """Take the scores of a resumed run back, and go on with what it has chosen; new settings win."""
         self.history = [(kimg, values) for kimg, values in state_dict["history"]]
+        if plan := state_dict.get("plan"):
+            settings = {"num_fake": self.num_fake, "num_real": self.num_real, "every_kimg": self.every_kimg}
+            self._plan = Plan(**plan | {name: value for name, value in settings.items() if value is not None})
 
     def _score_stage(self, trainer: Trainer, gan: LightningModule) -> None:
         assert isinstance(gan, GAN)
@@ -142,12 +196,14 @@ class Quality(Callback):
             return  # a validation loop inside of fit: training has its own schedule
         scores = self._evaluate(trainer, gan)
         gan.log_dict({f"metrics/{name}": value for name, value in scores.values.items()})
+        self._say_notes(scores)
         self._record(trainer, int(gan.images_seen) / 1000, scores)
 
     def _log(self, trainer: Trainer, gan: GAN) -> None:
-        kimg = gan.clock / 1000
+        kimg, start = gan.clock / 1000, time.perf_counter()
         try:
-            scores = self._evaluate(trainer, gan)
+            with aside(trainer):
+                scores = self._evaluate(trainer, gan)
         except Exception as error:  # whatever breaks here, hours of training must not be lost over it
             if kimg == 0 and isinstance(error, ValueError):
                 raise  # nothing has been trained yet, and the settings are wrong
@@ -156,8 +212,22 @@ class Quality(Callback):
         values = {f"metrics/{name}": value for name, value in scores.values.items()}
         self.history.append((kimg, values))
         log_scores(trainer, values, kimg)
-        say(f"{kimg:g} kimg: " + ", ".join(f"{name} {value:.4g}" for name, value in scores.values.items()))
+        took = tqdm.format_interval(max(0.0, time.perf_counter() - start))
+        say(f"{kimg:g} kimg: {', '.join(f'{name} {self._shown(scores, name)}' for name in scores.values)} ({took})")
+        self._say_notes(scores)
         self._record(trainer, kimg, scores)
+
+    @staticmethod
+    def _shown(scores: Evaluation, name: str) -> str:
+        return scores.shown(name, 4) + (" from few images" if name in scores.notes else "")
+
+    def _say_notes(self, scores: Evaluation) -> None:
+        """Say what to know of the numbers, each thing once."""
+        self.notes = scores.notes
+        for name, note in scores.notes.items():
+            if f"{name}: {note}" not in self._noted:
+                self._noted.add(f"{name}: {note}")
+                say(f"{name}: {note}.")
 
     @staticmethod
     def _record(trainer: Trainer, kimg: float, scores: Evaluation) -> None:
@@ -169,28 +239,25 @@ class Quality(Callback):
 
     def _evaluate(self, trainer: Trainer, gan: GAN) -> Evaluation:
         assert self.extractor is not None
-        reference = trainer.datamodule.reference_set(self.num_real)  # type: ignore[attr-defined]
+        num_fake, num_real = self.plan.num_fake, self.plan.num_real
+        reference = trainer.datamodule.reference_set(num_real)  # type: ignore[attr-defined]
         size = reference.dataset_size
-        total = images_to_see(self.metrics, self.num_fake, min(self.num_real or size, size))
-        hidden = not trainer.is_global_zero or not sys.stderr.isatty()
-        with (
-            tqdm(total=total, desc="Evaluating", unit="img", leave=False, disable=hidden) as bar,
-            self._warnings_once(),
-        ):
+        total = images_to_see(self.metrics, num_fake, min(num_real or size, size))
+        with Progress("Evaluating", total, shown=trainer.is_global_zero) as shown, self._warnings_once():
             return evaluate(
                 gan.generator_ema,
                 reference,
                 self.extractor,
-                num_fake=self.num_fake,
+                num_fake=num_fake,
                 # 50000 stays what was asked for: the name of the number says so
-                num_real=self.num_real if self.num_real in (None, PUBLISHED_COUNT) else available(self.num_real, size),
+                num_real=num_real if num_real in (None, PUBLISHED_COUNT) else available(num_real, size),
                 batch_size=self.batch_size,
                 metrics=self.metrics,
                 noise_mode=self.noise_mode,
                 ema=True,
                 device=gan.device,
                 cache_dir=self.cache_dir,
-                progress=bar.update,
+                progress=shown.update,
             )
 
     @contextmanager

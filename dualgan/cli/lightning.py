@@ -30,6 +30,7 @@ from dualgan.callbacks.ranks import RankMismatchError
 from dualgan.cli.parser import Parser
 from dualgan.cli.settings import check_trainer, chosen_seed, fit_to_machine
 from dualgan.data import ImageDataModule
+from dualgan.evaluation.change import NOTHING_MEASURED, scores_in_words
 from dualgan.files.atomic import write_whole
 from dualgan.gan import GAN
 from dualgan.runs.failures import StoppedError, alone_in, explained, fit_again, how_to_go_on
@@ -50,7 +51,7 @@ from dualgan.runs.retention import complete_save
 from dualgan.runs.wandb_logger import WandbOptions, wandb_logger
 from dualgan.runtime.private_parts import actions_of
 from dualgan.runtime.process import pages_shared_with_forks
-from dualgan.terminal.console import is_rank_zero, quiet_libraries, say
+from dualgan.terminal.console import harmless, is_rank_zero, quiet_libraries, say
 from dualgan.terminal.messages import MistakeError, explain, name_the_file
 from dualgan.training.checks import check_precision
 from dualgan.training.initial_weights import start_from
@@ -182,6 +183,7 @@ class DualGANCLI(LightningCLI):
         if self.subcommand == "fit":
             refuse_to_overwrite(self.run_dir, self.ckpt_path)
             self._look_at_existing_run()
+        say(f"Reading the images ({config.data.class_path.rpartition('.')[2]})")
 
     def _look_at_existing_run(self) -> None:
         """Refuse to begin where a run is; end here, with success, where the one to go on with is as far as asked for.
@@ -277,7 +279,8 @@ class DualGANCLI(LightningCLI):
 
     def after_fit(self) -> None:
         """Say where everything is, what came out and what to do next."""
-        say(summary(self.trainer, self.model))
+        with harmless("the closing summary"):
+            say(summary(self.trainer, self.model))
 
 
 class ParsedCLI(DualGANCLI):
@@ -351,17 +354,12 @@ def summary(trainer: Trainer, gan: GAN) -> str:
     run_dir = Path(trainer.default_root_dir)
     lines = ["", f"Run folder: {run_dir}  (samples/ has the pictures, metrics.csv the numbers)"]
     for quality in callbacks_of(trainer, Quality):
-        if len(quality.history) < 2:
-            continue
-        first, last = quality.history[0], quality.history[-1]
-        before, after = first[1].get(quality.main_metric), last[1][quality.main_metric]
-        if before is None:  # other images were compared then
-            continue
-        change = f", {before / after:.1f} times lower" if 0 < 1.05 * after < before else ""
-        lines.append(
-            f"{quality.main_metric.removeprefix('metrics/')}: {before:.1f} at {first[0]:g} kimg, {after:.1f} at "
-            f"{last[0]:g} kimg{change}"
+        said = (
+            scores_in_words(quality.history, quality.main_metric, quality.shown)
+            if quality.history
+            else NOTHING_MEASURED
         )
+        lines.append(f"{said}{quality.remark if quality.history else ''}")
     if gan.clock < gan.total_images:
         lines.append(f"Stopped at {gan.clock / 1000:g} of {gan.total_images / 1000:g} kimg. Go on with:")
         lines.append(f"  {fit_again(run_dir)}{without_limits(trainer)}")

@@ -8,6 +8,7 @@ from keyword import iskeyword
 from typing import NoReturn
 
 from dualgan.terminal.configs import resolve_configs
+from dualgan.terminal.console import flush_output, show_what_can_be_shown
 from dualgan.version import __version__
 
 TRAINER_VERBS = {
@@ -38,6 +39,8 @@ CONFIG_COMMANDS = {
 }
 VERBS = TRAINER_VERBS | COMMANDS | CONFIG_COMMANDS
 
+SIGPIPE = 13  # which Windows does not know
+
 OVERVIEW = f"""\
 dualgan {__version__}: GANs with dual contrastive loss and attention
 
@@ -54,8 +57,10 @@ def main(args: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0, 1 where the training failed, 2 for a mistake in the input, and 128 plus its number for a
-        signal that stopped the program: 130 after Ctrl-C, 143 after SIGTERM, 138 after SIGUSR1.
+        signal that stopped the program: 130 after Ctrl-C, 143 after SIGTERM, 138 after SIGUSR1, 141 where nobody reads
+        the output any more.
     """
+    show_what_can_be_shown()
     words = list(sys.argv[1:] if args is None else args)
     if words[:1] == ["--version"]:
         print(f"dualgan {__version__}")
@@ -69,6 +74,8 @@ def main(args: Sequence[str] | None = None) -> int:
         return _run(words)
     except ValueError as error:
         return _complain(str(error))
+    except BrokenPipeError:  # who read the output has ended, as `head` does: not worth a word
+        return 128 + SIGPIPE
     except OSError as error:
         place = error.filename2 or error.filename
         if place is None:  # no file of the user's
@@ -96,14 +103,19 @@ def _run(words: list[str]) -> int:
         run: Callable[[list[str]], None] = import_module(f"dualgan.commands.{module}").main
         run(words[1:])
         return 0
-    from dualgan.cli.lightning import parse_fit, run_trainer
+    from dualgan.cli.lightning import SECTIONS, parse_fit, run_trainer
 
+    sections = ("model", "data", "trainer", "wandb", *SECTIONS)
     if words[0] in CONFIG_COMMANDS:
-        import_module(f"dualgan.commands.{words[0]}").main(words[1:], lambda given: parse_fit(resolve_configs(given)))
+        import_module(f"dualgan.commands.{words[0]}").main(
+            words[1:], lambda given: parse_fit(resolve_configs(given, sections))
+        )
         return 0
-    return run_trainer(resolve_configs(words))
+    return run_trainer(resolve_configs(words, sections))
 
 
 def entry_point() -> NoReturn:
     """What the console script runs."""
-    sys.exit(main())
+    code = main()
+    flush_output()
+    sys.exit(code)

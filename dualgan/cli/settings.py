@@ -38,11 +38,15 @@ def chosen_seed(seed: bool | int) -> int:
     """The seed of the run; `true` draws one.
 
     Raises:
-        ValueError: No seed at all was asked for, or several processes would each draw their own.
+        ValueError: No seed at all was asked for, one out of range, or several processes would each draw their own.
     """
     if seed is False:
         raise ValueError("seed_everything false has no meaning here: give a number, or true to draw one")
     if seed is not True:
+        if not 0 <= seed < 2**32:
+            raise ValueError(
+                f"seed_everything {seed} is out of range: expected 0 to 4294967295, which NumPy takes, or true"
+            )
         return seed
     if is_rank_zero():
         return secrets.randbelow(2**32)

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from dualgan.commands.shared.verbs import command
 from dualgan.comparison.differences import comparison_warnings
@@ -11,6 +10,7 @@ from dualgan.comparison.published import PublishedRow, deviations, published_row
 from dualgan.comparison.runs import read_runs
 from dualgan.comparison.scores import Score, scores
 from dualgan.comparison.texts import MISSING, alike, listed
+from dualgan.files.targets import file_to_write
 from dualgan.metrics.names import better
 from dualgan.runs.reading import Run
 from dualgan.terminal.tables import aligned
@@ -32,7 +32,9 @@ def _row(run: Run, entry: Score | None) -> tuple[str, ...]:
     if entry is None:
         return MISSING, run.name, reached, MISSING, MISSING, MISSING, speed, MISSING
     arrow = {"lower": " ↓", "higher": " ↑", None: ""}[better(entry.metric)]
-    values = (number(entry.last), number(entry.best), number(entry.best_kimg))
+    few = run.note_on(entry.metric) is not None
+    last, best = (number(value, few) for value in (entry.last, entry.best))
+    values = (f"{last} (few images)" if few else last, best, number(entry.best_kimg))
     row = published_row(run)
     return (
         entry.metric + arrow,
@@ -80,9 +82,7 @@ def run(runs: list[str], out: str = "compare.html", pictures: int = 12, picture_
         raise ValueError("compare needs folders of runs: 'dualgan compare RUN RUN ...', such as runs/clevr_demo")
     if pictures < 1 or picture_size < 16:
         raise ValueError(f"pictures {pictures} and picture_size {picture_size}: expected at least 1 and 16")
-    target = Path(out)
-    if target.is_dir():
-        raise ValueError(f"out '{out}' is a folder: give the name of a file, such as '{target / 'compare.html'}'")
+    target = file_to_write(out, [".html", ".htm"])
     found = read_runs(runs)
     print(table(found))
     for note in notes(found):

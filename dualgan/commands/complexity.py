@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from dualgan.files.atomic import write_json
+from dualgan.files.targets import file_to_write
 from dualgan.networks import Discriminator, Generator
 from dualgan.networks.base import Network, build_network
 from dualgan.terminal.tables import aligned
@@ -154,6 +155,8 @@ def main(args: list[str], parse_fit: Callable[[list[str]], Any]) -> None:
     )
     parser.add_argument("--json", metavar="FILE", type=Path, help="Also write the numbers to this file.")
     own, rest = parser.parse_known_args(args)
+    if own.json is not None:
+        file_to_write(own.json, [".json"], "json")
     networks = build(parse_fit(rest))
     costs = {player: complexity(network) for player, network in networks.items()}
     print(table(costs))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dualgan.commands.shared.measuring import Job, measure
-from dualgan.commands.shared.processes import on_devices
+from dualgan.commands.shared.processes import check_devices, on_devices
 from dualgan.commands.shared.real_images import DataSection, open_section, packed_as, real_section
 from dualgan.commands.shared.verbs import arguments
 from dualgan.commands.shared.work_folders import kept_in, remove
@@ -17,9 +17,12 @@ from dualgan.data.files.checking import check_files
 from dualgan.data.files.decoding import Crop, ResizeFilter
 from dualgan.data.files.opening import open_files
 from dualgan.evaluation import BATCH_SIZE, NUM_FAKE, Evaluation
+from dualgan.evaluation.images import check_evaluation
+from dualgan.evaluation.paths import check_paths
 from dualgan.files.atomic import cache_root, file_sha256
+from dualgan.files.targets import file_to_write
 from dualgan.metrics.extractors.finding import ExtractorName
-from dualgan.metrics.table import all_metrics, kinds_of, specs_of, usual_metrics
+from dualgan.metrics.table import all_metrics, check_least, kinds_of, spec_of, specs_of, usual_metrics
 from dualgan.runs.metrics_jsonl import append_to_history, write_scores
 from dualgan.weights.checkpoints import generator_of, read_networks
 
@@ -99,11 +102,15 @@ def run(
     if data is not None and config is not None:
         raise ValueError("--data and --config both say which real images to take: give one of them")
     kinds = kinds_of(metrics or usual_metrics(), "" if fake is None else "give --ckpt instead of --fake")
-    _check_numbers(batch_size, num_fake=num_fake, num_real=num_real)
+    check_evaluation(seed, batch_size)
+    check_least({kind: spec_of(kind).name for kind in kinds}, num_fake, num_real)
+    check_devices(device, devices)
+    if out is not None:
+        file_to_write(out, [".json"])
     reading = {"resolution": resolution, "resize_filter": resize_filter, "crop": crop}
     given = [f"--data.{name}={value}" for name, value in reading.items() if value is not None]
-    subject = _subject(ckpt, fake, weights == "ema", resolution)
-    path = _file_to_write(out, subject)
+    subject = _subject(ckpt, fake, weights == "ema", resolution, truncation_psi, kinds)
+    path = file_to_write(out or (subject.run_dir or Path()) / "metrics.json", [".json"])
     section = real_section(data or config, ckpt, subject.resolution, [*given, *data_options])
     _check_real(open_section(section), subject)
     count = (subject.count or NUM_FAKE) if num_fake is None else num_fake
@@ -122,24 +129,11 @@ def run(
     remove(work)
 
 
-def _file_to_write(out: str | None, subject: Subject) -> Path:
-    path = Path(out) if out else (subject.run_dir or Path()) / "metrics.json"
-    if path.is_dir():
-        raise ValueError(f"--out {path} is a folder: name the file to write, for instance {path / 'metrics.json'}")
-    return path
-
-
-def _check_numbers(batch_size: int, **counts: int | None) -> None:
-    if batch_size < 1:
-        raise ValueError(f"batch_size {batch_size} is too small: give 1 or more")
-    for name, number in counts.items():
-        if number is not None and number < 2:
-            raise ValueError(f"{name} {number} is out of range: metrics need 2 images or more")
-
-
-def _subject(ckpt: str | None, fake: str | None, ema: bool, resolution: int | None) -> Subject:
+def _subject(
+    ckpt: str | None, fake: str | None, ema: bool, resolution: int | None, truncation_psi: float, kinds: Sequence[str]
+) -> Subject:
     if ckpt is not None and fake is None:
-        return _checkpoint(Path(ckpt), ema)
+        return _checkpoint(Path(ckpt), ema, truncation_psi, kinds)
     if fake is not None and ckpt is None:
         section = _section_of_fakes(fake, resolution)
         images = open_section(section).reference_set()
@@ -177,9 +171,10 @@ def _only_size(place: str) -> int:
     return width
 
 
-def _checkpoint(path: Path, ema: bool) -> Subject:
+def _checkpoint(path: Path, ema: bool, truncation_psi: float, kinds: Sequence[str]) -> Subject:
     checkpoint = read_networks(path)
     generator = generator_of(checkpoint, ema)
+    check_paths(kinds, generator, truncation_psi)
     seen = checkpoint["state_dict"].get("images_seen")
     kimg = None if seen is None else int(seen) / 1000
     run_dir = path.parent.parent if path.parent.name == "checkpoints" else None
@@ -218,8 +213,8 @@ def _measured(job: Job, device: str, devices: int) -> tuple[Evaluation, Path]:
 def _report(scores: Evaluation, subject: Subject, path: Path, kinds: Sequence[str]) -> None:
     """Print and keep the numbers."""
     scores = replace(scores, provenance={**scores.provenance, **subject.identity})
-    for name, value in scores.values.items():
-        print(f"{name:<32} {value:.6g}")
+    for name in scores.values:
+        print(f"{name:<32} {scores.shown(name):<10} {scores.notes.get(name, '')}".rstrip())
     names = [spec.name for spec in specs_of(kinds) if spec.name in ("fid", "kid")]
     wrong = [name.upper() for name in names if not any(found.startswith(name) for found in scores.values)]
     if wrong:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from dualgan.commands.shared.verbs import command
 from dualgan.files.atomic import write_json
+from dualgan.files.targets import file_to_write
 from dualgan.version import __version__
 from dualgan.weights.checkpoints import FORMAT_VERSION, generator_of, read_networks, state_of
 from dualgan.weights.safetensors_file import write_safetensors
@@ -30,9 +31,7 @@ def run(
             makes every layer's map an input.
         batch_size: Of graphs: images per call; by default any number.
     """
-    path = Path(out)
-    if path.suffix not in ENDINGS:
-        raise ValueError(f"out {out!r} has an unknown ending: give a file that ends in {', '.join(ENDINGS)}")
+    path = file_to_write(out, list(ENDINGS))
     given = {"what": what, "noise": noise, "batch_size": batch_size}
     if without_effect := [name for name in ENDINGS[path.suffix] if given[name] is not None]:
         raise ValueError(f"{without_effect[0]} has no effect on {path.suffix} files: leave it out")
@@ -86,7 +85,8 @@ def _header(content: dict[str, Any], source: Path) -> dict[str, Any]:
         "source_version": content["dualgan"]["version"],
         "kimg": None if seen is None else int(seen) / 1000,
     }
-    return {"format_version": FORMAT_VERSION, "version": __version__, "provenance": provenance}
+    classes = content["dualgan"].get("classes") or []
+    return {"format_version": FORMAT_VERSION, "version": __version__, "provenance": provenance, "classes": classes}
 
 
 main = command("export", run)

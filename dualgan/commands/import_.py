@@ -9,6 +9,7 @@ import yaml
 from dualgan.commands.export import export_safetensors
 from dualgan.commands.shared.verbs import POSITIONAL, command
 from dualgan.files.atomic import write_json
+from dualgan.files.targets import file_to_write
 from dualgan.weights.checkpoints import read_networks
 
 FROM_DATA = ("resolution", "num_channels", "num_classes")  # settings that the data decide in a training
@@ -24,17 +25,16 @@ def run(file: str | None, out: str) -> None:
     """
     if file is None:
         raise ValueError("import needs a .pkl file: 'dualgan import FILE.pkl --out FILE.safetensors'")
-    source, path = Path(file), Path(out)
+    source = Path(file)
     if source.suffix != ".pkl":
         raise ValueError(f"{file} is no .pkl file: our own files need no import, every command reads them")
-    if path.suffix != ".safetensors":
-        raise ValueError(f"out {out!r} has an unknown ending: give a file that ends in .safetensors")
+    path = file_to_write(out, [".safetensors"], beside=[".yaml"])
     content = read_networks(source)
     path.parent.mkdir(parents=True, exist_ok=True)
     header = export_safetensors(content, path, source, "all")
     beside, config = path.with_name(f"{path.name}.json"), path.with_suffix(".yaml")
     write_json(beside, header)
-    config.write_text(configuration(header, path))
+    config.write_text(configuration(header, path), encoding="utf-8")
     for name, reason in header["left_out"].items():
         print(f"Left out the {name}: {reason}")
     print(f"Wrote {path}, {beside.name} and {config.name}. Try next:")

@@ -17,6 +17,7 @@ from dualgan.data.files.decoding import Crop, ResizeFilter, to_square
 from dualgan.data.inspection import Examined, Inspection, find_files, inspect_files
 from dualgan.data.sets.image_sets import ImageFolder
 from dualgan.files.atomic import cache_root, write_json
+from dualgan.files.targets import PNG, file_to_write, folder_to_write
 from dualgan.pictures.contact_sheet import Group, contact_sheet
 from dualgan.pictures.grids import to_pil
 
@@ -63,6 +64,9 @@ def run(
         check_least(name, value, least)
     if not 0 <= near_distance < HASH_BITS:
         raise ValueError(f"near_distance {near_distance} is out of range: expected 0 to {HASH_BITS - 1} bits.")
+    sheet = _sheet_path(out)
+    if json is not None:
+        file_to_write(json, [".json"], "json")
     settings: dict[str, Any] = {"resize_filter": resize_filter, "crop": crop}
     settings |= {"num_channels": num_channels, "cache_dir": cache_dir}
     ImageFolder(data, resolution=resolution or RESOLUTIONS[0], **settings)  # refuses arguments before the long part
@@ -85,7 +89,7 @@ def run(
     if report["training"]["fingerprint"] is None:
         settings["crop"] = "center"  # the one that takes every image
     if inspection.good:
-        _write_sheets(Path(out), inspection, duplicates, settings, (rows, columns), seed)
+        _write_sheets(sheet, inspection, duplicates, settings, (rows, columns), seed)
     if json is not None:
         write_json(Path(json), report)
         print(f"Wrote {json}")
@@ -108,9 +112,17 @@ def describe(inspection: Inspection, duplicates: Duplicates, resolution: int) ->
         "smaller_than_resolution": sum(min(side) < resolution for side in sides),
         "mean": mean,
         "std": std,
-        "classes": inspection.classes() if good else None,
+        **_classes_of(inspection),
         **{kind: [[names[member] for member in group] for group in groups] for kind, groups in duplicates.items()},
         "undecodable": {checked.name: checked.error for checked in inspection.bad},
+    }
+
+
+def _classes_of(inspection: Inspection) -> dict[str, Any]:
+    labels = inspection.labels() if inspection.good else None
+    return {
+        "classes": None if labels is None else labels.counts(),
+        "classes_by_folder": labels is not None and not labels.stated,
     }
 
 
@@ -177,7 +189,7 @@ def _pixel_lines(report: dict[str, Any], resolution: int) -> list[str]:
         f"  below {resolution:<8} {report['smaller_than_resolution']:,} of {count:,} would be enlarged",
         f"  mean           {mean} (of values from 0 to 1)",
         f"  deviation      {deviation}",
-        f"  classes        {_classes(report['classes'])}",
+        f"  classes        {_classes(report)}",
     ]
 
 
@@ -204,13 +216,14 @@ def _counted(tally: dict[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in tally.items())
 
 
-def _classes(classes: dict[int, int] | None) -> str:
-    if classes is None:
+def _classes(report: dict[str, Any]) -> str:
+    if (classes := report["classes"]) is None:
         return "none"
     counts = list(classes.values())
-    few = _counted({f"{label}:": count for label, count in classes.items()})
+    few = _counted({f"{_plain(name)}:": count for name, count in classes.items()})
     spread = f"{min(counts):,} to {max(counts):,} images each"
-    return f"{len(classes):,} ({few if len(classes) <= 2 * _SHOWN else spread})"
+    origin = " by folder" if report["classes_by_folder"] else ""
+    return f"{len(classes):,}{origin} ({few if len(classes) <= 2 * _SHOWN else spread})"
 
 
 def _plain(name: str) -> str:
@@ -218,15 +231,20 @@ def _plain(name: str) -> str:
     return name if name.isprintable() else name.encode("unicode_escape").decode()
 
 
+def _sheet_path(out: str) -> Path:
+    """The contact sheet's file, in a folder where no .png is named; it can be written."""
+    path = Path(out) if Path(out).suffix.lower() == ".png" else folder_to_write(out) / "contact_sheet.png"
+    return file_to_write(path, PNG, beside=[".duplicates.png"])
+
+
 def _write_sheets(
-    out: Path,
+    path: Path,
     inspection: Inspection,
     duplicates: Duplicates,
     settings: dict[str, Any],
     shape: tuple[int, int],
     seed: int | None,
 ) -> None:
-    path = out if out.suffix.lower() == ".png" else out / "contact_sheet.png"
     rows, columns = shape
     count = min(rows * columns, len(inspection.good))
     order = np.random.default_rng(seed).permutation(len(inspection.good)) if seed is not None else range(count)

@@ -3,16 +3,20 @@
 from itertools import pairwise
 from typing import Any
 
-from dualgan.commands.shared.outputs import png_path, write_study
+from dualgan.commands.shared.outputs import study_path, write_study
 from dualgan.commands.shared.verbs import SWITCH, command
+from dualgan.networks.classes import class_names
+from dualgan.pictures.figures import MAX_ROWS
 from dualgan.studies.interpolate import (
     THRESHOLD,
     LatentSpace,
+    check_paths,
     draw_interpolation,
     interpolate,
     save_animation,
 )
-from dualgan.terminal.options import chosen_labels, find_device, parse_seeds
+from dualgan.terminal.classes import chosen_class
+from dualgan.terminal.options import few_seeds, find_device
 from dualgan.weights.checkpoints import load_generator
 
 
@@ -26,32 +30,31 @@ def run(
     threshold: float = THRESHOLD,
     frames: int = 33,
     truncation_psi: float = 1.0,
-    label: int | None = None,
+    label: str | None = None,
     device: str = "auto",
 ) -> None:
     """Walk with the averaged generator from each seed to the next, and flag steps where the image jumps.
 
     Args:
         out: File that ends in .png; the scores go to the .json and an animation to the .gif beside it.
-        seeds: Two or more, as numbers and ranges such as 0-3 or 1,5,10-12.
+        seeds: Two or more, as numbers and ranges such as 0-3 or 1,5,10-12, from 0 to 2^63 - 1; 0,1,0 comes back.
         steps: Images on every path, both ends included.
         space: "z" walks great circles, "w" straight lines.
         linear: Walk straight lines in z.
         threshold: Steps whose score is higher are flagged; scores are mean absolute differences of pixel values from 0
             to 1, and smaller with more steps.
         frames: Frames of the animation on every path.
-        label: Class to generate, for a conditional generator; by default it comes from the seeds.
     """
-    path, numbers = png_path(out), parse_seeds(seeds)
+    path, numbers = study_path(out, ".gif"), few_seeds(seeds, MAX_ROWS + 1, distinct=False)
+    check_paths(numbers, steps, space, linear, threshold)
     if not 2 <= frames <= 256:
         raise ValueError(f"frames {frames} is out of range: a path has 2 to 256 frames")
     place = find_device(device)
     generator = load_generator(ckpt).to(place)
-    chosen_labels(label, generator.num_classes, 1)  # complains before anything is generated
     settings: dict[str, Any] = {
         "linear": linear,
         "threshold": threshold,
-        "label": label,
+        "label": chosen_class(label, class_names(generator)),
         "truncation_psi": truncation_psi,
     }
     walked = interpolate(generator, numbers, steps, space, **settings)

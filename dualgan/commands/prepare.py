@@ -48,6 +48,8 @@ def run(
         print(f"'{out}' is there already, made of the same images: {describe(made.manifest)}")
         return
     print(f"Packed '{src}' into '{out}' in {seconds:.1f} s: {describe(made.manifest)}")
+    if names := made.manifest.class_names:
+        print(f"Kept the labels, {len(names)} classes")
     if made.left_out:
         print(f"Left out {made.left_out} images, listed with their problems in '{out}.problems.txt'")
     if made.enlarged:

@@ -7,23 +7,28 @@ from typing import Any
 import numpy as np
 from safetensors.torch import save_file
 
-from dualgan.commands.shared.outputs import png_path, write_study
+from dualgan.commands.shared.outputs import study_path, write_study
 from dualgan.commands.shared.real_images import reading_of_run, real_images
 from dualgan.commands.shared.verbs import FILES, SWITCH, command
 from dualgan.data import ImageDataModule
 from dualgan.data.files.checking import reason
 from dualgan.data.files.decoding import decode, to_square
 from dualgan.metrics import find_distance, reference_indices
+from dualgan.metrics.weights import named_by
 from dualgan.networks import Generator
 from dualgan.pictures.figures import MAX_ROWS
+from dualgan.runtime.seeding import SEEDS
 from dualgan.studies.neighbors import check_data, training_images
 from dualgan.studies.project import (
+    W_SAMPLES,
     LatentSpace,
     Projection,
+    check_generator,
     check_search,
     draw_projections,
     project,
 )
+from dualgan.terminal.console import printable
 from dualgan.terminal.options import find_device, run_names
 from dualgan.weights.checkpoints import load_generator
 
@@ -58,21 +63,27 @@ def run(
         weights: VGG16's weight file, for LPIPS; by default that of torch hub's cache, and features of the embedded
             EfficientNet-Lite0 where there is none.
     """
-    path, place = png_path(out), find_device(device)
+    others = [f".{number}.safetensors" for number in range(1, len(ckpt) + 1)]
+    path, place = study_path(out, *others), find_device(device)
     check_search(steps, space)
-    if seed < 0:
-        raise ValueError(f"seed {seed} is negative: give 0 or more")
+    if not 0 <= seed < SEEDS // W_SAMPLES:
+        raise ValueError(f"seed {seed} is out of range: expected 0 to {SEEDS // W_SAMPLES - 1}")
     if images and (data is not None or data_options or num is not None):
         raise ValueError("images were given, so that data and num have no effect: leave them out")
+    if num is not None and not 1 <= num <= MAX_ROWS:
+        raise ValueError(f"num {num} does not fit: draw 1 to {MAX_ROWS} images")
     generators = {name: load_generator(file) for name, file in zip(run_names(ckpt), ckpt, strict=True)}
     first = next(iter(generators.values()))
     _check_alike(ckpt, list(generators.values()))
+    for generator in generators.values():
+        check_generator(generator, noise)
     if images:
         queries, names = _read(images, ckpt[0], first), [Path(image).name for image in images]
     else:
         module = real_images(data, ckpt[0], first.resolution, data_options)
         queries, names = _drawn(module, first, 4 if num is None else num, seed)
-    distance = find_distance(weights)
+    with named_by("--weights"):
+        distance = find_distance(weights)
     found = {}
     for name, generator in generators.items():
         found[name] = project(generator.to(place), queries, distance, steps, space, optimize_noise=noise, seed=seed)
@@ -134,7 +145,7 @@ def _drawn(module: ImageDataModule, generator: Generator, num: int, seed: int) -
 def _save_latents(projection: Projection, path: Path, ckpt: str, space: str) -> None:
     tensors = {"ws": projection.ws} | {f"noise.{name}": maps for name, maps in projection.noise.items()}
     whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    save_file(whole, path, metadata={"checkpoint": ckpt, "space": space})
+    save_file(whole, path, metadata={"checkpoint": printable(ckpt), "space": space})
     print(f"Wrote {path}")
 
 

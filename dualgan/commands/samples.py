@@ -2,9 +2,11 @@
 
 from dualgan.commands.shared.outputs import png_path
 from dualgan.commands.shared.verbs import command
+from dualgan.networks.classes import class_names
 from dualgan.pictures.grids import save_png
 from dualgan.studies.samples import sample_sheet, truncation_sheet
-from dualgan.terminal.options import chosen_labels, find_device
+from dualgan.terminal.classes import chosen_class
+from dualgan.terminal.options import check_seed, find_device
 from dualgan.weights.checkpoints import load_generator
 
 
@@ -15,7 +17,7 @@ def run(
     columns: int = 8,
     seed: int = 0,
     truncation_psi: list[float] | None = None,
-    label: int | None = None,
+    label: str | None = None,
     device: str = "auto",
 ) -> None:
     """Write a sheet of the averaged generator's images of consecutive seeds; needs neither data nor configuration.
@@ -34,14 +36,15 @@ def run(
         raise ValueError(
             f"rows {rows} with {len(psis)} values of truncation_psi: there is a row per value, leave it out"
         )
+    check_seed(seed, columns * (8 if rows is None else rows))
     place = find_device(device)
     generator = load_generator(ckpt).to(place)
-    chosen_labels(label, generator.num_classes, 1)  # complains before anything is generated
+    number = chosen_class(label, class_names(generator))
     if len(psis) > 1:
-        sheet = truncation_sheet(generator, psis, columns, seed=seed, label=label)
+        sheet = truncation_sheet(generator, psis, columns, seed=seed, label=number)
     else:
         sheet = sample_sheet(
-            generator, 8 if rows is None else rows, columns, seed=seed, truncation_psi=psis[0], label=label
+            generator, 8 if rows is None else rows, columns, seed=seed, truncation_psi=psis[0], label=number
         )
     save_png(sheet, path)
     print(f"Wrote {sheet.shape[0] // generator.resolution} rows of {columns} images to {path}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from dualgan.commands.shared.outputs import png_path, write_study
+from dualgan.commands.shared.outputs import study_path, write_study
 from dualgan.commands.shared.real_images import real_images
 from dualgan.commands.shared.verbs import FILES, command
 from dualgan.studies.neighbors import check_data
@@ -35,18 +35,19 @@ def run(
         perplexity: Of t-SNE: how many neighbours count.
         seed: Seed of the latents, of reference images and of t-SNE.
     """
-    path, place = png_path(out), find_device(device)
+    path, place = study_path(out), find_device(device)
     check_study(num, points, seed, perplexity)
     names = run_names(ckpt)
     generators = [load_generator(file) for file in ckpt]
+    discriminators = [load_discriminator(file) for file in ckpt]
     images = real_images(data, ckpt[0], generators[0].resolution, data_options)
     for generator in generators:
         check_data(images, generator)
     studies = {}
-    for name, file, generator in zip(names, ckpt, generators, strict=True):
-        players = generator.to(place), load_discriminator(file).to(place)
-        studies[name] = study_features(*players, images, num, points, seed=seed, perplexity=perplexity)
-        print(f"{name}: FDDF {studies[name].fddf:.4f}")
+    for name, generator, discriminator in zip(names, generators, discriminators, strict=True):
+        players = generator.to(place), discriminator.to(place)
+        studies[name] = found = study_features(*players, images, num, points, seed=seed, perplexity=perplexity)
+        print(f"{name}: FDDF {found.shown}{f' ({found.note})' if found.note else ''}")
     settings = {"data_fingerprint": images.reference_set().fingerprint, "seed": seed, "perplexity": perplexity}
     numbers = [{"checkpoint": file, **study.as_dict()} for file, study in zip(ckpt, studies.values(), strict=True)]
     write_study(draw_features(studies), settings | {"checkpoints": numbers}, path)

@@ -29,8 +29,14 @@ def comparison_warnings(runs: Sequence[Run]) -> list[str]:
     found = _said_once((run.name, problem) for run in runs for problem in run.problems)
     if unscored := [run.name for run in runs if run.rows and not metrics_of(run)]:
         found.append(f"{listed(unscored)} {'has' if len(unscored) == 1 else 'have'} no evaluation yet.")
-    found += _said_once((run.name, change) for run in runs for change in _within(run))
+    found += _said_once((run.name, note) for run in runs for note in (*_few(run), *_within(run)))
     return found + _between(runs)
+
+
+def _few(run: Run) -> list[str]:
+    """Numbers that mean little, as few images gave them."""
+    notes = [f"{metric} of {note}" for metric in metrics_of(run) if (note := run.note_on(metric))]
+    return ["; ".join(notes)] if notes else []
 
 
 def _said_once(pairs: Iterable[tuple[str, str]]) -> list[str]:

@@ -15,14 +15,15 @@ from dualgan.comparison.protocols import groups
 from dualgan.comparison.published import deviations, document, published_row
 from dualgan.comparison.scores import all_metrics, score, winners
 from dualgan.comparison.texts import MISSING
+from dualgan.evaluation.result import significant
 from dualgan.metrics.names import better
 from dualgan.runs.reading import Run
 from dualgan.version import __version__
 
 
-def number(value: float | None) -> str:
-    """A number with five digits."""
-    return MISSING if value is None else f"{value:.5g}"
+def number(value: float | None, few: bool = False) -> str:
+    """A number with five digits; with two where few images gave it."""
+    return MISSING if value is None else significant(value, 2) if few else f"{value:.5g}"
 
 
 def render(runs: Sequence[Run], pictures: int = 12, picture_size: int = 640) -> str:

@@ -149,8 +149,12 @@ class ImageDataModule(LightningDataModule):
     @property
     def num_classes(self) -> int:
         """Number of classes, 0 for sets without labels."""
-        labels = self._ready()[0].labels
-        return 0 if labels is None else int(labels.max()) + 1
+        return len(self.class_names)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes in the order of their numbers, also of those without an image; empty without labels."""
+        return self._ready()[0].class_names
 
     @property
     def label_counts(self) -> Tensor | None:
@@ -241,6 +245,12 @@ class ImageDataModule(LightningDataModule):
         """Finite, ordered loader of the first `num` images (all by default), never mirrored; needs no trainer."""
         source, chosen = self._ready()
         return image_loader(RealImages(source, chosen[:num], False), self.num_workers, batch_size=batch_size)
+
+    def first_of_class(self, number: int, count: int) -> Tensor:
+        """The first images of a class, never mirrored: uint8 [at most count, H, W, C]."""
+        source, chosen = self._ready()
+        assert source.labels is not None
+        return torch.from_numpy(source.read(chosen[source.labels[chosen] == number][:count]))
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Turn the images of a `Batch` into floats [N, C, H, W] in [-1, 1]; other batches (predict) pass through."""

@@ -40,13 +40,19 @@ class ImageSource(Protocol):
         num_channels: 3 for colour, 1 for gray.
         fingerprint: Hash of what the images are and how they were prepared.
         labels: Class of every image [N], or None for a set without labels.
+        class_names: Names of the classes in the order of their numbers; empty without labels.
         resize_filter: Filter that resized them; None where nothing was.
         crop: What was cut out of them; None where nothing was.
     """
 
     num_channels: int
     fingerprint: str
-    labels: NDArray[np.int64] | None
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None: ...  # noqa: D102
+
+    @property
+    def class_names(self) -> tuple[str, ...]: ...  # noqa: D102
 
     @property
     def resize_filter(self) -> str | None: ...  # noqa: D102
@@ -104,6 +110,7 @@ class ReferenceImages:
         mirrored: Every image is there a second time, flipped left to right.
         whole: It is a whole set, every image once.
         label_counts: Images of every class, int64 [classes]; None without labels.
+        class_names: Names of the classes; empty without labels.
     """
 
     def __init__(
@@ -122,7 +129,9 @@ class ReferenceImages:
         self.whole = whole and not mirrored
         self.dataset_size = len(self.images)
         labels = source.labels
-        self.label_counts = None if labels is None else torch.from_numpy(np.bincount(labels[chosen]))
+        self.class_names = source.class_names
+        counts = None if labels is None else np.bincount(labels[chosen], minlength=len(self.class_names))
+        self.label_counts = None if counts is None else torch.from_numpy(counts)
         self.resize_filter, self.crop, self.num_channels = source.resize_filter, source.crop, source.num_channels
 
     def reference_dataloader(

@@ -1,6 +1,5 @@
 """What is in a set of image files: formats, sizes, colours, classes, duplicates, all from one pass over the files."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -11,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualgan.data.duplicates import equal_groups, near_groups
-from dualgan.data.files.base import Entry, Files, PixelArray
+from dualgan.data.files.base import Entry, Files, Labels, PixelArray
 from dualgan.data.files.checking import Checked, check_image, in_parallel, report_path, store_report
+from dualgan.data.files.labels import labels_or_folders
 from dualgan.data.files.opening import open_files
 from dualgan.data.packed import PackedImages, is_packed, open_packed
 
@@ -37,10 +37,11 @@ class PackedFiles(Files):
         pixels = self.images.read(np.array([self._index[name]]))[0]
         return PixelArray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels, "packed")
 
-    def labels(self, names: Sequence[str]) -> list[int] | None:
-        """Return the class of every named image, or None for a set without labels."""
-        labels = self.images.labels
-        return None if labels is None else [int(labels[self._index[name]]) for name in names]
+    def labels(self, names: Sequence[str]) -> Labels | None:
+        """Return the classes of the named images, or None for a set that says nothing about them."""
+        stated = self.images.stated_labels
+        positions = [self._index[name] for name in names]
+        return None if stated is None else Labels(stated.classes[positions], stated.names)
 
 
 def find_files(data: str, cache: Path) -> Files:
@@ -117,10 +118,9 @@ class Inspection:
         same_files = equal_groups([image.checked.sha256 for image in self.good])
         return {"same_files": same_files, "same_pixels": same_pixels, "near": near}
 
-    def classes(self) -> dict[int, int] | None:
-        """Number of images of every class, or None for a set without labels."""
-        labels = self.files.labels(self.names)
-        return None if labels is None else dict(sorted(Counter(labels).items()))
+    def labels(self) -> Labels | None:
+        """Classes of the images, as the set states or its folders suggest them; None where neither does."""
+        return labels_or_folders(self.files, self.names)
 
 
 def inspect_files(files: Files, entries: Sequence[Entry], cache: Path, num_channels: int | None = None) -> Inspection:

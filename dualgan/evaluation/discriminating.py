@@ -65,7 +65,7 @@ def hidden_features(
         num_real: real images.
         seed: of the images and of the references.
         device: where the networks are.
-        progress: told the number of images after each batch.
+        progress: told the number of images and their stage after each batch.
 
     Raises:
         ValueError: see `evaluate`.

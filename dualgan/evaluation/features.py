@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -21,9 +21,15 @@ logger = logging.getLogger("dualgan.evaluation")
 
 _CACHE_FORMAT = 3
 
-Progress = Callable[[int], object]
 Rows = dict[str, Tensor]
 T = TypeVar("T")
+
+
+class Progress(Protocol):
+    """Is told of what is done."""
+
+    def __call__(self, count: int, stage: str, /) -> object:
+        """Count images, or paths, of a stage: "generated images", "real images", "paths", "scores" (0 of these)."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +69,17 @@ def feature_chunks(
         name: of the images in errors, "real" or "generated".
         folder: keeps finished chunks.
         batch_size: images per batch, at most.
-        progress: told the number of images after each batch and each chunk that was read.
+        progress: told the number of images and their stage after each batch and each chunk that was read.
 
     Raises:
         ValueError: features that are not finite.
     """
-    report = progress or (lambda count: None)
+    stage = f"{name} images" if name in ("real", "generated") else "paths"
+
+    def report(count: int) -> None:
+        if progress is not None:
+            progress(count, stage)
+
     chunks, widths = own_chunks(images.count), {name: view.width for name, view in views.items()}
     stored = set(folder.stored(chunks, widths))
     missing = [chunk for chunk in chunks if chunk not in stored]
@@ -86,7 +97,9 @@ def feature_chunks(
         raise ValueError(f"the {name} images are more than the {images.count} that were asked for.")
 
 
-def _computed(chunk: range, batches: Iterator[Tensor], views: Mapping[str, View], report: Progress) -> Rows:
+def _computed(
+    chunk: range, batches: Iterator[Tensor], views: Mapping[str, View], report: Callable[[int], None]
+) -> Rows:
     parts: dict[str, list[Tensor]] = {name: [] for name in views}
     done = 0
     while done < len(chunk):
@@ -156,7 +169,7 @@ def real_chunks(
         cache_dir: root of the cache; None is $DUALGAN_CACHE, or ~/.cache/dualgan. Files go to its folder "features".
         device: where to extract.
         batch_size: images per batch.
-        progress: told the number of images after each batch, and each chunk that was read.
+        progress: told the number of images and their stage after each batch, and each chunk that was read.
 
     Raises:
         ValueError: the set yields another number of images.

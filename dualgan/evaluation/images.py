@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from dualgan.files.atomic import digest
-from dualgan.networks.sampling import generate, labels_for
+from dualgan.networks.classes import ImageClass, class_names, existing_classes
+from dualgan.networks.sampling import drawn_classes, generate
 from dualgan.runtime.distributed import rank
 from dualgan.runtime.seeding import reseed
 
@@ -118,10 +119,7 @@ class GeneratedImages:
     label_counts: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seed < 2**32 // SEEDS_PER_RUN:
-            raise ValueError(
-                f"seed {self.seed} is out of range: an evaluation has seeds 0 to {2**32 // SEEDS_PER_RUN - 1}."
-            )
+        check_evaluation(self.seed)
         if not 2 <= self.count <= SEEDS_PER_RUN:
             raise ValueError(
                 f"num_fake {self.count} is out of range: expected 2 to {SEEDS_PER_RUN} images; 50000 is usual."
@@ -151,7 +149,7 @@ class GeneratedImages:
             yield from generate(
                 self.generator,
                 seeds,
-                labels=labels_for(seeds, int(self.generator.num_classes), self.label_counts),  # type: ignore[arg-type]
+                labels=drawn_classes(self.generator, seeds, self.label_counts),
                 truncation_psi=self.truncation_psi,
                 noise_mode=self.noise_mode,
                 batch_size=len(positions),
@@ -160,25 +158,52 @@ class GeneratedImages:
             )
 
 
-def class_counts(num_classes: int, reference: ReferenceSet) -> Tensor | None:
+def check_evaluation(seed: int, batch_size: int = BATCH_SIZE) -> None:
+    """Refuse settings that no evaluation can have.
+
+    Raises:
+        ValueError: a seed out of range, or no image per batch.
+    """
+    if not 0 <= seed < 2**32 // SEEDS_PER_RUN:
+        raise ValueError(f"seed {seed} is out of range: an evaluation has seeds 0 to {2**32 // SEEDS_PER_RUN - 1}.")
+    if batch_size < 1:
+        raise ValueError(f"batch_size {batch_size} is too small: give 1 or more")
+
+
+def class_counts(generator: nn.Module, reference: ReferenceSet) -> Tensor | None:
     """How often an evaluation draws each class: as often as the reference set has it, float64 [num_classes].
 
+    Classes are the same where their names are: the set's may be numbered in another way, or be some of the generator's.
     None, which is uniform, where the set has no labels; a warning says so.
 
     Raises:
-        ValueError: the set has more classes than the generator.
+        ValueError: the set has classes that the generator has not.
     """
-    counts = reference.label_counts
+    counts, num_classes = reference.label_counts, int(generator.num_classes)  # type: ignore[arg-type]
     if num_classes == 0:
         return None
     if counts is None:
         if rank() == 0:
             logger.warning(
-                "The real images have no labels (use_labels): the %d classes of the generator are drawn equally often, "
-                "which is another distribution than that of its training set unless that is balanced.",
-                num_classes,
+                "The real images have no labels, or use_labels is not set for them: the %d classes of the generator "
+                "are drawn equally often, which is another distribution than that of its training set unless that is "
+                "balanced.",
+                len(existing_classes(generator)),
             )
         return None
+    names: Sequence[str] = getattr(reference, "class_names", ())  # sets from elsewhere may have numbers alone
+    own = {name: k for k, name in enumerate(class_names(generator))}
+    unknown = [name for name, images in zip(names, counts.tolist(), strict=False) if images and name not in own]
+    if names and not unknown:
+        numbers = torch.tensor([own.get(name, -1) for name in names])
+        here = numbers >= 0  # others have no images
+        return torch.zeros(num_classes, dtype=torch.float64).index_put((numbers[here],), counts[here].double())
+    named: Sequence[ImageClass] = getattr(generator, "classes", ())
+    if unknown and named:
+        raise ValueError(
+            f"the real images have the class '{unknown[0]}', and the generator none of that name: compare it with "
+            f"images of the classes that it was trained on."
+        )
     if len(counts) > num_classes:
         raise ValueError(
             f"the real images have {len(counts)} classes, and the generator {num_classes}: compare it with images of "
@@ -201,7 +226,7 @@ def images_of(
         if noise_mode == "none" and rank() == 0:
             logger.warning("noise_mode 'none' has no effect: this generator was built without noise.")
         noise_mode = "const"
-    counts = class_counts(int(generator.num_classes), reference)  # type: ignore[arg-type]
+    counts = class_counts(generator, reference)
     return GeneratedImages(generator, count, seed, truncation_psi, noise_mode, device, counts)
 
 

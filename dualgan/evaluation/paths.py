@@ -13,6 +13,7 @@ from dualgan.evaluation.features import Progress, View, feature_chunks, together
 from dualgan.metrics import path_lengths
 from dualgan.metrics.distances import PerceptualDistance
 from dualgan.metrics.table import spec_of
+from dualgan.networks.base import check_has_mapping
 
 EPSILON = 1e-4  # the field's value
 
@@ -56,7 +57,7 @@ def score_paths(
         batch_size: images at a time; a path needs two.
         device: where to run.
         work_dir: folder for lengths that a later call with the same arguments goes on from.
-        progress: told the number of paths after each batch of this rank.
+        progress: told the number of paths and their stage after each batch of this rank.
 
     Raises:
         ValueError: lengths that are not finite.
@@ -78,6 +79,21 @@ def score_paths(
     metric = spec.metric.for_sets(len(seeds), 0).to(device)
     metric.update(own)
     return float(metric.compute())
+
+
+def check_paths(kinds: Sequence[str], generator: nn.Module, truncation_psi: float) -> None:
+    """Refuse what path lengths, if any are among the kinds of numbers, cannot be measured of.
+
+    Raises:
+        ValueError: truncation, or a generator without a mapping network.
+    """
+    for kind in kinds:
+        if spec_of(kind).source == "paths":
+            if truncation_psi != 1:
+                raise ValueError(
+                    f"{kind} is measured without truncation: leave it out, or truncation_psi {truncation_psi}"
+                )
+            check_has_mapping(generator, "path length")
 
 
 def path_provenance(distance: PerceptualDistance) -> dict[str, Any]:

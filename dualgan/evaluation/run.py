@@ -21,25 +21,13 @@ from dualgan.evaluation.features import (
     view_of,
 )
 from dualgan.evaluation.images import BATCH_SIZE, Images, ReferenceSet, SetImages, images_of
-from dualgan.evaluation.paths import path_provenance, score_paths
-from dualgan.evaluation.scoring import FEATURES, HIDDEN, Scores, check_counts, name_of, recorded
+from dualgan.evaluation.paths import check_paths, path_provenance, score_paths
+from dualgan.evaluation.result import Evaluation
+from dualgan.evaluation.scoring import FEATURES, HIDDEN, Scores, check_counts, name_of, notes_on, recorded
 from dualgan.metrics import FeatureExtractor
 from dualgan.metrics.distances import PerceptualDistance
-from dualgan.metrics.table import PUBLISHED_COUNT, kinds_of, protocol_of, spec_of, specs_of, usual_metrics
+from dualgan.metrics.table import PUBLISHED_COUNT, check_least, kinds_of, protocol_of, spec_of, specs_of, usual_metrics
 from dualgan.version import __version__
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Scores and where they come from.
-
-    Attributes:
-        values: by the metric's reported name, for instance "fid" or "fd_efficientnet_lite0".
-        provenance: what a reader needs to repeat or to distrust the numbers; plain JSON types.
-    """
-
-    values: dict[str, float]
-    provenance: dict[str, Any]
 
 
 def evaluate(
@@ -86,7 +74,7 @@ def evaluate(
         cache_dir: root of the cache of real features, see `real_chunks`.
         work_dir: folder for features of generated images that a later call with the same arguments goes on from; None
             keeps none. The caller names it after all that the images depend on, and removes it.
-        progress: told the number of images after each batch of this rank.
+        progress: told the number of images and their stage after each batch of this rank.
 
     Raises:
         ValueError: an unknown metric, numbers of images that do not fit, or features that are not finite.
@@ -97,19 +85,21 @@ def evaluate(
     fakes = images_of(generator, reference, num_fake, seed, truncation_psi, noise_mode, device)
     compared = Comparison(reference, extractor, num_real, of_images, seed, batch_size, discriminator, device, cache_dir)
     work = None if work_dir is None else Path(work_dir)
-    values = compared.values(fakes, work, progress)
+    check_least({kind: kind for kind in paths}, num_fake, None)
+    check_paths(kinds, generator, truncation_psi)
+    values, notes = compared.scores(fakes, work, progress)
     made = {"ema": ema, **fakes.record}
     for kind in paths:
         assert distance is not None, "the caller has one for path lengths"
-        if truncation_psi != 1:
-            raise ValueError(f"{kind} is measured without truncation: leave it out, or truncation_psi {truncation_psi}")
         settings: dict[str, Any] = {
             "label_counts": fakes.label_counts, "batch_size": batch_size, "device": device, "work_dir": work,
             "progress": progress,
         }  # fmt: skip
-        values[distance.metric_name(kind)] = score_paths(kind, generator, distance, fakes.seeds, **settings)
+        name = distance.metric_name(kind)
+        values[name] = score_paths(kind, generator, distance, fakes.seeds, **settings)
+        notes |= notes_on({kind: name}, num_fake, compared.count, {})
         made |= path_provenance(distance)
-    return Evaluation(values, {**compared.provenance(num_fake), **made, "seed": seed})
+    return Evaluation(values, {**compared.provenance(num_fake), **made, "seed": seed}, notes)
 
 
 def images_to_see(kinds: Sequence[str], num_fake: int, num_real: int) -> int:
@@ -149,14 +139,14 @@ def evaluate_images(
         device: where to run.
         cache_dir: root of the cache of real features.
         work_dir: folder for features of the generated images.
-        progress: told the number of images after each batch of this rank.
+        progress: told the number of images and their stage after each batch of this rank.
     """
     kinds = kinds_of(usual_metrics() if metrics is None else metrics, without="there are images only")
     images = SetImages(fakes, checked_num(num_fake, fakes.dataset_size, "num_fake"))
     compared = Comparison(reference, extractor, num_real, kinds, seed, batch_size, None, device, cache_dir)
-    values = compared.values(images, None if work_dir is None else Path(work_dir), progress)
+    values, notes = compared.scores(images, None if work_dir is None else Path(work_dir), progress)
     made = {"fake_fingerprint": fakes.fingerprint, "fake_size": fakes.dataset_size}
-    return Evaluation(values, {**compared.provenance(images.count), **made, "seed": seed})
+    return Evaluation(values, {**compared.provenance(images.count), **made, "seed": seed}, notes)
 
 
 @dataclass
@@ -180,17 +170,24 @@ class Comparison:
         choose = available if self.num_real == PUBLISHED_COUNT else checked_num
         self.count = choose(self.num_real, size)
 
-    def values(self, fakes: Images, work: Path | None, progress: Progress | None) -> dict[str, float]:
-        """Score generated images; by reported name, in the order that was asked for."""
+    def scores(
+        self, fakes: Images, work: Path | None, progress: Progress | None
+    ) -> tuple[dict[str, float], dict[str, str]]:
+        """Score generated images: numbers by reported name, in the order that was asked for, and notes on them."""
         if not self.kinds:
-            return {}
+            return {}, {}
         check_counts(self.kinds, self.extractor, self.count, fakes.count)
         views = together(self._views)
         scores = Scores(self.kinds, self.extractor, min(self.count, fakes.count), self.seed, self.device)
         together(lambda: self._pass(scores, fakes, views, "generated", work, progress))
         together(lambda: self._real(scores, views, work, progress))
+        if progress is not None:
+            progress(0, "scores")
         counts = protocol_of(fakes.count, self.num_real, self.reference.whole)
-        return {name_of(kind, self.extractor, counts): value for kind, value in scores.values().items()}
+        names = {kind: name_of(kind, self.extractor, counts) for kind in self.kinds}
+        values = {names[kind]: value for kind, value in scores.values().items()}
+        widths = {source: view.width for source, view in views.items()}
+        return values, notes_on(names, fakes.count, self.count, widths)
 
     def provenance(self, num_fake: int) -> dict[str, Any]:
         """Where the numbers come from, as far as the real images, the extractor and the formulas go."""

@@ -1,17 +1,13 @@
 """From features to scores: the metric objects of one evaluation."""
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from dualgan.evaluation.features import Rows, View
-from dualgan.metrics import FeatureExtractor, FrechetDistance
-from dualgan.metrics.table import Counts, MetricSpec, reported_name, spec_of, specs_of
-from dualgan.runtime.distributed import rank
-
-logger = logging.getLogger("dualgan.evaluation")
+from dualgan.metrics import FeatureExtractor
+from dualgan.metrics.table import Counts, MetricSpec, check_least, reported_name, spec_of, specs_of
 
 FEATURES, HIDDEN = "features", "hidden"  # how images are seen: by the extractor, by the discriminator
 
@@ -77,23 +73,22 @@ def name_of(kind: str, extractor: FeatureExtractor, counts: Counts = "") -> str:
 
 
 def check_counts(kinds: Sequence[str], extractor: FeatureExtractor, num_real: int, num_fake: int) -> None:
-    """Refuse numbers of images that a metric cannot work with, before any image is made; warn of biased numbers.
+    """Refuse numbers of images that a metric cannot work with, before any image is made.
 
     Raises:
         ValueError: too few images.
     """
-    for kind in kinds:
-        spec = spec_of(kind)
-        for name, count in (("generated", num_fake), ("real", num_real)):
-            if count < spec.least and not (name == "real" and spec.source == "logits"):
-                raise ValueError(
-                    f"{count} {name} images are too few for {name_of(kind, extractor)}: it needs {spec.least} or more. "
-                    f"Take more images or leave that metric out."
-                )
-            fits_covariance = issubclass(spec.metric, FrechetDistance) and spec.source == FEATURES
-            if fits_covariance and count < extractor.dim and rank() == 0:
-                logger.warning(
-                    "%d %s images are fewer than the %d dimensions of %s: their covariance is singular and %s is "
-                    "biased upward. Compare it only with numbers from the same counts.",
-                    count, name, extractor.dim, extractor.name, name_of(kind, extractor),
-                )  # fmt: skip
+    check_least({kind: name_of(kind, extractor) for kind in kinds}, num_fake, num_real)
+
+
+def notes_on(names: Mapping[str, str], num_fake: int, num_real: int, widths: Mapping[str, int]) -> dict[str, str]:
+    """What to know of numbers that mean little, by their reported names.
+
+    Args:
+        names: reported names by kind.
+        num_fake: generated images, or paths.
+        num_real: real images.
+        widths: dimensions of the features by source.
+    """
+    cautions = {kind: spec_of(kind).caution(num_fake, num_real, widths.get(spec_of(kind).source, 0)) for kind in names}
+    return {names[kind]: caution for kind, caution in cautions.items() if caution is not None}

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from dualgan.metrics.base import FeatureMetric
 from dualgan.metrics.functional import density_coverage
-from dualgan.metrics.table import MetricSpec, Number, register
+from dualgan.metrics.table import Few, MetricSpec, Number, register
 
 
 class DensityCoverage(FeatureMetric):
@@ -32,4 +32,5 @@ class DensityCoverage(FeatureMetric):
 
 # Naeem et al., ICML 2020: features of VGG16
 NUMBERS = Number("density", network="vgg16"), Number("coverage", network="vgg16")
-register(MetricSpec("dc", "density and coverage", NUMBERS, DensityCoverage, least=6))
+FEW = Few(5000, "balls around few images say little of where the others lie; the paper takes 10,000")
+register(MetricSpec("dc", "density and coverage", NUMBERS, DensityCoverage, FEW, least=6))

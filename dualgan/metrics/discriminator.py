@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from dualgan.metrics.frechet import FrechetDistance
+from dualgan.metrics.frechet import FEW, FrechetDistance
 from dualgan.metrics.table import MetricSpec, Number, register
 from dualgan.networks.sampling import evaluating
 from dualgan.pictures.pixels import to_float
@@ -21,11 +21,8 @@ class DiscriminatorDistance(FrechetDistance):
     higher_is_better = None
 
 
-register(
-    MetricSpec(
-        "fddf", "Frechet distance of the discriminator's features", (Number("fddf"),), DiscriminatorDistance, "hidden"
-    )
-)
+_ABOUT = "Frechet distance of the discriminator's features"
+register(MetricSpec("fddf", _ABOUT, (Number("fddf"),), DiscriminatorDistance, FEW, "hidden"))
 
 
 def discriminator_features(

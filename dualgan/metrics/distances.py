@@ -74,7 +74,8 @@ class LPIPS(PerceptualDistance):
         self.weight_hash = file_hash(path, 8) + file_hash(top, 8)
         if not self.is_standard and rank() == 0:
             logger.warning(
-                "VGG16 weights %r have hash %s, not %s: path lengths are called ppl_wend_lpips_vgg16 and so on.",
+                "VGG16 weights %r have hash %s, not %s: distances are not the published LPIPS, and names of metrics "
+                "end in _lpips_vgg16.",
                 path.name, self.weight_hash[:8], WEIGHTS["vgg16"].sha256,
             )  # fmt: skip
         with torch.device("meta"):  # 123 million weights of the classifier are never needed
@@ -141,7 +142,7 @@ def find_distance(weights: str | None = None, download: bool = False) -> Percept
     if rank() == 0:
         logger.warning(
             "VGG16 weights were not found: EfficientNet-Lite0 measures distances instead of LPIPS. They compare "
-            "only with each other, and are called ppl_wend_efficientnet_lite0 and so on. %s",
+            "only with each other, and names of metrics end in _efficientnet_lite0. %s",
             vgg16.how_to_get,
         )
     return FeatureDistance()

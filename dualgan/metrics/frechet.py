@@ -6,7 +6,7 @@ from torch import Tensor
 
 from dualgan.metrics.base import FeatureMetric, nothing_to_score
 from dualgan.metrics.moments import Moments, frechet_from_moments
-from dualgan.metrics.table import MetricSpec, Number, register
+from dualgan.metrics.table import Few, MetricSpec, Number, register
 
 
 class FrechetDistance(FeatureMetric):
@@ -52,5 +52,8 @@ class FrechetDistance(FeatureMetric):
         return frechet_from_moments(real, fake)
 
 
+FEW = Few(
+    0, "the covariance of fewer images than features is singular, and the bias falls only with 1/N", as_dimensions=True
+)
 NUMBER = Number("frechet", "fid", "fd", counted=True)
-register(MetricSpec("fid", "Frechet distance", (NUMBER,), FrechetDistance, usual=True))
+register(MetricSpec("fid", "Frechet distance", (NUMBER,), FrechetDistance, FEW, usual=True))

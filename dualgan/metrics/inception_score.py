@@ -6,7 +6,7 @@ from torch import Tensor
 
 from dualgan.metrics.base import SampleMetric
 from dualgan.metrics.functional import inception_score
-from dualgan.metrics.table import MetricSpec, Number, register
+from dualgan.metrics.table import Few, MetricSpec, Number, register
 
 
 class InceptionScore(SampleMetric):
@@ -31,4 +31,6 @@ class InceptionScore(SampleMetric):
         return inception_score(values, self.splits)
 
 
-register(MetricSpec("is", "inception score", (Number("inception_score", "is"),), InceptionScore, "logits", least=10))
+FEW = Few(5000, "it rises with their number until each of 10 splits shows all classes; the field takes 50,000")
+NUMBER = Number("inception_score", "is")
+register(MetricSpec("is", "inception score", (NUMBER,), InceptionScore, FEW, "logits", least=10))

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from dualgan.metrics.base import FeatureMetric
 from dualgan.metrics.functional import kernel_distance
-from dualgan.metrics.table import MetricSpec, Number, register
+from dualgan.metrics.table import Few, MetricSpec, Number, register
 
 
 class KernelDistance(FeatureMetric):
@@ -38,4 +38,6 @@ class KernelDistance(FeatureMetric):
 
 
 NUMBER = Number("kernel", "kid", "kd", counted=True)
-register(MetricSpec("kid", "kernel distance", (NUMBER,), KernelDistance, usual=True))
+# the size of the field's subsets: Binkowski et al., ICLR 2018
+FEW = Few(1000, "estimates scatter as widely as generators differ, also below 0")
+register(MetricSpec("kid", "kernel distance", (NUMBER,), KernelDistance, FEW, usual=True))

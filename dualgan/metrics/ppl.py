@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from dualgan.metrics.base import SampleMetric
 from dualgan.metrics.functional import check_values
-from dualgan.metrics.table import MetricSpec, Number, Sampling, Space, register
+from dualgan.metrics.table import Few, MetricSpec, Number, Sampling, Space, register
 from dualgan.networks.base import check_has_mapping
-from dualgan.networks.sampling import evaluating, labels_for, slerp
+from dualgan.networks.sampling import drawn_classes, evaluating, slerp
 from dualgan.runtime.devices import in_float64
 from dualgan.runtime.seeding import mix_seed
 
@@ -123,14 +123,14 @@ def _ends_of_steps(
     label_counts: Tensor | None,
 ) -> Tensor:
     """ws [2N, num_ws, w_dim]: N points on paths, then the points one step further."""
-    z_dim, num_classes = int(generator.z_dim), int(generator.num_classes)  # type: ignore[arg-type]
+    z_dim = int(generator.z_dim)  # type: ignore[arg-type]
     device = next(generator.parameters()).device
     sources = [torch.Generator().manual_seed(mix_seed("path length", seed)) for seed in seeds]
     z = torch.stack([torch.randn(2, z_dim, generator=source) for source in sources], dim=1)
     # float64, and so on the CPU: in float32, t + 1e-4 keeps three digits of the step
     t = torch.stack([torch.rand(1, generator=source, dtype=torch.float64) for source in sources])
     t = t if sampling == "full" else torch.zeros_like(t)
-    labels = labels_for(seeds, num_classes, label_counts)
+    labels = drawn_classes(generator, seeds, label_counts)
     both = None if labels is None else labels.repeat(2).to(device)
     if space == "z":
         first, second = (x.double() / x.double().norm(dim=1, keepdim=True) * math.sqrt(z_dim) for x in z)
@@ -170,10 +170,13 @@ class PerceptualPathLength(SampleMetric):
         return perceptual_path_length(values)
 
 
+FEW = Few(1000, "a few long steps decide the mean; the field takes 50,000 paths")
+
+
 def _register(name: str, about: str, space: Space, sampling: Sampling, crop: bool = True) -> None:
     numbers = (Number(f"{'ppl' if crop else 'ppl2'}_{space}{sampling}", network="lpips_vgg16"),)
     path = (space, sampling, crop)
-    register(MetricSpec(name, f"path length {about}", numbers, PerceptualPathLength, "paths", path=path))
+    register(MetricSpec(name, f"path length {about}", numbers, PerceptualPathLength, FEW, "paths", path=path))
 
 
 _register("ppl", "in W, at the ends of paths: ppl2_wend, StyleGAN2's", "w", "end", crop=False)

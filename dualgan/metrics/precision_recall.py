@@ -6,7 +6,7 @@ from torch import Tensor
 
 from dualgan.metrics.base import FeatureMetric
 from dualgan.metrics.functional import precision_recall
-from dualgan.metrics.table import MetricSpec, Number, register
+from dualgan.metrics.table import Few, MetricSpec, Number, register
 
 
 class PrecisionRecall(FeatureMetric):
@@ -32,4 +32,5 @@ class PrecisionRecall(FeatureMetric):
 
 # Kynkaanniemi et al., NeurIPS 2019, and StyleGAN2: features of VGG16
 NUMBERS = Number("precision", network="vgg16"), Number("recall", network="vgg16")
-register(MetricSpec("pr", "precision and recall", NUMBERS, PrecisionRecall, least=4))
+FEW = Few(5000, "balls around few images say little of where the others lie; the field takes 50,000")
+register(MetricSpec("pr", "precision and recall", NUMBERS, PrecisionRecall, FEW, least=4))

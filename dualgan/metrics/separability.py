@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from dualgan.metrics.functional import check_values
 from dualgan.networks.base import check_has_mapping
-from dualgan.networks.sampling import evaluating, labels_for, latents
+from dualgan.networks.sampling import drawn_classes, evaluating, latents
 from dualgan.runtime.devices import in_float64
+from dualgan.runtime.progress import Progress
 
 
 def separability(latent_points: Tensor, logits: Tensor) -> Tensor:
@@ -78,11 +79,11 @@ def attribute_logits(
     check_has_mapping(generator, "separability")
     device = next(generator.parameters()).device
     points, logits = [], []
-    with evaluating(generator), torch.inference_mode():
+    with evaluating(generator), torch.inference_mode(), Progress("Classifying", len(seeds)) as shown:
         for start in range(0, len(seeds), batch_size):
             batch = seeds[start : start + batch_size]
             z = latents(batch, int(generator.z_dim)).to(device)  # type: ignore[arg-type]
-            labels = labels_for(batch, int(generator.num_classes))  # type: ignore[arg-type]
+            labels = drawn_classes(generator, batch)
             ws = generator.mapping(z, None if labels is None else labels.to(device))  # type: ignore[operator]
             found = classifier(generator.synthesis(ws, noise_mode="const"))  # type: ignore[operator]
             if found.ndim != 2 or len(found) != len(batch):
@@ -92,6 +93,7 @@ def attribute_logits(
                 )
             points.append((z if space == "z" else ws[:, 0]).float().cpu())
             logits.append(found.float().cpu())
+            shown.update(len(batch))
     return torch.cat(points), torch.cat(logits)
 
 

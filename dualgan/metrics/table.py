@@ -3,7 +3,7 @@
 A module of this package makes a metric known by registering its entry.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
@@ -80,6 +80,25 @@ class Number:
 
 
 @dataclass(frozen=True)
+class Few:
+    """Below how many images a metric's numbers mean little: a rule of thumb.
+
+    Attributes:
+        images: of a kind, that are enough.
+        why: fewer are not, in words.
+        as_dimensions: whether it takes as many images as features have dimensions.
+    """
+
+    images: int
+    why: str
+    as_dimensions: bool = False
+
+    def enough(self, width: int = 0) -> int:
+        """Images of a kind that are enough for features of `width` dimensions."""
+        return max(self.images, width) if self.as_dimensions else self.images
+
+
+@dataclass(frozen=True)
 class MetricSpec:
     """A metric.
 
@@ -88,6 +107,7 @@ class MetricSpec:
         about: what it is, in words.
         numbers: that it yields, the first ones of what `compute()` returns.
         metric: computes them; its `higher_is_better` tells which values are, None where neither is.
+        few: below how many images its numbers mean little.
         source: what it is fed with: a FeatureMetric with "features" (an extractor's) or "hidden" ones (the
             checkpoint's discriminator's); a SampleMetric with "logits" (an extractor's) or "paths" (their lengths).
         least: images of a kind that it needs.
@@ -99,6 +119,7 @@ class MetricSpec:
     about: str
     numbers: tuple[Number, ...]
     metric: type[SetMetric]
+    few: Few
     source: Source = "features"
     least: int = 2
     usual: bool = False
@@ -119,6 +140,24 @@ class MetricSpec:
     def needs_networks(self) -> bool:
         """Whether images alone do not have it."""
         return self.source in ("hidden", "paths")
+
+    def counted(self, num_fake: int | None, num_real: int | None) -> dict[str, int]:
+        """How many of what its numbers are computed from; counts that are None are left out."""
+        fakes, reals = ("paths" if self.source == "paths" else "generated images"), "real images"
+        counts = {fakes: num_fake} | ({reals: num_real} if self.source in ("features", "hidden") else {})
+        return {what: count for what, count in counts.items() if count is not None}
+
+    def caution(self, num_fake: int, num_real: int, width: int = 0) -> str | None:
+        """What to know of a number that few images gave; None where they are enough.
+
+        Args:
+            num_fake: generated images, or paths.
+            num_real: real images.
+            width: dimensions of the features.
+        """
+        enough = self.few.enough(width)
+        few = [f"{count:,} {what}" for what, count in self.counted(num_fake, num_real).items() if count < enough]
+        return f"{' and '.join(few)}: below {enough:,} it means little ({self.few.why})" if few else None
 
 
 METRICS: dict[str, MetricSpec] = {}
@@ -178,6 +217,29 @@ def kinds_of(names: Iterable[str], without: str = "") -> tuple[str, ...]:
             raise ValueError(f"metric {name!r} needs the networks of a checkpoint: {without}")
         kinds += spec.kinds if name == spec.name else [name]
     return tuple(dict.fromkeys(kinds))
+
+
+def check_least(names: Mapping[str, str], num_fake: int | None, num_real: int | None, section: str = "") -> None:
+    """Refuse numbers of images that a metric cannot work with.
+
+    Args:
+        names: what to call a metric, by its name or by that of one of its numbers.
+        num_fake: generated images, or paths; None where that is not known yet.
+        num_real: real images, likewise.
+        section: what the names of these two options begin with, such as "quality.".
+
+    Raises:
+        ValueError: too few images.
+    """
+    for name, shown in names.items():
+        spec = spec_of(name)
+        for what, count in spec.counted(num_fake, num_real).items():
+            if count < spec.least:
+                option = f"{section}{'num_real' if what == 'real images' else 'num_fake'}"
+                raise ValueError(
+                    f"{option} {count} is too small: {shown} needs {spec.least} {what} or more. Take more, or leave "
+                    f"that metric out"
+                )
 
 
 def reported_name(kind: str, maker: Maker | None, protocol: Counts = "") -> str:

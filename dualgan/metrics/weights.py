@@ -1,7 +1,9 @@
 """Weight files of the networks that measure: which there are, where they lie, and how to read them safely."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,19 @@ from dualgan.files.torch_files import read_tensors
 _FIDELITY = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0"
 _DINOV2 = "https://dl.fbaipublicfiles.com/dinov2"
 _CLIP = "https://openaipublic.azureedge.net/clip/models"
+
+
+_named: ContextVar[str] = ContextVar("named", default=", or name the file with weights=PATH")
+
+
+@contextmanager
+def named_by(option: str | None) -> Iterator[None]:
+    """Let messages say which option of the running command names a weight file; None is that none does."""
+    token = _named.set(f", or name the file with {option} PATH" if option else "")
+    try:
+        yield
+    finally:
+        _named.reset(token)
 
 
 @dataclass(frozen=True)
@@ -52,8 +67,7 @@ class WeightFile:
             return "It comes with the installation: install dualgan again."
         return (
             f"Run 'dualgan weights --download {self.name}'; or, without a network here, download {self.file} elsewhere "
-            f"from {self.url} and put it into {str(self.path.parent)!r}, or name the file "
-            "(--quality.weights PATH in a training, --extractor_weights PATH otherwise, weights=PATH in Python)."
+            f"from {self.url} and put it into {str(self.path.parent)!r}{_named.get()}."
         )
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dualgan.networks.attention.base import Position, attention_class, describe_attention
+from dualgan.networks.classes import ImageClass
 from dualgan.networks.description import Described
 from dualgan.runtime.imports import ALLOW, import_trusted
 
@@ -80,6 +81,7 @@ class Generator(Network):
             truncation, path length, style mixing and paths in w need one.
         has_noise: Its layers add noise, so that `noise_mode` has an effect.
         attention_resolution: Resolution of the feature map that attention looks at, None without attention.
+        classes: Its classes in the order of their numbers, as far as they are known; empty otherwise.
         synthesis: Styles [N, ...] -> images [N, C, R, R] around [-1, 1]; takes `noise_mode` as an option.
     """
 
@@ -92,6 +94,7 @@ class Generator(Network):
     has_mapping: bool = False
     has_noise: bool = True
     attention_resolution: int | None = None
+    classes: tuple[ImageClass, ...] = ()
     mapping: nn.Module
     synthesis: nn.Module
 

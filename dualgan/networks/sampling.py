@@ -5,10 +5,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dualgan.networks.classes import existing_classes
 from dualgan.pictures.pixels import to_uint8
+from dualgan.runtime.seeding import SEEDS
 
 _LABEL_STREAM = 0x9E3779B9  # any constant: a class must not be drawn from the bits that also make z
 
@@ -16,11 +19,14 @@ _LABEL_STREAM = 0x9E3779B9  # any constant: a class must not be drawn from the b
 def latents(seeds: Sequence[int], z_dim: int) -> Tensor:
     """Draw standard normal latents, float32 [N, z_dim] on the CPU; row k depends on seeds[k] alone.
 
-    torch's CPU generator reads the low 32 bits: seeds that agree modulo 2**32 give the same latent.
+    Seeds are integers from 0 to 2**63 - 1; no two give the same latent.
+
+    Raises:
+        ValueError: Another seed.
     """
     if not seeds:
         return torch.empty(0, z_dim)
-    return torch.stack([torch.randn(z_dim, generator=_generator(seed)) for seed in seeds])
+    return torch.stack([_Stream(seed).normal(z_dim) for seed in seeds])
 
 
 def labels_for(seeds: Sequence[int], num_classes: int, counts: Tensor | None = None) -> Tensor | None:
@@ -31,12 +37,25 @@ def labels_for(seeds: Sequence[int], num_classes: int, counts: Tensor | None = N
     if num_classes == 0:
         return None
     if counts is not None:
-        points = [torch.rand((), generator=_generator(seed ^ _LABEL_STREAM), dtype=torch.float64) for seed in seeds]
+        points = [_Stream(seed).of_class().uniform() for seed in seeds]
         exact = counts.cpu().double()
         below = exact.cumsum(0) / exact.sum()
         return torch.searchsorted(below, torch.tensor(points, dtype=torch.float64), right=True)
-    draws = [torch.randint(num_classes, (), generator=_generator(seed ^ _LABEL_STREAM)) for seed in seeds]
-    return torch.stack(draws) if draws else torch.empty(0, dtype=torch.int64)
+    return torch.tensor([_Stream(seed).of_class().below(num_classes) for seed in seeds], dtype=torch.int64)
+
+
+def drawn_classes(generator: nn.Module, seeds: Sequence[int], counts: Tensor | None = None) -> Tensor | None:
+    """Draw a class of the generator for every seed, int64 [N] on the CPU, as `labels_for` does.
+
+    In proportion to `counts`, images of every class [num_classes], or uniformly from those that exist.
+    """
+    num_classes = int(generator.num_classes)  # type: ignore[arg-type]
+    existing = existing_classes(generator)
+    if counts is not None or len(existing) == num_classes:
+        return labels_for(seeds, num_classes, counts)
+    drawn = labels_for(seeds, len(existing))
+    assert drawn is not None
+    return torch.tensor(existing)[drawn]
 
 
 def slerp(start: Tensor, end: Tensor, fractions: Tensor) -> Tensor:
@@ -72,8 +91,9 @@ def generate(
     Args:
         generator: has `z_dim`, `num_classes` and `forward(z, labels, truncation_psi=, noise_mode=)` -> [N, C, H, W]
             in [-1, 1].
-        seeds: one per image, any integers (see `latents`).
-        labels: class indices int64 [N]; None draws them from the seeds if the generator has classes.
+        seeds: one per image (see `latents`); of a range or another sequence only a batch is looked at at a time.
+        labels: class indices int64 [N]; None draws them from the seeds if the generator has classes, of which some
+            had images as far as its `classes` tell.
         truncation_psi: 1 leaves latents alone, 0 gives the mean image.
         noise_mode: "const", "none", or "random", with which images depend on torch's global generator too; a generator
             built without noise warns of the latter two, which change nothing.
@@ -88,9 +108,7 @@ def generate(
     num_classes = int(generator.num_classes)  # type: ignore[arg-type]
     if batch_size < 1:
         raise ValueError(f"batch_size {batch_size} is not a number of images: it must be 1 or more.")
-    if labels is None:
-        labels = labels_for(seeds, num_classes)
-    else:
+    if labels is not None:
         _check_labels(labels, len(seeds), num_classes)
     if noise_mode != "const" and not getattr(generator, "has_noise", True):
         warnings.warn(f"noise_mode {noise_mode!r} has no effect: this generator was built without noise", stacklevel=2)
@@ -115,7 +133,8 @@ def _batches(
         for start in range(0, len(seeds), batch_size):
             stop = start + batch_size
             z = latents(seeds[start:stop], z_dim).to(device, dtype)
-            classes = None if labels is None else labels[start:stop].to(device)
+            classes = drawn_classes(generator, seeds[start:stop]) if labels is None else labels[start:stop]
+            classes = None if classes is None else classes.to(device)
             # entered per batch: around the yield it would leak into the caller's code
             with torch.inference_mode():
                 images = generator(z, classes, **settings)
@@ -137,8 +156,37 @@ def evaluating(network: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def _generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed % 2**32)
+class _Stream:
+    """Random numbers of a seed: torch's, whose CPU generator reads 32 bits of it, and NumPy's for larger ones."""
+
+    def __init__(self, seed: int) -> None:
+        if not 0 <= seed < SEEDS:
+            raise ValueError(f"seed {seed} is out of range: expected 0 to 2^63 - 1")
+        self.seed = seed
+        small = seed < 2**32
+        self._source = torch.Generator().manual_seed(seed) if small else np.random.default_rng(seed)
+
+    def of_class(self) -> "_Stream":
+        """The stream that draws the class."""
+        return _Stream(self.seed ^ _LABEL_STREAM)
+
+    def normal(self, count: int) -> Tensor:
+        """Standard normal numbers, float32 [count]."""
+        if isinstance(self._source, torch.Generator):
+            return torch.randn(count, generator=self._source)
+        return torch.from_numpy(self._source.standard_normal(count, np.float32))
+
+    def uniform(self) -> float:
+        """A number from 0 to below 1."""
+        if isinstance(self._source, torch.Generator):
+            return float(torch.rand((), generator=self._source, dtype=torch.float64))
+        return float(self._source.random())
+
+    def below(self, limit: int) -> int:
+        """An integer from 0 to below `limit`."""
+        if isinstance(self._source, torch.Generator):
+            return int(torch.randint(limit, (), generator=self._source))
+        return int(self._source.integers(limit))
 
 
 def _check_finite(images: Tensor, seeds: Sequence[int]) -> None:
@@ -158,6 +206,7 @@ def _check_labels(labels: Tensor, num_seeds: int, num_classes: int) -> None:
             f"labels have shape {tuple(labels.shape)} for {num_seeds} seeds: expected one class index per seed, "
             f"({num_seeds},). Pass indices, not one-hot rows."
         )
+    labels = labels[:1] if labels.stride() == (0,) else labels  # one class for any number of images
     if num_seeds and (int(labels.min()) < 0 or int(labels.max()) >= num_classes):
         raise ValueError(
             f"labels range from {int(labels.min())} to {int(labels.max())}: the generator has classes 0 to "

@@ -13,9 +13,14 @@ MAX_ROWS = 32  # a picture of some ten thousand pixels in height; viewers and Ag
 
 
 def render(figure: "Figure") -> np.ndarray:
-    """A figure as uint8 image [H, W, 3]."""
+    """A figure as uint8 image [H, W, 3]. Names of files in it may hold bytes that are no text, and dollar signs."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.text import Text
 
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        text.set_parse_math(False)
+        text.set_text(text.get_text().encode("utf-8", errors="backslashreplace").decode())
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # type: ignore[no-untyped-call]
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()  # type: ignore[no-untyped-call]

@@ -2,7 +2,9 @@
 
 import io
 import math
+import re
 import zipfile
+from collections.abc import Container, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
@@ -26,6 +28,43 @@ def grid(images: Tensor, columns: int | None = None) -> np.ndarray:
     padded = np.zeros((rows * columns, h, w, c), dtype=np.uint8)
     padded[:n] = array
     return padded.reshape(rows, columns, h, w, c).transpose(0, 2, 1, 3, 4).reshape(rows * h, columns * w, c)
+
+
+def arrange_rows(parts: Sequence[Tensor], most: int) -> np.ndarray:
+    """Arrange images so that every part, uint8 [N, H, W, C] with any N, begins a row of its own.
+
+    Args:
+        parts: The images of every part, 1 or more.
+        most: Images per row; rows are as long as the longest part needs.
+    """
+    columns = min(most, max(map(len, parts)))
+    return np.concatenate([grid(part, columns) for part in parts])
+
+
+def image_name(seed: int) -> str:
+    """Name of the file with the image of a seed."""
+    return f"seed{seed:06d}.png"
+
+
+def existing_images(out: Path, seeds: Container[int]) -> list[Path]:
+    """Files that the images of some seeds would replace: of them in a folder, or the whole zip file."""
+    if out.suffix == ".zip":
+        return [out] if out.exists() else []
+    found = ((re.fullmatch(r"seed(\d{6,19})\.png", path.name), path) for path in out.glob("seed*.png"))
+    return sorted(path for match, path in found if match and int(match[1]) in seeds)
+
+
+def refuse_to_replace(existing: Sequence[Path], overwrite: bool, option: str = "--overwrite") -> None:
+    """Never write over images that are there, unless `overwrite` says so.
+
+    Raises:
+        ValueError: There are some.
+    """
+    if existing and not overwrite:
+        raise ValueError(
+            f"{existing[0]} is there already{f', with {len(existing) - 1:,} more' if existing[1:] else ''}: give "
+            f"another place, or {option} to replace {'them' if existing[1:] else 'it'}"
+        )
 
 
 def to_pil(image: np.ndarray) -> Image.Image:

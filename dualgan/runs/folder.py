@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dualgan.terminal.console import is_rank_zero
+from dualgan.files.targets import folder_to_write
+from dualgan.terminal.console import is_rank_zero, say
 from dualgan.weights.checkpoints import read_checkpoint
 
 if TYPE_CHECKING:  # who only reads runs does not wait for Lightning
@@ -42,8 +43,27 @@ def holds_run(folder: Path) -> bool:
     return (folder / METRICS).exists() or any((folder / CHECKPOINTS).glob("*.ckpt"))
 
 
+def last_of(place: str) -> str:
+    """The last checkpoint where a run's folder was given, and says so; anything else as it is.
+
+    Raises:
+        ValueError: A folder without one.
+    """
+    folder = Path(place)
+    if not folder.is_dir():
+        return place
+    last = next((path for path in (folder / CHECKPOINTS / LAST, folder / LAST) if path.is_file()), None)
+    if last is None:
+        raise ValueError(
+            f"{place} is a folder without {CHECKPOINTS}/{LAST}: give the folder of a run that has saved a checkpoint, "
+            f"or a .ckpt file"
+        )
+    say(f"Taking {last}, the last checkpoint of {place}")
+    return os.fspath(last)
+
+
 def resolve_checkpoint(name: str | None, run_dir: Path) -> str | None:
-    """Turn "last", "best" and "auto" (last where there is one) into the run's files.
+    """Turn "last", "best", "auto" (last where there is one) and the folder of a run into files.
 
     Raises:
         ValueError: There is no such file, or it is damaged.
@@ -52,7 +72,7 @@ def resolve_checkpoint(name: str | None, run_dir: Path) -> str | None:
         name = "last" if (run_dir / CHECKPOINTS / LAST).exists() else None
     if name is None:
         return None
-    path = run_dir / CHECKPOINTS / f"{name}.ckpt" if name in ("last", "best") else Path(name)
+    path = run_dir / CHECKPOINTS / f"{name}.ckpt" if name in ("last", "best") else Path(last_of(name))
     if not path.exists():
         raise ValueError(
             f"no checkpoint at {path}: pass --ckpt_path FILE, or --run_dir with --ckpt_path last or best, of a run "
@@ -66,8 +86,10 @@ def refuse_to_overwrite(run_dir: Path, ckpt_path: str | None) -> None:
     """Never go on from a checkpoint over another run's files.
 
     Raises:
-        ValueError: The folder holds a run, and what is being resumed is not in it.
+        ValueError: The folder holds a run, and what is being resumed is not in it; or it is a file, or cannot be
+            written.
     """
+    folder_to_write(run_dir, "run_dir")
     if not is_rank_zero() or not holds_run(run_dir):
         return
     if ckpt_path is not None and Path(ckpt_path).resolve().parent != (run_dir / CHECKPOINTS).resolve():

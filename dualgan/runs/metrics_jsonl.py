@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dualgan.evaluation.run import Evaluation
+from dualgan.evaluation.result import Evaluation
 from dualgan.files.atomic import append_line, write_json, write_whole
 from dualgan.runs.folder import HISTORY
 
 
 def append_to_history(run_dir: Path, verb: str, kimg: float | None, scores: Evaluation) -> None:
-    """Add a line to the run's metrics.jsonl: its values by name, and where they come from.
+    """Add a line to the run's metrics.jsonl: its values by name, notes on them, and where they come from.
 
     Args:
         run_dir: folder of the run; made if it is not there.
@@ -18,7 +18,7 @@ def append_to_history(run_dir: Path, verb: str, kimg: float | None, scores: Eval
         kimg: thousands of images that the generator was trained on.
         scores: what was measured.
     """
-    record = {"kimg": kimg, "verb": verb, **scores.values, "provenance": scores.provenance}
+    record = {"kimg": kimg, "verb": verb, **scores.values, **_context(scores)}
     append_line(run_dir / HISTORY, json.dumps(record))
 
 
@@ -50,5 +50,10 @@ def _is_later(line: bytes, kimg: float) -> bool:
 
 
 def write_scores(path: Path, scores: Evaluation, **more: Any) -> None:
-    """Write the values and where they come from as JSON; the file appears whole."""
-    write_json(path, {**scores.values, **more, "provenance": scores.provenance})
+    """Write the values, notes on them and where they come from as JSON; the file appears whole."""
+    write_json(path, {**scores.values, **more, **_context(scores)})
+
+
+def _context(scores: Evaluation) -> dict[str, Any]:
+    """What stands beside the values."""
+    return {"notes": scores.notes, "provenance": scores.provenance}

@@ -70,6 +70,12 @@ class Run:
         """Records of evaluations during training, whose scores are in metrics.csv too."""
         return [record for record in self.records if record.get("verb") == "fit"]
 
+    def note_on(self, metric: str) -> str | None:
+        """What to know of the last value of a metric, named without its section, that few images gave."""
+        record: dict[str, Any] = next((record for record in reversed(self.scored) if metric in record), {})
+        note = setting(record, "notes", metric)
+        return note if isinstance(note, str) else None
+
     @property
     def provenance(self) -> dict[str, Any]:
         """Where the last score of the training comes from; empty where there is none."""

@@ -6,6 +6,9 @@ import random
 import numpy as np
 import torch
 
+SEEDS = 2**63
+"""Seeds of images are below this number: the largest integers of torch and NumPy."""
+
 
 def mix_seed(*parts: int | str) -> int:
     """A 63-bit seed that depends on every part and on their order."""
@@ -22,3 +25,5 @@ def reseed(*parts: int | str) -> None:
     # `torch.manual_seed` would queue this call at every step, with a stack trace, until CUDA is first used.
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(seed)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(seed)

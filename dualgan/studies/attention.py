@@ -14,7 +14,7 @@ from torch import Tensor
 from dualgan.networks import Generator
 from dualgan.networks.attention import SelfAttention
 from dualgan.networks.attention.base import Position
-from dualgan.networks.sampling import evaluating, generate, labels_for, latents
+from dualgan.networks.sampling import drawn_classes, evaluating, generate, latents
 from dualgan.pictures.figures import DPI, MAX_ROWS, as_rgb, frame
 
 if TYPE_CHECKING:  # matplotlib takes half a second to import: only who draws waits for it
@@ -125,7 +125,7 @@ def compute_maps(
     assert size is not None
     pixels = [(int(row * size), int(column * size)) for row, column in positions]
     if labels is None:
-        labels = labels_for(seeds, generator.num_classes)
+        labels = drawn_classes(generator, seeds)
     images = torch.cat(list(generate(generator, seeds, labels=labels, truncation_psi=truncation_psi)))
     with evaluating(generator), torch.inference_mode():
         z = latents(seeds, generator.z_dim).to(images.device)

@@ -17,10 +17,11 @@ from PIL import Image
 
 from dualgan.networks import Generator, Latents
 from dualgan.networks.base import check_has_mapping
-from dualgan.networks.sampling import evaluating, labels_for, latents, slerp
+from dualgan.networks.sampling import drawn_classes, evaluating, latents, slerp
 from dualgan.pictures.figures import DPI, MAX_ROWS, frame, show
 from dualgan.pictures.grids import to_pil
 from dualgan.pictures.pixels import to_uint8
+from dualgan.runtime.progress import progress
 
 LatentSpace = Literal["z", "w"]
 THRESHOLD = 0.15  # FakeCLR's supplement, Fig. 1
@@ -113,10 +114,10 @@ def interpolate(
     Raises:
         ValueError: Seeds, steps, threshold or label do not fit, or `linear` was given for w.
     """
-    _check_paths(seeds, steps, space, linear, threshold)
+    check_paths(seeds, steps, space, linear, threshold)
     if space == "w":
         check_has_mapping(generator, "space w")
-    labels = labels_for(seeds, generator.num_classes) if label is None else torch.full((len(seeds),), label)
+    labels = drawn_classes(generator, seeds) if label is None else torch.full((len(seeds),), label)
     device = next(generator.parameters()).device
     fractions = torch.linspace(0, 1, steps, dtype=torch.float64)[:, None]  # on the CPU: not every device has float64
     with evaluating(generator), torch.inference_mode():
@@ -128,15 +129,22 @@ def interpolate(
         classes = None if labels is None else labels.to(device)
         ws = generator.styles(Latents(z.float().to(device)), classes, truncation_psi)
         if space == "w":
-            parts = fractions[..., None].to(ws.dtype).to(device)
-            ws = torch.lerp(ws[:-1, None], ws[1:, None], parts).flatten(0, 1)
-        images = torch.cat([to_uint8(generator.synthesis(part, noise_mode="const")) for part in torch.split(ws, BATCH)])
+            between = fractions[..., None].to(ws.dtype).to(device)
+            ws = torch.lerp(ws[:-1, None], ws[1:, None], between).flatten(0, 1)
+        parts = torch.split(ws, BATCH)
+        walk_along = progress(parts, "Walking", len(parts), "batches")
+        images = torch.cat([to_uint8(generator.synthesis(part, noise_mode="const")) for part in walk_along])
     array = images.cpu().numpy()
     array = array.reshape(len(seeds) - 1, steps, *array.shape[1:])
     return Interpolation(list(seeds), array, step_scores(array), threshold, space, linear or space == "w")
 
 
-def _check_paths(seeds: Sequence[int], steps: int, space: str, linear: bool, threshold: float) -> None:
+def check_paths(seeds: Sequence[int], steps: int, space: str, linear: bool, threshold: float) -> None:
+    """Refuse paths that no generator can be walked along.
+
+    Raises:
+        ValueError: Seeds, steps or threshold do not fit, or `linear` was given for w.
+    """
     if not 2 <= len(seeds) <= MAX_ROWS + 1:
         raise ValueError(f"{len(seeds)} seeds: paths lead from each to the next, give 2 to {MAX_ROWS + 1}")
     for first, second in pairwise(seeds):

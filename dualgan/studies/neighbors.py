@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
-from tqdm import tqdm
 
 from dualgan.data.base import ImageDataModule
 from dualgan.data.batches import RealImages, image_loader
@@ -18,6 +17,7 @@ from dualgan.metrics import FeatureExtractor
 from dualgan.networks import Generator
 from dualgan.networks.sampling import generate
 from dualgan.pictures.figures import DPI, MAX_ROWS, show
+from dualgan.runtime.progress import Progress
 
 Space = Literal["pixel", "perceptual"]
 SPACES: tuple[Space, ...] = ("pixel", "perceptual")
@@ -123,17 +123,21 @@ def find_neighbors(
         ValueError: The data does not fit the generator, k is above the number of images, seeds, spaces or labels do
             not fit, or there is no extractor for the perceptual space.
     """
-    _check_search(seeds, spaces, extractor)
+    check_search(seeds, k, spaces)
+    if ("perceptual" in spaces) != (extractor is not None):
+        raise ValueError("the perceptual space, and only that, needs a feature extractor: see dualgan.metrics")
     check_data(data, generator)
     dataset = training_images(data)
-    if not 1 <= k <= len(dataset):
+    if k > len(dataset):
         raise ValueError(f"k {k} does not fit a training set of {len(dataset)} images: expected 1 to {len(dataset)}")
     images = torch.cat(list(generate(generator, seeds, labels=labels, truncation_psi=truncation_psi, batch_size=BATCH)))
     searches = {space: _Search(extractor if space == "perceptual" else None, images, k) for space in spaces}
     loader = image_loader(dataset, data.num_workers, batch_size=BATCH)
-    for batch in tqdm(loader, desc="Searching", unit="batch", disable=None, leave=False):
-        for search in searches.values():
-            search.add(batch.images.to(images.device))
+    with Progress("Searching", len(dataset)) as shown:
+        for batch in loader:
+            for search in searches.values():
+                search.add(batch.images.to(images.device))
+            shown.update(len(batch.images))
     return Neighbors(
         list(seeds),
         images.cpu().numpy(),
@@ -143,13 +147,18 @@ def find_neighbors(
     )
 
 
-def _check_search(seeds: Sequence[int], spaces: Sequence[str], extractor: FeatureExtractor | None) -> None:
+def check_search(seeds: Sequence[int], k: int, spaces: Sequence[str]) -> None:
+    """Refuse a search that cannot be made of any images.
+
+    Raises:
+        ValueError: Too many seeds, no neighbours, or unknown spaces.
+    """
     if not 1 <= len(seeds) <= MAX_ROWS:
         raise ValueError(f"{len(seeds)} seeds: a figure has 1 to {MAX_ROWS} rows, one per seed")
     if not spaces or len(set(spaces)) < len(spaces) or set(spaces) - set(SPACES):
         raise ValueError(f"spaces {' '.join(spaces)!r}: expected pixel, perceptual or both, each once")
-    if ("perceptual" in spaces) != (extractor is not None):
-        raise ValueError("the perceptual space, and only that, needs a feature extractor: see dualgan.metrics")
+    if k < 1:
+        raise ValueError(f"k {k} is too small: give the number of neighbours, 1 or more")
 
 
 def check_data(data: ImageDataModule, generator: Generator) -> None:

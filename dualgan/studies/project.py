@@ -16,14 +16,14 @@ import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor
-from tqdm import tqdm
 
 from dualgan.metrics import PerceptualDistance
 from dualgan.networks import Generator
 from dualgan.networks.base import check_has_mapping
-from dualgan.networks.sampling import evaluating, labels_for, latents
+from dualgan.networks.sampling import drawn_classes, evaluating, latents
 from dualgan.pictures.figures import DPI, MAX_ROWS, show
 from dualgan.pictures.pixels import to_float, to_uint8
+from dualgan.runtime.progress import Progress
 from dualgan.runtime.seeding import mix_seed
 
 LatentSpace = Literal["w", "w+"]
@@ -88,10 +88,9 @@ def project(
             has no noise to search.
     """
     _check_queries(queries, generator, steps, space)
-    if optimize_noise and not generator.has_noise:
-        raise ValueError("this generator was built with noise=False and has no noise maps to search: leave out --noise")
+    check_generator(generator, optimize_noise)
     found = []
-    with evaluating(generator), tqdm(total=len(queries) * steps, desc="Projecting", disable=None, leave=False) as bar:
+    with evaluating(generator), Progress("Projecting", len(queries) * steps, "steps") as bar:
         start, deviation = w_statistics(generator, seed)
         for query in torch.from_numpy(queries):
             search = _Search(generator, to_float(query[None]).to(start.device), distance, start, space, optimize_noise)
@@ -130,10 +129,9 @@ def pixel_distance(images: np.ndarray, queries: np.ndarray) -> np.ndarray:
 @torch.no_grad()
 def w_statistics(generator: Generator, seed: int = 0) -> tuple[Tensor, float]:
     """Mean w [w_dim] over latents and classes, and w's root mean square distance from it."""
-    check_has_mapping(generator, "projection")
     device = next(generator.parameters()).device
     seeds = range(seed * W_SAMPLES, (seed + 1) * W_SAMPLES)
-    labels = labels_for(seeds, generator.num_classes)
+    labels = drawn_classes(generator, seeds)
     classes = None if labels is None else labels.to(device)
     w: Tensor = generator.mapping(latents(seeds, generator.z_dim).to(device), classes)[:, 0]
     mean = w.mean(dim=0)
@@ -227,6 +225,17 @@ def _check_queries(queries: np.ndarray, generator: Generator, steps: int, space:
     if not 1 <= len(queries) <= MAX_ROWS:
         raise ValueError(f"{len(queries)} queries: a figure has 1 to {MAX_ROWS} rows, one per query")
     check_search(steps, space)
+
+
+def check_generator(generator: Generator, optimize_noise: bool) -> None:
+    """Refuse a generator that cannot be searched.
+
+    Raises:
+        ValueError: It has no mapping network, or no noise maps to search.
+    """
+    check_has_mapping(generator, "projection")
+    if optimize_noise and not generator.has_noise:
+        raise ValueError("this generator was built with noise=False and has no noise maps to search: leave out --noise")
 
 
 def check_search(steps: int, space: str) -> None:

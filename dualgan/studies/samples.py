@@ -9,6 +9,7 @@ from torch import Tensor
 from dualgan.networks import Generator
 from dualgan.networks.sampling import generate
 from dualgan.pictures.grids import grid
+from dualgan.runtime.progress import progress
 
 MAX_IMAGES = 10_000
 BATCH = 32
@@ -63,7 +64,7 @@ def truncation_sheet(
 def _images(generator: Generator, seeds: Sequence[int], truncation_psi: float, label: int | None) -> Tensor:
     labels = None if label is None else torch.full((len(seeds),), label)
     batches = generate(generator, seeds, labels=labels, truncation_psi=truncation_psi, batch_size=BATCH)
-    return torch.cat([batch.cpu() for batch in batches])
+    return torch.cat([batch.cpu() for batch in progress(batches, "Generating", -(-len(seeds) // BATCH), "batches")])
 
 
 def _check_sheet(rows: int, columns: int, seed: int) -> None:

@@ -9,13 +9,15 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
-from tqdm import tqdm
 
 from dualgan.data.base import ImageDataModule
 from dualgan.evaluation.discriminating import hidden_features
 from dualgan.evaluation.images import NUM_FAKE, SEEDS_PER_RUN
+from dualgan.evaluation.result import significant
+from dualgan.metrics.table import spec_of
 from dualgan.networks import Discriminator, Generator
 from dualgan.pictures.figures import DPI
+from dualgan.runtime.progress import Progress
 from dualgan.studies.neighbors import check_data
 
 PERPLEXITY = 30.0
@@ -41,10 +43,21 @@ class FeatureStudy:
     real_points: np.ndarray
     fake_points: np.ndarray
 
+    @property
+    def note(self) -> str | None:
+        """What to know of an FDDF that means little, as few images gave it."""
+        return spec_of("fddf").caution(len(self.fake), len(self.real), self.real.shape[1])
+
+    @property
+    def shown(self) -> str:
+        """FDDF with the digits that mean something."""
+        return significant(self.fddf, 2 if self.note else 5)
+
     def as_dict(self) -> dict[str, Any]:
-        """FDDF and the points as plain data."""
+        """FDDF, what to know of it, and the points as plain data."""
         points = {"real": self.real_points.tolist(), "generated": self.fake_points.tolist()}
-        return {"fddf": self.fddf, "num_real": len(self.real), "num_fake": len(self.fake), "points": points}
+        counts = {"num_real": len(self.real), "num_fake": len(self.fake)}
+        return {"fddf": self.fddf, "note": self.note, **counts, "points": points}
 
 
 def study_features(
@@ -84,8 +97,8 @@ def study_features(
     if points > num_real:
         raise ValueError(f"points {points} is above the {num_real} real images: give at most as many")
     device = next(generator.parameters()).device
-    with tqdm(total=num_real + num_fake, desc="Looking", unit="image", disable=None, leave=False) as bar:
-        settings: dict[str, Any] = {"seed": seed, "device": device, "progress": bar.update}
+    with Progress("Looking", num_real + num_fake) as shown:
+        settings: dict[str, Any] = {"seed": seed, "device": device, "progress": shown.update}
         real, fake, fddf = hidden_features(generator, discriminator, reference, num_fake, num_real, **settings)
     embedded = tsne(torch.cat([real[:points], fake[:points]]), seed, perplexity)
     return FeatureStudy(real, fake, fddf, embedded[:points], embedded[points:])
@@ -136,7 +149,8 @@ def draw_features(studies: dict[str, FeatureStudy]) -> Figure:
         for kind, colour, points in (("real", REAL, study.real_points), ("generated", FAKE, study.fake_points)):
             axes.scatter(*points.T, s=8, color=colour, alpha=0.6, linewidths=0, label=kind)
         axes.set_title(name, fontsize=10)
-        axes.legend(title=f"FDDF {study.fddf:.4g}", fontsize=8, title_fontsize=9, markerscale=2)
+        title = f"FDDF {study.shown}{' (few images)' if study.note else ''}"
+        axes.legend(title=title, fontsize=8, title_fontsize=9, markerscale=2)
         axes.set_xticks([])
         axes.set_yticks([])
     return figure

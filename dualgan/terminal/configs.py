@@ -1,8 +1,14 @@
 """Shipped configurations, found by name from any folder."""
 
 import os
+from collections.abc import Collection
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dualgan.files.yaml_text import load_yaml
 
 
 def config_folders() -> list[Path]:
@@ -11,19 +17,56 @@ def config_folders() -> list[Path]:
     return [package / "configs", package.parent / "configs"]
 
 
-def resolve_configs(words: list[str]) -> list[str]:
+def resolve_configs(words: list[str], sections: Collection[str] = ()) -> list[str]:
     """Let `--config NAME.yaml` find a shipped configuration from any folder, with or without its subfolder.
 
+    Args:
+        words: Of the command line.
+        sections: Names that stand for several settings in a configuration.
+
     Raises:
-        ValueError: A named file is neither here nor shipped.
+        ValueError: A named file is neither here nor shipped, is no YAML, holds nothing, or null for a section.
     """
     resolved = list(words)
     for i, word in enumerate(words):
         if word in ("--config", "-c") and i + 1 < len(words):
-            resolved[i + 1] = find_config(words[i + 1])
+            resolved[i + 1] = _checked(find_config(words[i + 1]), sections)
         elif word.startswith("--config="):
-            resolved[i] = "--config=" + find_config(word.removeprefix("--config="))
+            resolved[i] = "--config=" + _checked(find_config(word.removeprefix("--config=")), sections)
     return resolved
+
+
+def _checked(config: str, sections: Collection[str]) -> str:
+    if "\n" in config:  # the text itself
+        return config
+    content = read_config(Path(config))
+    for name in sections:
+        if name in content and content[name] is None:
+            raise ValueError(
+                f"{config}: {name} is a section of settings, and null is none: leave it out for the defaults, or name "
+                f"its settings below it"
+            )
+    return config
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The content of a configuration, whose settings are not looked at.
+
+    Raises:
+        ValueError: It is no YAML, holds nothing, or no sections.
+    """
+    try:
+        content = load_yaml(path.read_bytes())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a configuration ({' '.join(str(error).split())})") from error
+    if content is None:
+        raise ValueError(f"{path} is empty: a configuration has sections such as 'model:' and 'data:'")
+    if not isinstance(content, dict):
+        raise ValueError(
+            f"{path} is not a configuration: expected sections such as 'model:' and 'data:', found a "
+            f"{type(content).__name__}"
+        )
+    return content
 
 
 def shipped_configs() -> list[Path]:

@@ -1,9 +1,12 @@
 """What a user sees on the screen: our own lines, and not the chatter of libraries."""
 
+import io
 import logging
+import os
+import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from lightning_utilities.core.rank_zero import rank_zero_only
 from tqdm import tqdm
@@ -24,10 +27,47 @@ def is_rank_zero() -> bool:
     return int(getattr(rank_zero_only, "rank", 0)) == 0
 
 
+def show_what_can_be_shown() -> None:
+    """Let no character stop the program that prints it: what the terminal's encoding lacks is shown as \\uXXXX."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def printable(text: str) -> str:
+    """A text for formats that take Unicode alone: bytes of a file's name that are none are shown as \\udcXX."""
+    return text.encode("utf-8", errors="backslashreplace").decode()
+
+
+def flush_output() -> bool:
+    """Write out what was printed; whether somebody still reads it. Python would end with code 120 where not."""
+    heard = True
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            heard = False
+            with suppress(OSError, ValueError):  # its buffer is still full, and flushed once more at the end
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return heard
+
+
 @rank_zero_only
 def say(text: str) -> None:
-    """Print a line above the progress bars, on rank zero."""
-    tqdm.write(text)
+    """Print a line above the progress bars, on rank zero; the program goes on where nobody reads it any more."""
+    with suppress(OSError):
+        tqdm.write(text)
+
+
+@contextmanager
+def harmless(what: str) -> Iterator[None]:
+    """Whatever fails in the block becomes a line on stderr: it comes after work that has succeeded."""
+    try:
+        yield
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        with suppress(OSError):
+            print(f"warning: {what} failed ({reason}); all that comes before it is done and kept.", file=sys.stderr)
 
 
 @contextmanager

@@ -17,11 +17,12 @@ from typing import Any, NoReturn
 import yaml
 from jsonargparse import ArgumentParser, get_loader, set_loader, set_parsing_settings
 
-from dualgan.files.yaml_text import check_yaml, load_yaml
+from dualgan.files.yaml_text import check_yaml, holds_odd_bytes, load_yaml
 from dualgan.runtime.imports import ALLOW, trusted_modules
 from dualgan.runtime.private_parts import actions_of
 
 _SEE = "'--help' lists every option."
+_MOST_HINTS = 4
 
 _IMPORTABLE = ["dualgan", "pytorch_lightning", "lightning_fabric", "torch.distributed.algorithms.ddp_comm_hooks"]
 
@@ -30,8 +31,10 @@ _load = get_loader("yaml")
 
 
 def _load_checked(text: str) -> Any:
+    if not text.isascii() and text != text.encode("utf-8", errors="replace").decode():
+        return text  # the name of a file with bytes that are no text, and no YAML
     check_yaml(text)
-    return _load(text)
+    return load_yaml(text) if holds_odd_bytes(text) else _load(text)
 
 
 def limit_configurations() -> None:
@@ -104,6 +107,12 @@ class ParagraphParser(ArgumentParser):
         if base and (value := _value(message)).rpartition(".")[2] not in class_names(base):
             one = "a single one" if value.startswith("[") else "a number or one" if "'float'" in message else "one"
             return MistakeError(f"{key} {value!r} is not valid: expected {one} of {', '.join(class_names(base))}", key)
+        if key and (given := re.search(r'Unable to load config "(.*?)"', message)):
+            return MistakeError(
+                f"{key} {given[1]!r}: {key} is a section of several settings, and this is no file of them. Give "
+                f"them one by one, as --{key}.NAME VALUE. {_SEE}",
+                key,
+            )
         if key:
             reason = cleaned(message.partition(f'"{key}"')[2].lstrip(": \n"))
             return MistakeError(f"{key}: {reason}. {_SEE}", key)
@@ -126,9 +135,23 @@ class ParagraphParser(ArgumentParser):
 
 
 def _unknown(name: str, options: Sequence[str]) -> MistakeError:
-    close = get_close_matches(name, options, n=1, cutoff=0.75)
-    hint = f"did you mean --{close[0]}?" if close else _SEE
+    close = _nearest(name, options)
+    hint = f"did you mean {' or '.join(f'--{option}' for option in close)}?" if close else _SEE
     return MistakeError(f"unknown option {name!r}: {hint}", name, unknown=True)
+
+
+def _nearest(name: str, options: Sequence[str]) -> list[str]:
+    """Options that the user may have meant: spelled alike, or with the given name as a part; none where many have."""
+    # num for num_fake, psi for truncation_psi, quality.num for quality.num_fake, num_fake for quality.num_fake
+    section, _, last = name.rpartition(".")
+    within = [option for option in dict.fromkeys(options) if option.rpartition(".")[0].endswith(section)]
+    longer = [option for option in within if option.rpartition(".")[2].startswith(last)]
+    if 0 < len(longer) <= _MOST_HINTS:
+        return longer
+    if close := get_close_matches(name, options, n=1, cutoff=0.75):
+        return close
+    parts = [option for option in within if f"_{last}" in option.rpartition(".")[2]]
+    return parts if len(parts) <= _MOST_HINTS else []
 
 
 def options_of(parser: ArgumentParser) -> list[str]:
@@ -183,7 +206,7 @@ def _value(message: str) -> str:
     """The value at the end of a message; of a class with its arguments the class."""
     value = message.strip().split("\n")[-1].partition(": ")[2]
     path = re.search(r"class_path\W+([\w.]+)", value)
-    return path[1] if path else value
+    return path[1] if path else value.rpartition("Got value: ")[2]
 
 
 def _said_within(error: BaseException | None) -> MistakeError | None:
@@ -220,7 +243,8 @@ def name_the_file(mistake: MistakeError, words: Sequence[str]) -> str:
     option = mistake.option
     if option and any(word.split("=")[0].endswith(option) for word in words if word.startswith("--")):
         return str(mistake)  # the command line says it, and has the last word
-    for flag, file in pairwise(words):
+    spread = [part for word in words for part in (word.split("=", 1) if word.startswith("--config=") else [word])]
+    for flag, file in pairwise(spread):
         if flag in ("--config", "-c") and Path(file).is_file():
             try:
                 content = load_yaml(Path(file).read_bytes())

@@ -1,47 +1,104 @@
-"""Options that several commands share: seeds, class and device."""
+"""Options that several commands share: seeds and device."""
 
 import sys
+from bisect import bisect_right
 from collections.abc import Sequence
 from functools import cache
+from itertools import accumulate, pairwise
 from pathlib import Path
+from typing import overload
 
 import torch
-from torch import Tensor
 
 from dualgan.runtime.devices import best_device
+from dualgan.runtime.seeding import SEEDS
 from dualgan.terminal.console import is_rank_zero
 
+_MOST_DIGITS = 100  # Python refuses to read numbers of thousands of digits
 
-def parse_seeds(text: str) -> list[int]:
+
+class Seeds(Sequence[int]):
+    """Seeds in the order in which they were named; a range of any length takes no memory."""
+
+    def __init__(self, ranges: Sequence[range]) -> None:
+        self.ranges = ranges
+        self._ends = list(accumulate(len(one) for one in ranges))
+
+    def __len__(self) -> int:
+        """Their number."""
+        return self._ends[-1]
+
+    @overload
+    def __getitem__(self, index: int) -> int: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[int]: ...
+    def __getitem__(self, index: int | slice) -> int | list[int]:
+        """A seed, or some."""
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        index = range(len(self))[index]
+        k = bisect_right(self._ends, index)
+        return self.ranges[k][index - self._ends[k]]  # counted from the end of the range
+
+    def __contains__(self, seed: object) -> bool:
+        """Whether a seed is one of them."""
+        return any(seed in one for one in self.ranges)
+
+
+def parse_seeds(text: str, distinct: bool = True) -> Seeds:
     """Read "0-63" or "1,5,10-12".
 
+    Args:
+        text: Numbers and ranges.
+        distinct: Refuse seeds that are named twice.
+
     Raises:
-        ValueError: Anything else.
+        ValueError: Anything else, an empty range, a seed of 2^63 or above, or one that is named twice.
     """
-    seeds: list[int] = []
+    ranges: list[range] = []
     for item in text.split(","):
         first, dash, last = item.strip().partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()):
+        if not _is_number(first) or (dash and not _is_number(last)):
             raise ValueError(f"seeds {text!r}: expected numbers and ranges such as 0-63 or 1,5,10-12")
-        seeds += range(int(first), int(last if dash else first) + 1)
-    if not seeds:
-        raise ValueError(f"seeds {text!r} is an empty range: the first seed must not be above the last")
-    return seeds
+        ranges.append(range(int(first), int(last if dash else first) + 1))
+        if not ranges[-1]:
+            raise ValueError(
+                f"seeds {text!r}: {item.strip()} is an empty range, the first seed must not be above the last"
+            )
+        if ranges[-1].stop > SEEDS:
+            raise ValueError(f"seeds {text!r}: {ranges[-1].stop - 1} is too large, expected 0 to 2^63 - 1")
+    twice = [two.start for one, two in pairwise(sorted(ranges, key=lambda one: one.start)) if two.start < one.stop]
+    if distinct and twice:
+        raise ValueError(f"seeds {text!r} name {twice[0]} twice: each seed is one image, name it once")
+    if sum(one.stop - one.start for one in ranges) > sys.maxsize:
+        raise ValueError(f"seeds {text!r} are more than {sys.maxsize}: name fewer")
+    return Seeds(ranges)
 
 
-def chosen_labels(label: int | None, num_classes: int, count: int) -> Tensor | None:
-    """The same class for every image, or None where none was chosen.
+def few_seeds(text: str, most: int, distinct: bool = True) -> list[int]:
+    """Read seeds of one figure.
 
     Raises:
-        ValueError: The generator has no such class.
+        ValueError: As `parse_seeds`, or more than `most`.
     """
-    if label is None:
-        return None
-    if num_classes == 0:
-        raise ValueError(f"label {label} was given, but this generator has no classes: leave it out")
-    if not 0 <= label < num_classes:
-        raise ValueError(f"label {label} is out of range: this generator has the classes 0 to {num_classes - 1}")
-    return torch.full((count,), label)
+    seeds = parse_seeds(text, distinct)
+    if len(seeds) > most:
+        raise ValueError(f"{len(seeds)} seeds: a figure has room for {most}, draw several")
+    return list(seeds)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+
+
+def check_seed(seed: int, images: int = 1) -> None:
+    """Refuse a first seed from which on some images would have none.
+
+    Raises:
+        ValueError: It is negative or too large.
+    """
+    if not 0 <= seed <= SEEDS - images:
+        raise ValueError(f"seed {seed} is out of range: expected 0 to 2^63 - {images}")
 
 
 @cache

@@ -59,13 +59,20 @@ def check_precision(precision: str | int | None) -> None:
     """Allow the precisions in which the penalties are trustworthy.
 
     Raises:
-        ValueError: Any other precision.
+        ValueError: Any other precision; the message gives its own reason.
     """
-    if precision not in ("32-true", "32", 32, "bf16-mixed", "bf16", "64-true", "64", 64, None):
-        raise ValueError(
-            f"precision {precision!r} is not supported: gradient penalties overflow in half precision. "
-            f"Use --trainer.precision bf16-mixed, which has the range of float32, or 32-true"
-        )
+    if precision in ("32-true", "32", 32, "bf16-mixed", "bf16", "64-true", "64", 64, None):
+        return
+    reasons = {
+        ("16", "16-mixed", "16-true"): "gradient penalties overflow in half precision",
+        ("bf16-true",): "weights and Adam's steps in bfloat16 keep three digits, and small steps are lost in them",
+        ("transformer-engine", "transformer-engine-float16"): "the networks have none of the layers that it replaces",
+    }
+    reason = next((why for names, why in reasons.items() if str(precision) in names), "there is no such precision")
+    raise ValueError(
+        f"precision {precision!r} is not supported: {reason}. Use --trainer.precision bf16-mixed, which keeps weights "
+        f"in float32 and has its range, 32-true, or 64-true"
+    )
 
 
 def check_batch(batch_size: int, world_size: int, micro_batch: int | None, group: int) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from pytorch_lightning.utilities import rank_zero_warn
 
 from dualgan.networks import Network
+from dualgan.networks.classes import classes_of
 from dualgan.training.players import Players
 from dualgan.weights.building import shape_differences, shapes_of
 from dualgan.weights.checkpoints import read_networks, state_of
@@ -43,6 +44,8 @@ def start_from(players: Players, path: str | os.PathLike[str]) -> None:
                 f"{_in_words(content['dualgan'][name.removesuffix('_ema')])}"
             )
         network.load_state_dict(state)
+    num_classes, classes = players.generator.num_classes, content["dualgan"].get("classes")
+    players.generator.classes = classes_of(classes, num_classes, str(path))  # until the data say their own
     _warn_of_other_settings(players, content["dualgan"], path)
 
 

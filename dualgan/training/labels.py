@@ -34,10 +34,18 @@ class FakeLabels(nn.Module):
 
         Returns:
             A sentence where they are not known, or the source has no effect.
+
+        Raises:
+            ValueError: There are more or fewer classes.
         """
         if not self.num_classes:
             return None if self.source == "dataset" else "fake_labels 'batch' has no effect: there are no classes"
         if counts is not None:
+            if len(counts) != self.num_classes:
+                raise ValueError(
+                    f"num_classes {self.num_classes} of the model does not fit the data, which has {len(counts)} "
+                    f"classes: build the model with the data's num_classes"
+                )
             self.frequencies.copy_(counts)
         elif self.source == "dataset":
             self.source = "batch"

@@ -14,11 +14,13 @@ from dualgan.losses import AdversarialLoss
 from dualgan.losses.heads import per_head
 from dualgan.networks import Discriminator, Generator, Latents
 from dualgan.networks.base import Drawn, Mixing, as_heads
+from dualgan.networks.classes import ImageClass, listed
 from dualgan.networks.sampling import generate
 from dualgan.runtime.distributed import rank, world_size
 from dualgan.runtime.seeding import reseed
+from dualgan.terminal.console import say
 from dualgan.training.labels import FakeLabels
-from dualgan.weights.checkpoints import changes_since, check_header, check_shapes, header, migrate
+from dualgan.weights.checkpoints import changes_since, check_classes, check_header, check_shapes, header, migrate
 
 OF_TRAINING = ("tasks.",)
 
@@ -75,6 +77,28 @@ class Players(LightningModule):
     def takes_reference(self) -> bool:
         """Whether every batch must bring reference images: the data module asks."""
         return self.discriminator.takes_reference
+
+    def know_classes(self, data: Any) -> str | None:
+        """Take names and numbers of images of the classes from the data module, if there is one.
+
+        Returns:
+            A sentence where they are not known, or the source of the classes of generated images has no effect.
+        """
+        if data is None or data.label_counts is None:
+            return self.fake_labels.learn(None)
+        classes = tuple(map(ImageClass, data.class_names, data.label_counts.tolist()))
+        fits = self.trainer.state.fn == "fit"
+        for k, (before, now) in enumerate(zip(self.generator.classes, classes, strict=False)):
+            if fits and before.name != now.name:
+                rank_zero_warn(
+                    f"the networks were trained on other classes: class {k} was '{before.name}' and is '{now.name}'"
+                )
+                break
+        self.generator.classes = self.generator_ema.classes = classes
+        if fits:
+            there = {one.name: one.images for one in classes if one.images}
+            say(f"Conditional: {len(there)} classes with images, {listed(there)}")
+        return self.fake_labels.learn(data.label_counts)
 
     def reseed(self, purpose: str, part: int = 0) -> None:
         """Seed everything random for one purpose of this step on this rank: the same at every call."""
@@ -160,11 +184,12 @@ class Players(LightningModule):
         """Refuse weights of other networks with a message that names what differs.
 
         Raises:
-            ValueError: The checkpoint is not ours, too new, or its tensors have other shapes.
+            ValueError: The checkpoint is not ours, too new, or its classes or the shapes of its tensors are others.
         """
         found = check_header(checkpoint)
         since = changes_since(found["format_version"])
         migrate(checkpoint)
+        classes = check_classes(checkpoint, self.generator)
         if since and self.trainer.state.fn == "fit":
             rank_zero_warn(
                 f"the checkpoint is of dualgan {found.get('version')}; from here on {'; '.join(since)}: the run will "
@@ -175,3 +200,4 @@ class Players(LightningModule):
             own = {k: v for k, v in self.state_dict().items() if k.startswith(OF_TRAINING)}
             checkpoint["state_dict"] = others | own
         check_shapes(checkpoint, self.state_dict())
+        self.generator.classes = self.generator_ema.classes = self.generator.classes or classes

@@ -1,25 +1,30 @@
 """What a checkpoint of ours holds beside Lightning's own entries, and how to read its networks back."""
 
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from dualgan.files.torch_files import read_tensors
+from dualgan.files.torch_files import UnreadableFileError, read_tensors
 from dualgan.networks import Discriminator, Generator, Network
-from dualgan.networks.stylegan2.mapping import with_shifts_of_classes
+from dualgan.networks.classes import ImageClass, classes_of, plain_classes
+from dualgan.networks.stylegan2.mapping import W_DECAY, with_means_of_w
 from dualgan.version import __version__
 from dualgan.weights.building import rebuild, shape_differences, shapes_of
 from dualgan.weights.official.networks import import_official
 from dualgan.weights.safetensors_file import read_safetensors
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """1: networks, optimizers, callbacks. 2: also "run", what the training ran with; callbacks know when the best was.
-3: counters of non-finite steps are those of the part `divergence`; a mean w for every class."""
+3: counters of non-finite steps are those of the part `divergence`; a mean w for every class.
+4: how often the means of w have moved; names of the classes, which are numbered without gaps."""
 
+_LITTLE = 0.01  # of the mean w: no more than truncation itself leaves open
 _NETWORKS_ONLY = (".safetensors", ".pkl")  # files without optimizers and clock
+_GRAPHS = (".onnx", ".pt2", ".onnx.data")
 
 
 def header(generator: Generator, discriminator: Discriminator) -> dict[str, Any]:
@@ -29,6 +34,7 @@ def header(generator: Generator, discriminator: Discriminator) -> dict[str, Any]
         "version": __version__,
         "generator": generator.describe(),
         "discriminator": discriminator.describe(),
+        "classes": plain_classes(generator.classes),
     }
 
 
@@ -93,10 +99,23 @@ def _from_2(checkpoint: dict[str, Any]) -> None:
     for old, new in (("non_finite", "divergence.total"), ("non_finite_run", "divergence.run")):
         if old in state:  # exports have no counters
             state[new] = state.pop(old)
-    arguments = checkpoint["dualgan"].get("generator", {}).get("init_args", {})
+
+
+def _from_3(checkpoint: dict[str, Any]) -> None:
+    state, described = checkpoint["state_dict"], checkpoint["dualgan"]
+    num_classes = described.get("generator", {}).get("init_args", {}).get("num_classes", 0)
     for name in ("generator", "generator_ema"):
-        own = with_shifts_of_classes(state_of(checkpoint, name), arguments.get("num_classes", 0))
-        state |= {f"{name}.{key}": value for key, value in own.items()}
+        own = state_of(checkpoint, name)
+        described["classes"] = described.get("classes") or plain_classes(_seen_classes(own, num_classes))
+        state |= {f"{name}.{key}": value for key, value in with_means_of_w(own, num_classes).items()}
+
+
+def _seen_classes(generator: dict[str, Tensor], num_classes: int) -> list[ImageClass]:
+    """What an older file tells of its classes: those that were never seen have no mean w, where others have one."""
+    shifts = generator.get("mapping.w_shift_of_class")
+    if shifts is None or len(shifts) != num_classes or not shifts.any():
+        return []
+    return [ImageClass(str(k), None if seen else 0) for k, seen in enumerate(shifts.ne(0).any(dim=1).tolist())]
 
 
 def _of_another_version(found: dict[str, Any]) -> str:
@@ -111,7 +130,7 @@ def _of_another_version(found: dict[str, Any]) -> str:
     )
 
 
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], None]] = {1: _from_1, 2: _from_2}
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], None]] = {1: _from_1, 2: _from_2, 3: _from_3}
 """How a checkpoint of each older format becomes one of the next, in place. Who renames tensors, arguments or entries
 of checkpoints raises `FORMAT_VERSION`, says there what changed, and adds what does the same to older files."""
 
@@ -120,7 +139,8 @@ CHANGES = {
     2: "path length's mean moves before it is used and takes part in the gradient, parameters that a penalty does not "
     "reach take steps of zero, the mean w moves with every mapping, and style mixing draws once per batch, as in the "
     "published implementations; generated images of classes follow the classes of the data set instead of the batch's, "
-    "truncation has a mean w per class, and metrics that follow a published protocol are logged under its name (fid50k)"
+    "truncation has a mean w per class, metrics that follow a published protocol are logged under its name (fid50k)",
+    3: "truncation corrects the mean w of a new run for its start at zero, and takes that of this one as it is stored",
 }
 """What a training does otherwise since a format."""
 
@@ -128,6 +148,36 @@ CHANGES = {
 def changes_since(version: int) -> list[str]:
     """Sentences for who goes on with a checkpoint of a format."""
     return [text for last, text in CHANGES.items() if version <= last]
+
+
+def check_classes(checkpoint: dict[str, Any], generator: Generator) -> tuple[ImageClass, ...]:
+    """The classes of a checkpoint; refuses those that the configured generator has others for.
+
+    Raises:
+        ValueError: Their number or names differ, or they are damaged.
+    """
+    described = checkpoint["dualgan"]
+    num_classes = described["generator"]["init_args"].get("num_classes", generator.num_classes)
+    classes = classes_of(described.get("classes"), num_classes, "the checkpoint")
+    own, written = generator.num_classes, described.get("written_format", FORMAT_VERSION)
+    if num_classes != own:
+        gaps = (
+            f". dualgan {described.get('version')} numbered classes up to the largest label, and this is dualgan "
+            f"{__version__}, which numbers those that have images: go on with dualgan {described.get('version')}, or "
+            f"start a new run"
+        )
+        older = gaps if written < 4 and own else ""  # the format that brought names
+        raise ValueError(
+            f"the checkpoint has {num_classes or 'no'} classes, and the data {own or 'none'}: use the data and "
+            f"use_labels of its run{older}"
+        )
+    for k, (theirs, ours) in enumerate(zip(classes, generator.classes, strict=False)):
+        if written >= 4 and theirs.name != ours.name:
+            raise ValueError(
+                f"class {k} of the checkpoint is '{theirs.name}', and that of the data '{ours.name}': use the data of "
+                f"its run, whose classes have the same names in the same order"
+            )
+    return classes
 
 
 def check_shapes(checkpoint: dict[str, Any], expected: dict[str, Tensor]) -> None:
@@ -161,25 +211,34 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not path.is_file():
         found = f"{path} is a folder" if path.is_dir() else f"no checkpoint at {path}"
         raise ValueError(f"{found}: expected a .ckpt file, for instance RUN/checkpoints/last.ckpt")
+    _refuse_graph(path)
     if path.suffix in _NETWORKS_ONLY:
         raise ValueError(
             f"{path} holds networks and no state of a training: expected a .ckpt file of a run. To train from these "
             f"networks on, start a new run with --init_from {path}"
         )
-    if not path.stat().st_size:
-        raise ValueError(f"{path} is empty: expected a .ckpt file. Use another one of the run's checkpoints folder")
     try:
         checkpoint = read_tensors(path)
-    except Exception as error:
-        reason = str(error).strip().split("\n")[0][:200]
-        raise ValueError(
-            f"cannot read {path} as a checkpoint ({reason}): it may be cut off or no .ckpt file"
-        ) from error
+    except UnreadableFileError as error:
+        raise ValueError(f"cannot read {path} as a checkpoint: {error}. {_EXPECTED}") from error
     check_header(checkpoint, str(path))
     _check_state(checkpoint.get("state_dict"), path)
     migrate(checkpoint)
     result: dict[str, Any] = checkpoint
     return result
+
+
+_EXPECTED = "Expected a .ckpt file from a run's checkpoints folder; if this was one, use another of that folder"
+
+
+def _refuse_graph(path: Path) -> None:
+    """Say what to take instead of a file that dualgan only writes."""
+    if path.name.endswith(_GRAPHS):
+        raise ValueError(
+            f"{path} is a graph for other programs: `dualgan export` writes such files, and no command reads them. "
+            f"Pass what it was exported from: --ckpt takes .ckpt, .safetensors and .pkl files, --init_from of `dualgan "
+            f"fit` the same, and --ckpt_path .ckpt alone"
+        )
 
 
 def images_seen_in(path: Path) -> int | None:
@@ -188,7 +247,7 @@ def images_seen_in(path: Path) -> int | None:
         checkpoint = read_tensors(path, mmap=True)
         check_header(checkpoint)
         return int(checkpoint["state_dict"]["images_seen"])
-    except Exception:  # torch and zip files have no common kind of error
+    except Exception:  # whatever is in it in place of a clock
         return None
 
 
@@ -204,7 +263,9 @@ def read_networks(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     path = Path(path)
     if path.suffix not in _NETWORKS_ONLY:
-        return read_checkpoint(path) | {"source": str(path)}
+        checkpoint = read_checkpoint(path)
+        _warn_of_uncounted_means(checkpoint, path)
+        return checkpoint | {"source": str(path)}
     if not path.is_file():
         raise ValueError(f"no file at {path}: expected a .ckpt, .safetensors or .pkl file with networks")
     if path.suffix == ".safetensors":
@@ -215,6 +276,18 @@ def read_networks(path: str | os.PathLike[str]) -> dict[str, Any]:
     described, state = import_official(path)
     about = {"format_version": FORMAT_VERSION, "version": __version__, **described}
     return {"dualgan": about, "state_dict": state, "source": str(path)}
+
+
+def _warn_of_uncounted_means(checkpoint: dict[str, Any], path: Path) -> None:
+    if checkpoint["dualgan"]["written_format"] > 3:
+        return
+    steps, version = checkpoint.get("global_step", 0), checkpoint["dualgan"].get("version")
+    if (missing := W_DECAY**steps) > _LITTLE:  # every step has moved the mean w once or more often
+        warnings.warn(
+            f"{path} is of dualgan {version}, which did not count how often the mean w has "
+            f"moved: truncation takes it as it is stored, after {steps} steps up to {missing:.1%} too small",
+            stacklevel=3,
+        )
 
 
 def load_generator(path: str | os.PathLike[str]) -> Generator:
@@ -238,6 +311,8 @@ def generator_of(checkpoint: dict[str, Any], ema: bool = True) -> Generator:
     """
     generator = _network_of(checkpoint, "generator", "generator_ema" if ema else "generator")
     assert isinstance(generator, Generator)
+    source = checkpoint.get("source", "the checkpoint")
+    generator.classes = classes_of(checkpoint["dualgan"].get("classes"), generator.num_classes, source)
     return generator
 
 

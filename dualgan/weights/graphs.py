@@ -34,6 +34,8 @@ class GeneratorGraph(nn.Module):
         ValueError: Unknown noise, or one other than "const" where the generator has no layer with noise.
     """
 
+    mean_w: Tensor
+
     def __init__(self, generator: Generator, noise: str) -> None:
         super().__init__()
         if noise not in NOISES:
@@ -42,6 +44,9 @@ class GeneratorGraph(nn.Module):
             raise ValueError(f"noise {noise!r} has no effect: this generator was built with noise=False, leave it out")
         check_has_mapping(generator, "a graph, whose input is a truncation,")
         self.generator, self.noise = generator, noise
+        assert isinstance(generator.mapping, MappingNetwork)
+        classes = torch.arange(generator.num_classes) if generator.num_classes else None
+        self.register_buffer("mean_w", generator.mapping.mean_w(classes))  # [w_dim], or [classes, w_dim]
         buffers = dict(generator.synthesis.named_buffers())
         self.maps = {k: v.shape for k, v in buffers.items() if k.endswith("noise_const")} if noise == "input" else {}
 
@@ -64,11 +69,9 @@ class GeneratorGraph(nn.Module):
         """z [N, z_dim], labels [N] int64, truncation_psi [], maps [N, 1, R, R] -> images [N, C, R, R]."""
         labels, others = (others[0], others[1:]) if self.generator.num_classes else (None, others)
         truncation_psi, *maps = others
-        mapping = self.generator.mapping
         # StyleGAN, appendix B, with psi as an input: w' = w_avg + psi (w - w_avg)
-        assert isinstance(mapping, MappingNetwork)
-        mean = mapping.mean_w(labels).unsqueeze(-2)  # [1, w_dim], or [N, 1, w_dim] with classes
-        ws = mean + truncation_psi * (mapping(z, labels) - mean)
+        mean = (self.mean_w if labels is None else self.mean_w[labels]).unsqueeze(-2)  # [1, w_dim] or [N, 1, w_dim]
+        ws = mean + truncation_psi * (self.generator.mapping(z, labels) - mean)
         mode = "none" if self.noise == "none" else "const"
         replaced = dict(zip(self.maps, maps, strict=True))
         images: Tensor = torch.func.functional_call(self.generator.synthesis, replaced, (ws,), {"noise_mode": mode})

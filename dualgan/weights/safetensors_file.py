@@ -10,6 +10,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from dualgan.files.atomic import write_whole
+from dualgan.files.kinds import SAFETENSORS, kind_of
 
 _KEY = "dualgan"
 
@@ -40,8 +41,10 @@ def read_safetensors(path: Path) -> dict[str, Any]:
             text = (file.metadata() or {}).get(_KEY)
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dictionary
     except SafetensorError as error:
+        kind = kind_of(path)
+        reason = f"it seems to be {kind}" if kind not in (None, SAFETENSORS) else "it is cut off or damaged"
         raise ValueError(
-            f"cannot read {path} as safetensors ({error}): it may be cut off or of another kind"
+            f"cannot read {path} as safetensors: {reason} ({error}). Export or download it once more"
         ) from error
     if text is None:
         raise ValueError(f"{path} does not describe its networks: expected a file of `dualgan export` or `import`")

@@ -10,7 +10,7 @@ from tests.tiny import tiny_gan
 
 
 def test_every_process_has_an_image_to_make() -> None:
-    two: Any = SimpleNamespace(world_size=2)
-    Predictions(num=2).setup(two, tiny_gan(), "predict")
+    two: Any = SimpleNamespace(world_size=2, default_root_dir="run")
+    Predictions(num=2, out="new").setup(two, tiny_gan(), "predict")
     with pytest.raises(ValueError, match=r"predictions\.num 1 leaves some of 2 processes without an image"):
         Predictions(num=1).setup(two, tiny_gan(), "predict")

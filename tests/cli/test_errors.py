@@ -148,7 +148,9 @@ def test_the_file_that_holds_the_mistake_is_named(run_cli: RunCLI, in_empty_fold
 
 def test_a_run_folder_that_cannot_be_made_is_named(run_cli: RunCLI, in_empty_folder: Path) -> None:
     (in_empty_folder / "file").touch()
-    assert "file/run cannot be made" in run_cli.fails("fit", *TINY, "--run_dir", "file/run")
+    error = run_cli.fails("fit", *TINY, "--run_dir", "file/run")
+    assert "run_dir 'file/run' cannot be written: 'file' is no folder" in error
+    assert "run_dir 'file' is a file" in run_cli.fails("fit", *TINY, "--run_dir", "file")
 
 
 def test_unknown_argument_inside_a_configuration_is_named(run_cli: RunCLI, in_empty_folder: Path) -> None:

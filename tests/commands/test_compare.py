@@ -27,7 +27,10 @@ def test_two_runs(run_cli: RunCLI, finished_run: Callable[[], Path], in_empty_fo
     lines = {line.split()[2]: line.split() for line in out.splitlines() if line.startswith(METRIC)}
     for name, folder in (("run", one), ("other", Path("other"))):
         values = scores(folder)
-        assert lines[name][3:6] == ["0.016/0.016", f"{values[-1]:.5g}", f"{min(values):.5g}"]
+        last, best = (f"{float(f'{value:.2g}'):g}" for value in (values[-1], min(values)))
+        assert lines[name][3:7] == ["0.016/0.016", last, "(few", "images)"]
+        assert lines[name][7] == best
+    assert f"Warning: other: {METRIC} of 9 generated images and 16 real images: below 1,280 it means little" in out
     assert (
         "Warning: Protocols differ: run num_fake 8, kernel_subset_size 8; other num_fake 9, kernel_subset_size 9."
         in out

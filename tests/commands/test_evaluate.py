@@ -52,7 +52,7 @@ def scores(path: str | Path) -> dict[str, Any]:
 
 
 def values(path: str | Path) -> dict[str, Any]:
-    return {name: value for name, value in scores(path).items() if name not in ("provenance", "kimg")}
+    return {name: value for name, value in scores(path).items() if name not in ("provenance", "notes", "kimg")}
 
 
 @pytest.mark.usefixtures("coarse")
@@ -68,7 +68,13 @@ def test_a_checkpoint_of_a_run_is_scored_against_the_data_of_its_run(
     assert "NOT FID or KID" in outcome.err
     names = ["fd", "kd", "precision", "recall", "density", "coverage"]
     assert list(values(run / "metrics.json")) == [f"{name}_coarse" for name in names] + ["fddf"]
-    provenance = scores(run / "metrics.json")["provenance"]
+    provenance, notes = (scores(run / "metrics.json")[name] for name in ("provenance", "notes"))
+    assert list(notes) == [*(f"{name}_coarse" for name in names[1:]), "fddf"]
+    for line in outcome.out.splitlines()[1:7]:  # number and note side by side
+        name, number, note = line.split(maxsplit=2)
+        assert note == notes[name]
+        assert note.startswith("20 generated images and 16 real images: below ")
+        assert float(number) == float(f"{values(run / 'metrics.json')[name]:.2g}")
     expected = {
         "real_size": 16, "num_real": 16, "num_fake": 20, "extractor": "coarse", "ema": True, "truncation_psi": 1.0,
         "seed": 2, "noise_mode": "random", "kimg": 0.016, "precision_recall_k": 3, "kernel_subset_size": 16,
@@ -78,7 +84,7 @@ def test_a_checkpoint_of_a_run_is_scored_against_the_data_of_its_run(
         provenance
     )
     added = [json.loads(line) for line in history.read_text().splitlines()[lines:]]
-    assert [(line["verb"], line["kimg"], line["provenance"]) for line in added] == [("evaluate", 0.016, provenance)]
+    assert [(line["verb"], line["notes"], line["provenance"]) for line in added] == [("evaluate", notes, provenance)]
     assert not list(run.glob("*.work"))
     run_cli.succeeds("evaluate", "--ckpt", ckpt, "--num_fake", 20, "--weights", "raw", "--out", "raw.json")
     assert scores("raw.json")["provenance"]["ema"] is False
@@ -110,15 +116,16 @@ def test_the_same_images_score_the_same_wherever_they_lie(
         ("--data SyntheticCLEVR --data.resolution 16 --data.num_images 4", "Pass --resolution 8"),
         ("--data gray", "pass --data.num_channels 3"),
         ("--data real --metrics fid speed", "'speed' is unknown: expected some of fid, kid"),
-        ("--data real --num_fake 1", "num_fake 1 is out of range"),
-        ("--data real --num_fake 0", "num_fake 0 is out of range"),
-        ("--data real --num_real 0", "num_real 0 is out of range"),
+        ("--data real --num_fake 1", "num_fake 1 is too small: fid needs 2 generated images"),
+        ("--data real --num_fake 3 --metrics pr", "num_fake 3 is too small: pr needs 4 generated images"),
+        ("--data real --num_real 0", "num_real 0 is too small: fid needs 2 real images"),
         ("--data real --num_real 25", "num_real 25 does not fit a set of 24 images"),
         ("--data real --fake real", "not both"),
-        ("--data nowhere --out real", "--out real is a folder: name the file to write"),
-        ("--data real --devices 0", "devices 0"),
+        ("--data nowhere --out real", "out 'real' is a folder: name the file to write"),
+        ("--data nowhere --devices 0", "devices 0"),
+        ("--data nowhere --seed 4096", "seed 4096 is out of range"),
         ("--data real --batch_size 0", "batch_size 0"),
-        ("--data real --metrics ppl --truncation_psi 0.5", "without truncation"),
+        ("--data nowhere --metrics fid ppl --truncation_psi 0.5", "without truncation"),
         ("--data real --trunkation_psi 0.5", "did you mean --truncation_psi"),
         ("--data real --data.rezolution 8", "did you mean --data.resolution"),
     ],
@@ -137,7 +144,7 @@ def test_mistakes_with_images_of_others(run_cli: RunCLI, checkpoint: Callable[..
     photos("single", count=1)
     fails = run_cli.fails
     assert "2 sizes (24 of 8x8, 1 of 16x16)" in fails("evaluate", "--fake", "mixed", "--data", "real")
-    assert "1 generated images are too few" in fails("evaluate", "--fake", "single", "--data", "real")
+    assert "num_fake 1 is too small" in fails("evaluate", "--fake", "single", "--data", "real")
     assert "needs the networks" in fails("evaluate", "--fake", "real", "--data", "real", "--metrics", "fddf")
     assert "--truncation_psi has no effect" in fails("evaluate", "--fake", "real", "--truncation_psi", "0.5")
     assert "scored as they are" in fails("evaluate", "--fake", "real", "--data", "real", "--resolution", 16)
@@ -261,7 +268,7 @@ def test_killed_and_on_two_processes_it_ends_with_the_numbers_of_one(
     more = ("--devices", 2, "--out", "a.json")
     done = subprocess.run(command(*words, *more), env=environment, capture_output=True, text=True, check=True)
     assert "of 192 generated images have been measured already" in done.stdout
-    assert "img/s" not in done.stderr  # no bar where nobody watches
+    assert "images/s" not in done.stderr  # no bar where nobody watches
     assert not Path("a.json.work").exists()
     torch.set_num_threads(1)
     run_cli.succeeds("evaluate", "--extractor", "efficientnet_lite0", *words, "--out", "b.json")

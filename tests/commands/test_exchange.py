@@ -130,7 +130,7 @@ DAMAGED = {
     "not safetensors": lambda content: b"hello",
     "another writer's": lambda content: content.replace(b'"dualgan"', b'"another"', 1),
     "another network": lambda content: content.replace(b"StyleGAN2Generator", b"StyleGAN2Geneyator"),
-    "newer": lambda content: content.replace(b'format_version\\": 3', b'format_version\\": 9'),
+    "newer": lambda content: content.replace(b'format_version\\": 4', b'format_version\\": 9'),
     "a million layers": lambda content: content.replace(b'mapping_layers\\": 2, ', b'mapping_layers\\": 9e9'),
     "other shapes": lambda content: content.replace(b'w_dim\\": 8', b'w_dim\\": 9'),
 }

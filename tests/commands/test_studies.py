@@ -103,7 +103,8 @@ def test_tsne(ckpt: Path, run_cli: RunCLI) -> None:
     words = ("--num", 8, "--points", 4, "--perplexity", 2, "--out", "plane.png")
     out = run_cli.succeeds("tsne", "--ckpt", ckpt, *words)
     (one,) = json.loads(Path("plane.json").read_text())["checkpoints"]
-    assert f"FDDF {one['fddf']:.4f}" in out
+    assert f"FDDF {one['fddf']:.2g} (8 generated images and 8 real images: below " in out
+    assert one["note"].startswith("8 generated images and 8 real images: below ")
     assert np.shape(one["points"]["real"]) == np.shape(one["points"]["generated"]) == (4, 2)
 
 

@@ -1,7 +1,6 @@
 """Evaluation: numbers do not depend on ranks, batches or the cache, and each carries where it comes from."""
 
 import json
-import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,11 @@ from torch import Tensor, nn
 
 from dualgan.evaluation import SEEDS_PER_RUN, Evaluation, evaluate, evaluate_images
 from dualgan.evaluation.features import Progress, real_chunks, together
-from dualgan.evaluation.images import GeneratedImages
+from dualgan.evaluation.images import GeneratedImages, class_counts, images_of
 from dualgan.metrics import FeatureExtractor, functional
 from dualgan.metrics.moments import Moments
+from dualgan.metrics.table import spec_of
+from dualgan.networks.classes import ImageClass
 from dualgan.networks.sampling import generate
 from dualgan.pictures.pixels import to_uint8
 from dualgan.version import __version__
@@ -64,6 +65,7 @@ class Photos:
 
     resize_filter = "box"
     mirrored, whole = False, True
+    class_names: tuple[str, ...] = ()
 
     def __init__(self, size: int = 90, fingerprint: str = "photos-1", as_tuple: bool = False) -> None:
         noise = torch.randn(size, 3, 4, 4, generator=torch.Generator().manual_seed(size)) * 0.4 + 0.1
@@ -197,21 +199,36 @@ def test_the_cache_folder_comes_from_the_environment(tmp_path: Path, monkeypatch
     assert len(list((tmp_path / "home" / ".cache" / "dualgan" / "features").glob("*/*.safetensors"))) == 1
 
 
-def test_few_images_are_warned_about_with_numbers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    evaluate(TinyGenerator(), Photos(), TinyExtractor(), num_fake=12, cache_dir=tmp_path)
-    assert not caplog.records
-    evaluate(TinyGenerator(), Photos(), TinyExtractor(), num_fake=11, cache_dir=tmp_path)
-    assert [record.levelno for record in caplog.records] == [logging.WARNING]
-    assert "11 generated images are fewer than the 12 dimensions of tiny" in caplog.text
+@pytest.mark.parametrize("kind", ALL)
+def test_numbers_of_few_images_carry_a_note_and_two_digits(kind: str, tmp_path: Path) -> None:
+    found = evaluate(TinyGenerator(), Photos(), TinyExtractor(), num_fake=11, metrics=[kind], cache_dir=tmp_path)
+    ((name, value),) = found.values.items()
+    few = spec_of(kind).few
+    counts = "11 generated images" if kind == "frechet" else "11 generated images and 90 real images"
+    assert found.notes == {name: f"{counts}: below {few.enough(12):,} it means little ({few.why})"}
+    assert found.shown(name) == f"{float(f'{value:.2g}'):g}"
+
+
+def test_numbers_of_enough_images_carry_no_note(tmp_path: Path) -> None:
+    settings = {"num_fake": 1000, "metrics": ["fid", "kid"], "cache_dir": tmp_path}
+    found = evaluate(TinyGenerator(), Photos(1000), TinyExtractor(), **settings)  # type: ignore[arg-type]
+    assert not found.notes
+    assert all(found.shown(name) == f"{value:.6g}" for name, value in found.values.items())
 
 
 def test_progress_counts_images(tmp_path: Path) -> None:
-    counts: list[int] = []
-    real_features(Photos(), TinyExtractor(), 50, tmp_path, batch_size=20, progress=counts.append)
-    assert counts == [20, 20, 10]
-    counts.clear()
-    real_features(Photos(), TinyExtractor(), 50, tmp_path, progress=counts.append)
-    assert counts == [50]  # read at once
+    told: list[tuple[int, str]] = []
+    real_features(Photos(), TinyExtractor(), 50, tmp_path, batch_size=20, progress=lambda *count: told.append(count))
+    assert told == [(20, "real images"), (20, "real images"), (10, "real images")]
+    told.clear()
+    real_features(Photos(), TinyExtractor(), 50, tmp_path, progress=lambda *count: told.append(count))
+    assert told == [(50, "real images")]  # read at once
+    told.clear()
+    evaluate(
+        TinyGenerator(), Photos(), TinyExtractor(), num_fake=64, cache_dir=tmp_path,
+        progress=lambda *count: told.append(count),
+    )  # fmt: skip
+    assert [stage for _, stage in told] == ["generated images", "real images", "real images", "scores"]
 
 
 def test_a_killed_evaluation_goes_on_with_the_next_chunk(tmp_path: Path) -> None:
@@ -220,7 +237,7 @@ def test_a_killed_evaluation_goes_on_with_the_next_chunk(tmp_path: Path) -> None
 
     done = 0
 
-    def kill_at(count: int) -> None:
+    def kill_at(count: int, stage: str) -> None:
         nonlocal done
         done += count
         if done > 128:
@@ -278,7 +295,9 @@ def test_images_and_features_that_are_not_finite_are_named(tmp_path: Path) -> No
 @pytest.mark.parametrize(("kind", "least"), [("precision", 4), ("coverage", 6)])
 def test_too_few_images_are_refused_before_any_is_made(kind: str, least: int, tmp_path: Path) -> None:
     extractor = TinyExtractor()
-    with pytest.raises(ValueError, match=f"3 generated images are too few for {kind}_tiny: it needs {least} or more"):
+    with pytest.raises(
+        ValueError, match=f"num_fake 3 is too small: {kind}_tiny needs {least} generated images or more"
+    ):
         evaluate(TinyGenerator(), Photos(), extractor, num_fake=3, metrics=(kind,), cache_dir=tmp_path)
     assert extractor.seen == 0
 
@@ -326,7 +345,7 @@ def test_two_ranks_equal_one_process(tmp_path: Path) -> None:
 
 
 def test_inception_score_without_classes_is_refused_before_any_image(tmp_path: Path) -> None:
-    def never(images: int) -> None:
+    def never(images: int, stage: str) -> None:
         raise AssertionError("an image was measured")
 
     with pytest.raises(ValueError, match="has no classes, and so no inception score"):
@@ -340,6 +359,7 @@ class Classes(TinyGenerator):
     """Each class has a gray level of its own: what `Shades` holds."""
 
     num_classes = 2
+    classes: tuple[ImageClass, ...] = ()
 
     def forward(self, z: Tensor, labels: Tensor | None, truncation_psi: float, noise_mode: str) -> Tensor:
         assert labels is not None
@@ -370,6 +390,34 @@ def test_classes_are_drawn_as_often_as_the_real_images_have_them(caplog: pytest.
     other.label_counts = torch.tensor([1, 1, 1])
     with pytest.raises(ValueError, match="the real images have 3 classes, and the generator 2"):
         evaluate(Classes(), other, TinyExtractor(), **settings)
+
+
+def test_classes_of_real_images_are_the_generators_by_their_names() -> None:
+    G, real = Classes(), Shades()
+    real.class_names = ("b", "a")  # numbered in another way
+    G.classes = (ImageClass("a", 5), ImageClass("b", 5))
+    counts = class_counts(G, real)
+    assert counts is not None
+    assert real.label_counts is not None
+    assert counts.tolist() == real.label_counts.flip(0).tolist()
+    older = Classes()
+    older.num_classes = 3  # numbered by its labels, one of which has no image
+    real.class_names = ("0", "2")
+    counts = class_counts(older, real)
+    assert counts is not None
+    assert counts[[0, 2]].tolist() == real.label_counts.tolist()
+    assert counts[1] == 0
+    real.class_names = ("b", "c")
+    with pytest.raises(ValueError, match="real images have the class 'c', and the generator none of that name"):
+        class_counts(G, real)
+
+
+def test_without_labels_only_classes_that_had_images_are_drawn() -> None:
+    G = Classes()
+    G.classes = (ImageClass("a", 0), ImageClass("b", 5))
+    made = images_of(G, Shades(labelled=False), 20)
+    (images,) = made.batches([range(20)])
+    assert float(images.float().mean()) > 160  # the gray level of the second class
 
 
 class Noisy(TinyGenerator):

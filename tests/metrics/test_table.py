@@ -12,7 +12,7 @@ from dualgan.callbacks import Quality
 from dualgan.evaluation import evaluate
 from dualgan.metrics import METRICS, FeatureMetric, FrechetDistance
 from dualgan.metrics.names import better, patterns
-from dualgan.metrics.table import MetricSpec, Number, kinds_of, register, reported_name
+from dualgan.metrics.table import Few, MetricSpec, Number, check_least, kinds_of, register, reported_name
 from tests.conftest import TINY, RunCLI
 from tests.evaluation.test_evaluation import Photos, TinyExtractor, TinyGenerator
 
@@ -33,7 +33,7 @@ class MeanDistance(FeatureMetric):
 def toy() -> Iterator[None]:
     """A metric that only this file knows."""
     number = Number("mean_distance", "md", "means")
-    register(MetricSpec("md", "mean distance", (number,), MeanDistance, least=3))
+    register(MetricSpec("md", "mean distance", (number,), MeanDistance, Few(60, "means scatter"), least=3))
     yield
     del METRICS["md"]
 
@@ -47,7 +47,9 @@ def test_a_metric_in_one_place_is_known_everywhere(
     )
     assert list(found.values) == ["means_tiny", "fd_tiny"]
     assert found.provenance["mean_distance_power"] == 2
-    with pytest.raises(ValueError, match="2 generated images are too few for means_tiny: it needs 3"):
+    assert list(found.notes) == ["means_tiny"]
+    assert found.notes["means_tiny"] == "40 generated images: below 60 it means little (means scatter)"
+    with pytest.raises(ValueError, match="num_fake 2 is too small: means_tiny needs 3 generated images or more"):
         evaluate(TinyGenerator(), Photos(), TinyExtractor(), num_fake=2, metrics=["md"], cache_dir=tmp_path)
 
     assert Quality(metrics=["fid", "mean_distance"]).metrics == ("frechet", "mean_distance")
@@ -91,6 +93,26 @@ def test_names_say_which_network_has_measured(spec: MetricSpec) -> None:
     for number in spec.numbers:
         assert reported_name(number.kind, tiny).endswith("_tiny")
         assert better(reported_name(number.kind, tiny)) == better(reported_name(number.kind, None)) == spec.better
+
+
+@pytest.mark.parametrize("spec", METRICS.values(), ids=METRICS)
+def test_every_metric_says_below_how_many_images_it_means_little(spec: MetricSpec) -> None:
+    enough = spec.few.enough(2048)
+    assert spec.least < enough <= 5000
+    assert spec.caution(enough, enough, 2048) is None
+    caution = spec.caution(enough - 1, enough, 2048)
+    assert caution is not None
+    assert caution.startswith(f"{enough - 1:,} ")
+    assert f"below {enough:,} it means little ({spec.few.why})" in caution
+    of_real = spec.caution(enough, 2, 2048)
+    assert (of_real is None) == (spec.source in ("logits", "paths"))  # which look at generated images alone
+
+
+@pytest.mark.parametrize("spec", METRICS.values(), ids=METRICS)
+def test_what_is_impossible_names_metric_number_and_least_size(spec: MetricSpec) -> None:
+    check_least({spec.name: spec.name}, spec.least, spec.least)
+    with pytest.raises(ValueError, match=rf"num_fake {spec.least - 1} is too small: {spec.name} needs {spec.least} "):
+        check_least({spec.name: spec.name}, spec.least - 1, None)
 
 
 def test_all_numbers_of_a_metric_or_one_of_them() -> None:

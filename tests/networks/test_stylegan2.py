@@ -12,7 +12,7 @@ from dualgan.losses.regularizers import image_gradient, squared_norms
 from dualgan.networks import StyleGAN2Discriminator, StyleGAN2Generator
 from dualgan.networks.attention import SAN
 from dualgan.networks.stylegan2.generator import StyledConv
-from dualgan.networks.stylegan2.mapping import block_resolutions, with_shifts_of_classes
+from dualgan.networks.stylegan2.mapping import block_resolutions, with_means_of_w
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 PSI = 0.6
@@ -66,7 +66,7 @@ def golden(request: pytest.FixtureRequest) -> Golden:
     for prefix, network in (("G/", G), ("D/", D)):
         state = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
         state = {k: v for k, v in state.items() if "resample_filter" not in k}
-        network.load_state_dict(with_shifts_of_classes(state, num_classes))
+        network.load_state_dict(with_means_of_w(state, num_classes))
     expected = {key.removeprefix("io/"): value for key, value in arrays.items() if key.startswith("io/")}
     return Golden(G, D, expected, expected["labels_onehot"].argmax(dim=1) if num_classes else None)
 
@@ -174,9 +174,40 @@ def test_tracking_approaches_the_mean_w_at_the_given_rate() -> None:
     mapping = small_generator().mapping
     target = torch.randn(16)
     mapping.track(target[None])
-    torch.testing.assert_close(mapping.w_avg, 0.005 * target)
-    mapping.track(torch.stack([target + 1, target - 1]), decay=0.5)
-    torch.testing.assert_close(mapping.w_avg, 0.5 * 0.005 * target + 0.5 * target)
+    torch.testing.assert_close(mapping.w_avg, 0.005 * target)  # as it is published
+    mapping.track(torch.stack([target + 2, target]))
+    torch.testing.assert_close(mapping.w_avg, 0.995 * 0.005 * target + 0.005 * (target + 1))
+    torch.testing.assert_close(mapping.mean_w(), target + 1 / 1.995, rtol=1e-5, atol=1e-5)  # the weighted mean of both
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("num_classes", [0, 3])
+def test_a_short_run_has_the_mean_w_although_it_started_at_zero(num_classes: int) -> None:
+    G = small_generator(num_classes=num_classes)
+    names = range(max(num_classes, 1))
+    seeds = torch.randn(6000, 16)
+    everyones = [torch.full((6000,), k) if num_classes else None for k in names]
+    whole = [G.mapping(seeds, labels)[:, 0] for labels in everyones]
+    for _ in range(60):
+        labels = torch.multinomial(torch.tensor([0.5, 0.3, 0.2]), 32, replacement=True) if num_classes else None
+        G.mapping.track(G.mapping(torch.randn(32, 16), labels)[:, 0], labels)
+    for k, w in zip(names, whole, strict=True):
+        labels = None if not num_classes else torch.tensor([k])
+        deviation = w.std(dim=0).norm()
+        stored = G.mapping.w_avg + (G.mapping.w_shift_of_class[k] if num_classes else 0)
+        assert float((G.mapping.mean_w(labels).squeeze(0) - w.mean(dim=0)).norm() / deviation) < 0.1
+        assert float((stored - w.mean(dim=0)).norm() / deviation) > 0.3
+        drawn = G.mapping(torch.randn(1, 16), labels, truncation_psi=0)[0, 0]
+        torch.testing.assert_close(drawn, G.mapping.mean_w(labels).view(-1))
+
+
+def test_a_mean_whose_updates_nobody_counted_is_taken_as_it_is_stored() -> None:
+    G = small_generator(num_classes=2)
+    G.mapping.track(torch.randn(4, 16), torch.tensor([0, 0, 0, 1]))
+    state = {name: value for name, value in G.state_dict().items() if not name.endswith("updates")}
+    G.load_state_dict(with_means_of_w(state, 2))
+    found = G.mapping.mean_w(torch.arange(2))
+    assert torch.equal(found, G.mapping.w_avg + G.mapping.w_shift_of_class)
 
 
 def test_every_class_is_truncated_towards_its_own_mean() -> None:

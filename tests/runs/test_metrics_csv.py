@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dualgan.evaluation.run import Evaluation
+from dualgan.evaluation.result import Evaluation
 from dualgan.runs import metrics_csv as metrics_file
 from dualgan.runs.metrics_csv import MetricsFile
 from dualgan.runs.metrics_jsonl import append_to_history, forget_after

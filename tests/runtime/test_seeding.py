@@ -1,6 +1,7 @@
 import random
 
 import numpy as np
+import pytest
 import torch
 
 from dualgan.runtime.seeding import mix_seed, reseed
@@ -33,3 +34,12 @@ def test_reseeding_leaves_nothing_behind() -> None:
     for clock in range(5):
         reseed(0, clock)
     assert len(torch.cuda._queued_calls) == before
+
+
+def test_apple_gpus_are_seeded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[int] = []
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.mps, "manual_seed", seeds.append)
+    for _ in range(2):
+        reseed(1, 0, 32, "fakes")
+    assert seeds == [mix_seed(1, 0, 32, "fakes")] * 2

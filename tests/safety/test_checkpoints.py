@@ -9,8 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
 import torch
+from PIL import Image
 
 from dualgan import load_generator
 from dualgan.metrics.weights import read_state
@@ -90,10 +93,86 @@ def test_loaders_refuse(kind: str, marker: Path, tmp_path: Path) -> None:
     path = tmp_path / "hostile.ckpt"
     path.write_bytes(hostile(kind, marker))
     for load in (load_generator, load_discriminator, read_checkpoint):
-        with pytest.raises(ValueError, match=r"cannot read .*hostile\.ckpt as a checkpoint"):
+        with pytest.raises(ValueError, match=r"cannot read .*hostile\.ckpt as a checkpoint") as refused:
             load(path)
-    with pytest.raises(ValueError, match=r"weights .*hostile\.ckpt' are damaged"):
+        assert_no_advice_to_run_it(str(refused.value))
+    with pytest.raises(ValueError, match=r"weights .*hostile\.ckpt' are damaged") as refused:
         read_state(path)
+    assert_no_advice_to_run_it(str(refused.value))
+
+
+def assert_no_advice_to_run_it(message: str) -> None:
+    """torch tells how to load a file all the same, and speaks of its reader."""
+    for said in ("weights_only", "torch.load", "add_safe_globals", "PytorchStreamReader", "Unpickl"):
+        assert said not in message
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.startswith("code")])
+@pytest.mark.parametrize("name", ["hostile.ckpt", "hostile.pkl"])
+def test_the_error_says_what_a_file_asks_for(kind: str, name: str, marker: Path, tmp_path: Path) -> None:
+    if name.endswith(".pkl"):
+        (tmp_path / name).write_bytes(pickle.dumps({"G_ema": Evil(marker)}, protocol=2))
+    else:
+        (tmp_path / name).write_bytes(hostile(kind, marker))
+    with pytest.raises(ValueError, match=r"it asks for '(posix|nt|os)\.system', which is never run"):
+        load_generator(tmp_path / name)
+
+
+def png() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def arrays() -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, mu=np.zeros(3))
+    return buffer.getvalue()
+
+
+def zipped(*names: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in names:
+            archive.writestr(name, b"x")
+    return buffer.getvalue()
+
+
+FOREIGN: dict[str, tuple[bytes, str]] = {
+    "image": (png(), "a PNG image"),
+    "text": (b"model:\n  loss: Hinge\n", "text"),
+    "page": (b"<!DOCTYPE html><html>Sign in</html>", "a web page"),
+    "arrays": (arrays(), "arrays of NumPy (.npz)"),
+    "images": (zipped("0.png", "1.png"), "a zip file of 2 files, such as '0.png'"),
+    "TorchScript": (zipped("m/data.pkl", "m/constants.pkl", "m/code/m.py"), "TorchScript, which is a program"),
+    "torch.export": (zipped("m/archive_format", "m/models/model.json"), "a program of torch.export"),
+    "ONNX": (onnx.helper.make_model(onnx.helper.make_graph([], "g", [], [])).SerializeToString(), "an ONNX graph"),
+    "Keras": (b"\x89HDF\r\n\x1a\n" + bytes(64), "an HDF5 file"),
+    "nothing": (b"", "an empty file"),
+    "pointer": (
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+        "a pointer of Git LFS to a file: fetch the file itself",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+@pytest.mark.parametrize("name", ["given.ckpt", "given.pkl", "given.safetensors", "given"])
+def test_files_of_other_kinds_are_called_by_what_they_are(kind: str, name: str, run_cli: RunCLI) -> None:
+    content, expected = FOREIGN[kind]
+    Path(name).write_bytes(content)
+    error = run_cli.fails("generate", "--ckpt", name, "--out", "images")
+    assert f"it seems to be {expected}" in error
+    assert_no_advice_to_run_it(error)
+
+
+@pytest.mark.parametrize("name", ["graph.onnx", "graph.pt2"])
+@pytest.mark.parametrize("verb", VERBS)
+def test_graphs_are_refused_with_what_the_commands_take(name: str, verb: str, run_cli: RunCLI) -> None:
+    Path(name).write_bytes(b"x")
+    error = run_cli.fails(*VERBS[verb], name)
+    assert f"{name} is a graph for other programs" in error
+    assert "--ckpt takes .ckpt, .safetensors and .pkl" in error
 
 
 @pytest.mark.parametrize("kind", ENDLESS)
@@ -118,6 +197,7 @@ def test_lightnings_own_reading_runs_nothing_either(
     content["loops"] = Evil(marker)
     Path("hostile.ckpt").write_bytes(torch_zip(content))
     monkeypatch.setattr("dualgan.runs.folder.read_checkpoint", lambda path: None)
+    monkeypatch.setattr("dualgan.cli.lightning.nothing_to_do", lambda *_: None)
     with pytest.raises(pickle.UnpicklingError, match=r"posix\.system|os\.system"):
         run_cli("fit", *TINY, "--run_dir", "run", "--ckpt_path", "hostile.ckpt")
 

@@ -117,10 +117,9 @@ def test_endless_list_of_members_is_not_read(zip64: bool, run_cli: RunCLI, monke
         (b'{"labels": [["../../outside.png", 0]]}', "has no label for 1 of 1 images"),
         (b'{"labels": [["a.png", ' + b"[" * 500 + b"]" * 500 + b"]]}", "holds the label"),
         (b'{"labels": [["a.png", -1]]}', "holds the label"),
-        (b'{"labels": [["a.png", 1000000000000]]}', "from 0 to 65535"),
-        (b'{"labels": [["a.png", 9223372036854775808]]}', "from 0 to 65535"),
+        (b'{"labels": [["a.png", 9223372036854775808]]}', "from 0 to 9223372036854775807"),
     ],
-    ids=["deep", "huge", "outside", "nested", "negative", "trillion", "more than int64"],
+    ids=["deep", "huge", "outside", "nested", "negative", "more than int64"],
 )
 def test_hostile_labels(labels: bytes, complaint: str, run_cli: RunCLI) -> None:
     with zipfile.ZipFile("set.zip", "w") as file:
@@ -239,6 +238,9 @@ def replaced(packed: Path, name: str, content: bytes) -> dict[str, Any]:
         {"names": {"name": "names.json", "bytes": -1, "sha256": ""}},
         {"shards": [{"name": "../../etc/passwd", "bytes": 1000, "sha256": "", "count": 4}]},
         {"shards": [{"name": 1, "bytes": 1000, "sha256": "", "count": 4}]},
+        {"class_names": []},
+        {"class_names": ["a", "a"]},
+        {"class_names": [{}]},
     ],
     ids=str,
 )
@@ -267,14 +269,22 @@ def npy(header: str, rest: bytes = b"") -> bytes:
         bytes(2**16),
         b"",
         npy("{'descr': '<i8', 'fortran_order': False, 'shape': (4,), }", struct.pack("<4q", 0, 1, 2, -7)),
-        npy("{'descr': '<i8', 'fortran_order': False, 'shape': (4,), }", struct.pack("<4q", 0, 1, 2, 10**12)),
     ],
-    ids=["huge", "objects", "code", "negative", "long", "empty", "negative class", "huge class"],
+    ids=["huge", "objects", "code", "negative", "long", "empty", "negative class"],
 )
 def test_hostile_arrays(content: bytes, packed: Path, marker: Path) -> None:
     change(packed, labels=replaced(packed, "labels.npy", content))
     with pytest.raises(ValueError, match=r"'labels\.npy' of the packed set .* Copy or make the set again"):
         open_packed(packed)
+
+
+def test_a_huge_class_is_a_name_and_takes_no_memory(packed: Path) -> None:
+    content = npy("{'descr': '<i8', 'fortran_order': False, 'shape': (4,), }", struct.pack("<4q", 0, 1, 10**12, 1))
+    change(packed, labels=replaced(packed, "labels.npy", content))
+    found = open_packed(packed)
+    assert found.class_names == ("0", "1", "1000000000000")
+    assert found.labels is not None
+    assert found.labels.tolist() == [0, 1, 2, 1]
 
 
 @pytest.mark.parametrize("content", [b"[" * 100_000, b'{"a": 1}', b"[1, 2, 3, 4]", b'["a"]', b"\xff"], ids=repr)

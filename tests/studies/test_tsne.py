@@ -86,7 +86,7 @@ def test_figure_names_fddf(make_generator: Make, scenes: Scenes) -> None:
     assert [axes.get_title() for axes in figure.axes] == ["one", "two"]
     legend = figure.axes[0].get_legend()
     assert legend is not None
-    assert legend.get_title().get_text() == f"FDDF {study.fddf:.4g}"
+    assert legend.get_title().get_text() == f"FDDF {study.fddf:.2g} (few images)"
     assert [text.get_text() for text in legend.get_texts()] == ["real", "generated"]
     assert render(figure).std() > 0
 

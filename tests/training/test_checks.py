@@ -4,10 +4,18 @@ from dualgan.training.checks import check_batch, check_precision
 
 
 def test_precisions() -> None:
-    for fine in ("32-true", "bf16-mixed", None):
+    for fine in ("32-true", "bf16-mixed", "64-true", 64, None):
         check_precision(fine)
-    with pytest.raises(ValueError, match=r"'16-mixed' is not supported: .* Use --trainer.precision bf16-mixed"):
-        check_precision("16-mixed")
+    reasons = {
+        "16-mixed": "gradient penalties overflow in half precision",
+        "16-true": "gradient penalties overflow in half precision",
+        "bf16-true": "weights and Adam's steps in bfloat16 keep three digits",
+        "transformer-engine": "the networks have none of the layers that it replaces",
+        "8-true": "there is no such precision",
+    }
+    for precision, reason in reasons.items():
+        with pytest.raises(ValueError, match=rf"'{precision}' is not supported: {reason}.* --trainer.precision bf16-m"):
+            check_precision(precision)
 
 
 def test_batches_must_divide() -> None:

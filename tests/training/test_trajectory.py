@@ -86,7 +86,10 @@ def replay(**settings: Any) -> Replay:
     gan.path_length.penalty = ReplayedPaths(gan)
     for name, network in (("G", gan.generator), ("G", gan.generator_ema), ("D", gan.discriminator)):
         prefix = f"init/{name}/"
-        network.load_state_dict({k.removeprefix(prefix): v for k, v in gan.arrays.items() if k.startswith(prefix)})
+        state = {k.removeprefix(prefix): v for k, v in gan.arrays.items() if k.startswith(prefix)}
+        if network is not gan.discriminator:
+            state["mapping.w_avg_updates"] = torch.tensor(0)  # the published mean starts at zero, uncounted
+        network.load_state_dict(state)
     return gan
 
 
@@ -95,6 +98,8 @@ def differences(gan: Replay, step: int) -> dict[str, float]:
     found = {}
     for name, network in (("G", gan.generator), ("D", gan.discriminator), ("G_ema", gan.generator_ema)):
         for key, value in network.state_dict().items():
+            if key == "mapping.w_avg_updates":
+                continue
             published = gan.arrays[f"step{step}/{name}/{key}"]
             found[f"{name}/{key}"] = float((value - published).abs().max())
     found["path_length_mean"] = abs(float(gan.path_length_mean - gan.arrays["path_length_mean"][step - 1]))

@@ -8,6 +8,8 @@ import torch
 
 from dualgan import load_generator
 from dualgan.networks import StyleGAN2Discriminator, StyleGAN2Generator
+from dualgan.networks.classes import class_names, existing_classes
+from dualgan.networks.sampling import drawn_classes
 from dualgan.version import __version__
 from dualgan.weights.checkpoints import (
     FORMAT_VERSION,
@@ -93,7 +95,7 @@ def test_files_that_are_no_checkpoint_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.ckpt").touch()
     (tmp_path / "cut.ckpt").write_bytes(whole.read_bytes()[:-1000])
     (tmp_path / "text.ckpt").write_text("hello")
-    reasons = {"empty.ckpt": "is empty", "cut.ckpt": "may be cut off", "text.ckpt": "cannot read", ".": "is a folder"}
+    reasons = {"empty.ckpt": "an empty file", "cut.ckpt": "cut off", "text.ckpt": "cannot read", ".": "is a folder"}
     for name, reason in reasons.items():
         with pytest.raises(ValueError, match=reason):
             read_checkpoint(tmp_path / name)
@@ -108,8 +110,34 @@ def test_format_1_is_brought_to_the_current_one(format_1: Path) -> None:
     found = read_checkpoint(format_1)
     assert found["dualgan"]["format_version"] == FORMAT_VERSION
     assert found["run"] == {}
-    assert load_generator(format_1).resolution == 8
+    with pytest.warns(UserWarning, match=r"after 2 steps up to 99\.0% too small"):
+        assert load_generator(format_1).resolution == 8
     assert images_seen_in(format_1) == 16
+
+
+def test_format_3_has_no_names_and_tells_the_classes_that_were_seen(format_3: Path) -> None:
+    with pytest.warns(UserWarning, match=r"truncation takes it as it is stored, after 2 steps up to 99\.0% too small"):
+        G = load_generator(format_3)
+    assert class_names(G) == ["0", "1", "2"]
+    assert existing_classes(G) == [0, 2]
+    drawn = drawn_classes(G, range(50))
+    assert drawn is not None
+    assert set(drawn.tolist()) == {0, 2}
+    stored = torch.load(format_3, weights_only=True)["state_dict"]
+    own = {name: stored[f"generator_ema.mapping.{name}"] for name in ("w_avg", "w_shift_of_class")}
+    assert isinstance(G, StyleGAN2Generator)
+    assert torch.equal(G.mapping.mean_w(torch.arange(3)), own["w_avg"] + own["w_shift_of_class"])
+
+
+@pytest.mark.parametrize(
+    "classes", [["a", "b"], [["a", 1]], [["a", 1], ["b", -1]], [["a", 1], [2, 1]], {"a": 1, "b": 2}, "ab", 7], ids=str
+)
+def test_damaged_classes_are_named(classes: Any, tmp_path: Path) -> None:
+    made = content(num_classes=2)
+    made["dualgan"]["classes"] = classes
+    torch.save(made, tmp_path / "a.ckpt")
+    with pytest.raises(ValueError, match=r"a\.ckpt is damaged: its classes are no list of 2 names"):
+        load_generator(tmp_path / "a.ckpt")
 
 
 def test_missing_file(tmp_path: Path) -> None:

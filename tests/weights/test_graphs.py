@@ -40,6 +40,25 @@ def synthesize(G: StyleGAN2Generator, ws: Tensor, noise: dict[str, Tensor]) -> T
     return images
 
 
+@pytest.mark.parametrize("ending", [".onnx", ".pt2"])
+def test_graphs_of_a_short_run_are_truncated_towards_the_corrected_mean_of_every_class(
+    ending: str, tmp_path: Path
+) -> None:
+    G = small_generator(num_classes=2)
+    G.mapping.w_avg.zero_()
+    labels = torch.tensor([0, 1, 1, 1])
+    for _ in range(5):
+        G.mapping.track(G.mapping(torch.randn(4, 4), labels)[:, 0], labels)
+    assert write_graph(G, tmp_path / f"a{ending}", {}).difference < 1e-4
+    names = ["z", "labels", "truncation_psi"]
+    run = (graphs._onnx_runner if ending == ".onnx" else graphs._program_runner)(tmp_path / f"a{ending}", names)
+    with torch.no_grad():
+        images = run(torch.randn(2, 4), torch.arange(2), torch.tensor(0.0))
+    ws = G.mapping.mean_w(torch.arange(2))[:, None].expand(-1, G.num_ws, -1)
+    torch.testing.assert_close(images, G.synthesis(ws, noise_mode="const"), rtol=1e-3, atol=1e-4)
+    assert not torch.allclose(images[0], images[1], atol=1e-2)
+
+
 def test_onnx_graph_takes_classes_truncation_and_noise_and_any_batch(tmp_path: Path) -> None:
     G = small_generator(num_classes=3, attention=SAN)
     written = write_graph(G, tmp_path / "a.onnx", {"of": "a test"}, noise="input")

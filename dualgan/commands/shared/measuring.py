@@ -1,13 +1,11 @@
 """What every process of `dualgan evaluate` does: open images and networks, and score."""
 
-import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from dualgan.commands.shared.real_images import DataSection, open_section
 from dualgan.commands.shared.work_folders import claimed
@@ -19,7 +17,9 @@ from dualgan.metrics.distances import PerceptualDistance, find_distance
 from dualgan.metrics.extractors import FeatureExtractor, find_extractor
 from dualgan.metrics.extractors.finding import ExtractorName
 from dualgan.metrics.table import specs_of
+from dualgan.metrics.weights import named_by
 from dualgan.runtime.distributed import rank
+from dualgan.runtime.progress import Progress
 from dualgan.version import __version__
 from dualgan.weights.checkpoints import discriminator_of, generator_of, read_networks
 
@@ -69,21 +69,22 @@ def measure(device: torch.device, job: Job) -> tuple[Evaluation, Path]:
 
 
 def _measure(device: torch.device, job: Job, held: ExitStack) -> tuple[Evaluation, Path]:
-    extractor = find_extractor(*job.extractor)
+    with named_by("--extractor_weights"):
+        extractor = find_extractor(*job.extractor)
     kinds, num_fake, num_real = (job.settings[name] for name in ("metrics", "num_fake", "num_real"))
     reference = open_images(job.data, num_real)
     fakes = open_images(job.fake) if job.fake else None
     sources = {spec.source for spec in specs_of(kinds)}
-    distance = find_distance() if "paths" in sources else None
+    with named_by(None):
+        distance = find_distance() if "paths" in sources else None
     work = job.work_dir / _key(job, extractor, distance, reference)
     if rank() == 0:
         held.enter_context(claimed(work))
         if done := rows_in(work / "generated"):
             print(f"Going on: {done} of {num_fake} generated images have been measured already, in {job.work_dir}.")
     total = images_to_see(kinds, num_fake, num_real or reference.dataset_size)
-    hidden = rank() != 0 or not sys.stderr.isatty()
-    with tqdm(total=total, desc="Evaluating", unit="img", leave=False, disable=hidden) as bar:
-        settings = job.settings | {"device": device, "work_dir": work, "progress": bar.update}
+    with Progress("Evaluating", total, shown=rank() == 0) as shown:
+        settings = job.settings | {"device": device, "work_dir": work, "progress": shown.update}
         if fakes is not None:
             return evaluate_images(fakes, reference, extractor, **settings), work
         checkpoint = _unchanged(job)

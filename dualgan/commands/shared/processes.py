@@ -15,7 +15,7 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from dualgan.runtime.process import flush_denormals, keep_freed_memory
-from dualgan.terminal.console import quiet_libraries
+from dualgan.terminal.console import quiet_libraries, show_what_can_be_shown
 from dualgan.terminal.options import find_device
 
 T = TypeVar("T")
@@ -49,13 +49,9 @@ def on_devices(work: Work[T], job: Any, device: str, devices: int) -> T:
         ValueError: No such device, or too many of them, or a process has raised one.
         RuntimeError: A process has failed or was killed.
     """
-    place = find_device(device)
-    if devices < 1:
-        raise ValueError(f"devices {devices} is too small: give 1 or more")
+    place = check_devices(device, devices)
     if devices == 1:
         return work(place, job)
-    if place.type == "cuda" and devices > torch.cuda.device_count():
-        raise ValueError(f"devices {devices} is too large: this machine has {torch.cuda.device_count()} GPUs")
     port = os.environ.get("MASTER_PORT")
     try:
         with quiet_libraries():
@@ -74,7 +70,22 @@ def on_devices(work: Work[T], job: Any, device: str, devices: int) -> T:
             os.environ.pop("MASTER_PORT", None)
 
 
+def check_devices(device: str, devices: int) -> torch.device:
+    """The device of a name, of which so many processes can have one each.
+
+    Raises:
+        ValueError: No such device, or too many or too few of them.
+    """
+    place = find_device(device)
+    if devices < 1:
+        raise ValueError(f"devices {devices} is too small: give 1 or more")
+    if devices > 1 and place.type == "cuda" and devices > torch.cuda.device_count():
+        raise ValueError(f"devices {devices} is too large: this machine has {torch.cuda.device_count()} GPUs")
+    return place
+
+
 def _in_process(work: Work[T], job: Any, fabric: Fabric) -> bytes:
+    show_what_can_be_shown()
     flush_denormals()
     keep_freed_memory()
     result = work(fabric.device, job)

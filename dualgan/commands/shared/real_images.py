@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pytorch_lightning.cli import instantiate_class
 
 from dualgan.data import ImageDataModule
 from dualgan.data.packed import is_packed, open_packed
-from dualgan.files.yaml_text import load_yaml
-from dualgan.terminal.configs import find_config
+from dualgan.terminal.configs import find_config, read_config
 from dualgan.terminal.messages import ParagraphParser
 
 EPILOG = """The real images: --data takes a folder, a zip, an LMDB or a packed set, which are read like the images of \
@@ -108,11 +106,8 @@ def _of_config(path: Path, options: Sequence[str] = ()) -> DataSection:
     """The data section of a configuration."""
     if not path.is_file():
         raise ValueError(f"no configuration at {path}: pass a run's config.yaml, or a folder or zip of images")
-    try:
-        content = load_yaml(path.read_bytes())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not a configuration ({' '.join(str(error).split())})") from error
-    if not isinstance(content, dict) or not content.get("data"):
+    content = read_config(path)
+    if not content.get("data"):
         raise ValueError(f"{path} has no data section: pass a run's config.yaml, or a folder or zip of images")
     try:
         return _parsed(content["data"], options)

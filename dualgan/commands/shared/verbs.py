@@ -7,6 +7,7 @@ from typing import Any
 from docstring_parser import parse
 
 from dualgan.commands.shared.real_images import EPILOG, split_options
+from dualgan.runs.folder import last_of
 from dualgan.runtime.private_parts import actions_of
 from dualgan.terminal.messages import ParagraphParser
 
@@ -17,11 +18,13 @@ FILES: Mapping[str, Any] = {"nargs": "+", "metavar": "FILE"}
 
 # Parameters that mean the same in most verbs: where a docstring leaves them out, this is their help.
 USUAL = {
-    "ckpt": "Checkpoint of a run, for instance runs/clevr_demo/checkpoints/last.ckpt.",
+    "ckpt": "Checkpoint of a run, for instance runs/clevr_demo/checkpoints/last.ckpt, or the folder of the run, for "
+    "its last one.",
     "data": "The real images: folder, zip, LMDB or packed set, configuration, or name of a data set (see below); by "
     "default those of the checkpoint's run.",
     "truncation_psi": "1 for none; smaller values trade variety for quality.",
-    "label": "Class to generate, for a conditional generator; by default each seed draws one.",
+    "label": "Class to generate, for a conditional generator: its name in the data set, or its number from 0 on; where "
+    "names are numbers themselves, a number is a name. By default each seed draws a class.",
     "device": '"cpu", "cuda", "cuda:1", "mps", ...; "auto" takes a GPU where one works, CUDA or Apple\'s, and says so.',
 }
 
@@ -61,4 +64,8 @@ def arguments(verb: str, run: Run, words: list[str], epilog: str = "", **forms: 
     for action in actions_of(parser):
         action.help = action.help or helps.get(action.dest)
     parser.epilog = " ".join([EPILOG, epilog] if takes_data else [epilog]).strip() or None
-    return given | parser.parse_args(words).as_dict()
+    given |= parser.parse_args(words).as_dict()
+    if given.get("ckpt"):
+        ckpt = given["ckpt"]
+        given["ckpt"] = [last_of(one) for one in ckpt] if isinstance(ckpt, list) else last_of(ckpt)
+    return given

@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dualgan.data.files.base import Entry, Files, PixelArray
+from dualgan.data.files.base import Entry, Files, Labels, PixelArray
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """Names [N], pixels uint8 [N, H, W, C] or [N, H, W] and, where there are any, classes [N]."""
+    """Names [N], pixels uint8 [N, H, W, C] or [N, H, W] and, where there are any, classes [N] and their names."""
 
     names: list[str]
     pixels: NDArray[np.uint8]
     labels: list[int] | None
+    class_names: tuple[str, ...] = ()
 
 
 class ArrayFiles(Files):
@@ -52,7 +53,10 @@ class ArrayFiles(Files):
         """Fetch one image."""
         return PixelArray(self._loaded.pixels[self._positions[name]])
 
-    def labels(self, names: Sequence[str]) -> list[int] | None:
-        """Return the class of every named image, or None for a set without labels."""
+    def labels(self, names: Sequence[str]) -> Labels | None:
+        """Return the classes of the named images, or None for a set that says nothing about them."""
         labels = self._loaded.labels
-        return None if labels is None else [labels[self._positions[name]] for name in names]
+        if labels is None:
+            return None
+        classes = np.array([labels[self._positions[name]] for name in names], np.int64)
+        return Labels(classes, self._loaded.class_names)

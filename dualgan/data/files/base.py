@@ -68,6 +68,28 @@ class PixelArray:
 StoredImage = ImageFile | PixelArray
 
 
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """The classes of some images.
+
+    Attributes:
+        classes: Class of every image, int64 [N]: its place in `names`.
+        names: The classes' names in the order of their numbers: what they are called in the set.
+        stated: Whether the set itself says so; otherwise they are what its folders suggest.
+
+    A set that states that it has no classes has labels without names.
+    """
+
+    classes: NDArray[np.int64]
+    names: tuple[str, ...]
+    stated: bool = True
+
+    def counts(self) -> dict[str, int]:
+        """Images of every class that has any."""
+        numbers = np.bincount(self.classes, minlength=len(self.names)).tolist()
+        return {name: number for name, number in zip(self.names, numbers, strict=True) if number}
+
+
 class Files(ABC):
     """The images of a set, wherever they lie. Processes may share or pickle it.
 
@@ -99,6 +121,6 @@ class Files(ABC):
         """Text that changes with the content of any image; empty where only the entries' stamps do."""
         return ""
 
-    def labels(self, names: Sequence[str]) -> list[int] | None:
-        """Return the class of every named image, or None for a set without labels."""
+    def labels(self, names: Sequence[str]) -> Labels | None:
+        """Return the classes of the named images, or None for a set that says nothing about them."""
         return None

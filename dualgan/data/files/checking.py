@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from PIL import Image
-from tqdm import tqdm
 
 from dualgan.data.files.base import Entry, Files, StoredImage
 from dualgan.files.atomic import digest, read_json, write_json
+from dualgan.runtime.progress import Progress
 
 _REPORT_VERSION = 2
 _THREADS = min(16, (os.cpu_count() or 1) + 1)  # decoders and hashes leave the interpreter's lock to the others
@@ -59,7 +59,7 @@ def in_parallel(
 
     Few calls wait at a time, so that neither memory nor the time that Ctrl-C takes grows with the set.
     """
-    with ThreadPoolExecutor(_THREADS) as pool, tqdm(total=len(entries), desc=bar, unit="image", disable=None) as shown:
+    with ThreadPoolExecutor(_THREADS) as pool, Progress(bar, len(entries)) as shown:
         waiting: deque[Future[Result]] = deque()
         for entry in entries:
             waiting.append(pool.submit(function, entry))

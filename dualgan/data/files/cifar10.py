@@ -18,7 +18,7 @@ Split = Literal["train", "test"]
 
 FOLDERS = ("cifar-10-batches-bin", "cifar-10-batches-py")
 ARCHIVES = ("cifar-10-binary.tar.gz", "cifar-10-python.tar.gz")
-NUM_CLASSES = 10
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _PARTS: dict[Split, list[str]] = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}
 _MAX_BYTES = 2**26  # of one batch: twice what the published ones have
 _MAX_MEMBERS = 100
@@ -69,7 +69,7 @@ class CIFAR10Files(ArrayFiles):
             pixels.append(images.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
             names += [f"{part}/{number:05}" for number in range(len(images))]
             labels += classes
-        return Loaded(names, np.concatenate(pixels), labels)
+        return Loaded(names, np.concatenate(pixels), labels, CLASSES)
 
     def _parts(self) -> Iterator[tuple[str, tuple[NDArray[np.uint8], list[int]]]]:
         for file_name, content in self._contents():
@@ -140,6 +140,6 @@ def _pickled(content: bytes) -> tuple[NDArray[np.uint8], list[int]]:
 
 def _classes(labels: list[int]) -> list[int]:
     for label in labels:
-        if not 0 <= label < NUM_CLASSES:
-            raise ValueError(f"it holds the label {label}: expected 0 to {NUM_CLASSES - 1}")
+        if not 0 <= label < len(CLASSES):
+            raise ValueError(f"it holds the label {label}: expected 0 to {len(CLASSES) - 1}")
     return labels

@@ -28,6 +28,7 @@ class DecodedImages(Preparation):
     names: Sequence[str]
     fingerprint: str
     labels: NDArray[np.int64] | None = None
+    class_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)

@@ -1,23 +1,47 @@
 """Classes of image files: NVlabs-style dataset.json, and one folder per class."""
 
+import difflib
 import json
 import reprlib
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dualgan.data.files.base import ImageFile
+import numpy as np
+from numpy.typing import NDArray
+
+from dualgan.data.files.base import Files, ImageFile, Labels
 
 MANIFEST = "dataset.json"
 MAX_CLASSES = 2**16
-"""Bound on classes, for which the networks' embeddings have memory: a label from elsewhere may be any number."""
+"""Bound on classes, for which the networks' embeddings have memory."""
+_MAX_LABEL = 2**63 - 1  # a label is a name alone, and may be any number
+_COMPARED = 10_000  # names that are searched for a similar one
 _LEAST_LIMIT, _BYTES_PER_IMAGE = 2**20, 2**10  # JSON takes up to 60 times its size in memory
 
 
-def labels_of_manifest(root: Path, read: Callable[[str], ImageFile], names: Sequence[str]) -> list[int] | None:
+def numbered(root: str | Path, labels: Sequence[int] | NDArray[np.int64]) -> Labels:
+    """Classes of labels [N], whole numbers in any places: numbered in their order and without gaps.
+
+    Raises:
+        ValueError: There are more classes than networks are built for.
+    """
+    given = np.asarray(labels, np.int64)
+    if given.max() < MAX_CLASSES:  # large sets are numbered without gaps: no second array is made of them
+        there = np.bincount(given) > 0
+        found = np.flatnonzero(there)
+        classes = given if there.all() else (np.cumsum(there) - 1)[given]
+    else:
+        found, classes = np.unique(given, return_inverse=True)
+    return _bounded(root, Labels(classes, tuple(map(str, found.tolist()))))
+
+
+def labels_of_manifest(root: Path, read: Callable[[str], ImageFile], names: Sequence[str]) -> Labels | None:
     """Read the classes of images from the dataset.json at their root.
 
-    The file holds {"labels": [["00000/img00000000.png", 6], ...]}, or null in place of the list.
+    The file holds {"labels": [["00000/img00000000.png", 6], ...]}, or null in place of the list. Backslashes in names,
+    which Windows writes, are read as forward slashes.
 
     Args:
         root: Folder or zip, for errors.
@@ -25,11 +49,11 @@ def labels_of_manifest(root: Path, read: Callable[[str], ImageFile], names: Sequ
         names: Names of the images.
 
     Returns:
-        The class of every named image; None without the file or when it says null.
+        The class of every named image, without names of classes when it says null; None without the file.
 
     Raises:
-        ValueError: For a file that is not in this form, classes that are no whole numbers from 0 on, and images
-            without a class.
+        ValueError: For a file that is not in this form, labels that are no whole numbers from 0 on, images without a
+            label, and too many classes.
     """
     try:
         content = read(MANIFEST).content
@@ -41,29 +65,82 @@ def labels_of_manifest(root: Path, read: Callable[[str], ImageFile], names: Sequ
         raise _wrong(root, f"has {len(content):,} bytes, more than {needed}. Make it again")
     pairs = _pairs(root, content)
     if pairs is None:
-        return None
-    classes = dict(_checked(root, pair) for pair in pairs)
-    missing = [name for name in names if name not in classes]
+        return Labels(np.empty(0, np.int64), ())
+    labels = dict(_checked(root, pair) for pair in pairs)
+    if any(name not in labels for name in names) and any("\\" in name for name in (*labels, *names)):
+        labels = {_slashed(name): label for name, label in labels.items()}
+        names = [_slashed(name) for name in names]
+        warnings.warn(f"'{root}': backslashes in the names of {MANIFEST} are read as forward slashes.", stacklevel=2)
+    missing = [name for name in names if name not in labels]
     if missing:
         unlabelled = f"{len(missing)} of {len(names)} images, such as '{missing[0]}'"
-        raise _wrong(root, f"has no label for {unlabelled}. Label every image there, remove the others")
-    return [classes[name] for name in names]
+        hint = _similar(missing[0], labels)
+        raise _wrong(root, f"has no label for {unlabelled}{hint}. Label every image there, remove the others")
+    return numbered(root, [labels[name] for name in names])
 
 
-def labels_of_folders(root: Path, names: Sequence[str]) -> list[int]:
-    """Class of every image by the folder it is in: folders are numbered in the order of their names.
+def labels_of_folders(root: Path, names: Sequence[str]) -> Labels:
+    """Class of every image by the first folder that tells them apart, numbered in the order of the folders' names.
 
     Raises:
-        ValueError: When all images are in one folder.
+        ValueError: All images are in one folder, some lie beside the folders of classes, or there are too many.
     """
-    folders = [PurePosixPath(name).parent.as_posix() for name in names]
-    classes = {folder: number for number, folder in enumerate(sorted(set(folders)))}
-    if len(classes) < 2:
-        raise ValueError(
-            f"'{root}' has its images in one folder, and so no classes: expected a folder for every class. Pass "
-            f"use_labels=false, or the folder that holds those of the classes."
+    parents = [tuple(_slashed(name).split("/")[:-1]) for name in names]
+    first, last = min(parents), max(parents)
+    depth = next((k for k, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), len(first))
+    if beside := [name for name, parent in zip(names, parents, strict=True) if len(parent) == depth]:
+        problem = (
+            "has its images in one folder, and so no classes: expected a folder for every class"
+            if len(beside) == len(names)
+            else f"has {len(beside)} images beside the folders of its classes, such as '{beside[0]}': they have no "
+            f"class. Move them into one of the folders or away"
         )
-    return [classes[folder] for folder in folders]
+        raise ValueError(
+            f"'{root}' {problem}. Otherwise add a {MANIFEST} with {{\"labels\": [[NAME, CLASS], ...]}}, or pass "
+            f"use_labels=false."
+        )
+    folders = [parent[depth] for parent in parents]
+    found, classes = np.unique(folders, return_inverse=True)
+    return _bounded(root, Labels(classes.astype(np.int64), tuple(found.tolist()), stated=False))
+
+
+def labels_or_folders(files: Files, names: Sequence[str]) -> Labels | None:
+    """The classes of some images that the set states, or that its folders suggest; None where neither does."""
+    if (stated := files.labels(names)) is not None:
+        return stated if stated.names else None
+    try:
+        return labels_of_folders(files.root, names) if in_folders(names) else None
+    except ValueError:
+        return None
+
+
+def in_folders(names: Sequence[str]) -> bool:
+    """Whether any name leads through a folder."""
+    return any("/" in name or "\\" in name for name in names)
+
+
+def _bounded(root: str | Path, labels: Labels) -> Labels:
+    if len(labels.names) > MAX_CLASSES:
+        raise ValueError(
+            f"'{root}' has {len(labels.names):,} classes, more than the {MAX_CLASSES:,} that networks are built for. "
+            f"Label its images more coarsely, or pass use_labels=false."
+        )
+    return labels
+
+
+def _slashed(name: str) -> str:
+    return name.replace("\\", "/")
+
+
+def _similar(name: str, labels: Mapping[str, int]) -> str:
+    """Words about the label that was perhaps meant for an image."""
+    file = PurePosixPath(name).name.casefold()
+    stem = PurePosixPath(file).stem
+    files = {other: PurePosixPath(other).name.casefold() for other in labels}
+    alike = [other for other, its in files.items() if its == file]
+    alike = alike or [other for other, its in files.items() if PurePosixPath(its).stem == stem]
+    same = next(iter(alike or difflib.get_close_matches(name, list(labels)[:_COMPARED], 1)), None)
+    return "" if same is None else f" (it has one for '{same}')"
 
 
 def _pairs(root: Path, content: bytes) -> list[Any] | None:
@@ -79,9 +156,9 @@ def _pairs(root: Path, content: bytes) -> list[Any] | None:
 
 def _checked(root: Path, pair: Any) -> tuple[str, int]:
     match pair:
-        case [str(name), int(label)] if not isinstance(label, bool) and 0 <= label < MAX_CLASSES:
+        case [str(name), int(label)] if not isinstance(label, bool) and 0 <= label <= _MAX_LABEL:
             return name, label
-    expected = f"[NAME, CLASS] with a whole number from 0 to {MAX_CLASSES - 1} as class"
+    expected = f"[NAME, CLASS] with a whole number from 0 to {_MAX_LABEL} as class"
     raise _wrong(root, f"holds the label {reprlib.repr(pair)}: expected {expected}. Correct it")
 
 

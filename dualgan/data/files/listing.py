@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from dualgan.data.files.base import Files, ImageFile
+from dualgan.data.files.base import Files, ImageFile, Labels
 from dualgan.data.files.decoding import EXTENSIONS
 from dualgan.data.files.labels import labels_of_manifest
 
@@ -19,7 +19,7 @@ class ListedFiles(Files):
     def read(self, name: str) -> ImageFile:
         """Fetch one image file, or the manifest. Raises KeyError or FileNotFoundError where there is none."""
 
-    def labels(self, names: Sequence[str]) -> list[int] | None:
+    def labels(self, names: Sequence[str]) -> Labels | None:
         """Return the classes that a dataset.json at the root gives, or None without one."""
         return labels_of_manifest(self.root, self.read, names)
 

@@ -11,12 +11,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from dualgan.data.files.labels import MAX_CLASSES
+from dualgan.data.files.base import Labels
+from dualgan.data.files.labels import numbered
 from dualgan.data.packed.location import Folder, is_url, locate
 from dualgan.data.packed.manifest import FORMAT, MANIFEST, Manifest, PackedFile, Shard, parse
 from dualgan.files.atomic import read_json
+from dualgan.runtime.progress import Progress
 
 _HEADER = 2**12  # bytes: more than that of any .npy file
 _OPEN_AT_ONCE = 128  # files; processes are often allowed 1,024
@@ -59,9 +60,7 @@ def verify(root: str | Path, cache_dir: Path | None = None) -> Manifest:
     files = list(images.manifest.files)
     location = images.location
     damaged = []
-    with tqdm(
-        total=sum(file.bytes for file in files), unit="B", unit_scale=True, desc="Verifying", disable=None
-    ) as bar:
+    with Progress("Verifying", sum(file.bytes for file in files), "bytes", unit_scale=True) as bar:
         for file in files:
             location.fetch([file])
             if not location.is_whole(file):
@@ -86,7 +85,7 @@ class PackedImages:
         self.crop = manifest.crop
         self.num_channels = manifest.num_channels
         self.fingerprint = manifest.fingerprint
-        self.labels: NDArray[np.int64] | None = self._load_labels(manifest.labels) if manifest.labels else None
+        self._labels = self._load_labels(manifest.labels) if manifest.labels else None
         self._ends = np.cumsum([shard.count for shard in manifest.shards], dtype=np.int64)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -94,6 +93,25 @@ class PackedImages:
 
     def __len__(self) -> int:
         return self.manifest.count
+
+    @property
+    def stated_labels(self) -> Labels | None:
+        """The classes, as the set has them with names; None without."""
+        return self._labels
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """Class of every image [N], or None for a set without labels."""
+        return None if self._labels is None else self._labels.classes
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes in the order of their numbers; empty without labels."""
+        return () if self._labels is None else self._labels.names
+
+    def relabel(self, labels: Labels | None) -> None:
+        """Have other labels, or none, from now on."""
+        self._labels = labels
 
     @cached_property
     def names(self) -> list[str]:
@@ -157,7 +175,7 @@ class PackedImages:
                 )
             view = view[count:]
 
-    def _load_labels(self, file: PackedFile) -> NDArray[np.int64]:
+    def _load_labels(self, file: PackedFile) -> Labels:
         if file.bytes > 8 * len(self) + _HEADER:
             raise self._damaged(file, f"has {file.bytes:,} bytes: expected int64 [{len(self)}]")
         try:
@@ -168,9 +186,10 @@ class PackedImages:
             raise self._damaged(file, f"is no array ({' '.join(str(error).split())})") from error
         if labels.shape != (len(self),) or labels.dtype != np.int64:
             raise self._damaged(file, f"has {labels.dtype} {list(labels.shape)}: expected int64 [{len(self)}]")
-        if not (labels.min() >= 0 and labels.max() < MAX_CLASSES):
-            raise self._damaged(file, f"has classes outside of 0 to {MAX_CLASSES - 1}")
-        return labels
+        names = self.manifest.class_names
+        if labels.min() < 0 or (names and labels.max() >= len(names)):
+            raise self._damaged(file, f"has classes outside of 0 to {len(names) - 1 if names else 2**63 - 1}")
+        return Labels(labels, names) if names else numbered(self.location.root, labels)
 
     def _damaged(self, file: PackedFile, problem: str) -> ValueError:
         return ValueError(

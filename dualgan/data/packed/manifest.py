@@ -5,11 +5,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dualgan.data.files.decoding import Preparation
+from dualgan.data.files.labels import MAX_CLASSES
 from dualgan.version import __version__
 
 MANIFEST = "manifest.json"
 FORMAT = "dualgan-packed"
-VERSION = 1
+VERSIONS = 1, 2
+"""2: names of the classes. Sets without classes are still of version 1, which older versions of dualgan read."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Manifest(Preparation):
         shards: Files of the images, in order.
         names: File of the source images' names, a JSON list.
         labels: File of the classes, int64 [count] as .npy, or None.
+        class_names: Names of the classes in the order of their numbers; None without classes, and in sets of version 1,
+            whose classes are any numbers.
         source: Where the images came from; says something to people and to `dualgan prepare` only.
         dualgan: Version that wrote the set.
     """
@@ -49,6 +53,7 @@ class Manifest(Preparation):
     labels: PackedFile | None
     source: Mapping[str, Any]
     dualgan: str = __version__
+    class_names: tuple[str, ...] | None = None
 
     @property
     def files(self) -> Iterator[PackedFile]:
@@ -60,7 +65,10 @@ class Manifest(Preparation):
 
     def to_json(self) -> dict[str, Any]:
         """Return what `parse` reads."""
-        return {"format": FORMAT, "version": VERSION, **asdict(self)}
+        content = asdict(self)
+        if self.class_names is None:
+            del content["class_names"]
+        return {"format": FORMAT, "version": 1 if self.class_names is None else 2, **content}
 
 
 def parse(content: Any, root: str) -> Manifest:
@@ -76,17 +84,19 @@ def parse(content: Any, root: str) -> Manifest:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise _damaged(root, f"it does not say that it is of format {FORMAT!r}")
     fields = {name: value for name, value in content.items() if name not in ("format", "version")}
-    if content.get("version") != VERSION:
+    if content.get("version") not in VERSIONS:
+        known = " and ".join(map(str, VERSIONS))
         raise ValueError(
-            f"'{root}' is a packed set of format version {content.get('version')}, and this dualgan reads version "
-            f"{VERSION} (it was written by dualgan {content.get('dualgan')}). Install that dualgan, or make the set "
+            f"'{root}' is a packed set of format version {content.get('version')}, and this dualgan reads versions "
+            f"{known} (it was written by dualgan {content.get('dualgan')}). Install that dualgan, or make the set "
             f"again with 'dualgan prepare'."
         )
     try:
         shards = tuple(Shard(**shard) for shard in fields.pop("shards"))
         names = PackedFile(**fields.pop("names"))
         labels = PackedFile(**labels) if (labels := fields.pop("labels")) else None
-        manifest = Manifest(shards=shards, names=names, labels=labels, **fields)
+        class_names = None if (found := fields.pop("class_names", None)) is None else tuple(found)
+        manifest = Manifest(shards=shards, names=names, labels=labels, class_names=class_names, **fields)
         _check(manifest, root)
     except (KeyError, TypeError, AttributeError) as error:
         raise _damaged(root, f"{type(error).__name__}: {error}") from error
@@ -106,6 +116,10 @@ def _check(manifest: Manifest, root: str) -> None:
         # Names become paths in the reader's cache: none may lead out of it.
         if not file.name or file.name.startswith(".") or "/" in file.name or "\\" in file.name:
             raise _damaged(root, f"{file.name!r} is no name of a file in the same folder")
+    if (called := manifest.class_names) is not None and not (
+        all(type(name) is str for name in called) and 0 < len(called) == len(set(called)) <= MAX_CLASSES
+    ):
+        raise _damaged(root, f"its classes have no names that differ, or are more than {MAX_CLASSES}")
     for shard in manifest.shards:
         if shard.count < 1 or shard.bytes <= shard.count * manifest.image_bytes:
             raise _damaged(root, f"'{shard.name}' cannot hold {shard.count} images in {shard.bytes} bytes")

@@ -12,9 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from filelock import FileLock, Timeout
-from tqdm import tqdm
 
 from dualgan.data.arguments import check_least, check_resolution, usable_cpus
 from dualgan.data.files.base import Entry, Files
@@ -27,7 +25,9 @@ from dualgan.data.packed.manifest import MANIFEST, Manifest, PackedFile
 from dualgan.data.packed.packer import Packer, Part, Settings, write_array
 from dualgan.data.packed.problems import Problems
 from dualgan.files.atomic import digest, read_json, sync, write_json
+from dualgan.files.targets import folder_to_write
 from dualgan.runtime.pool import in_processes
+from dualgan.runtime.progress import Progress
 
 _LEAST_SHARDS = 32  # also small sets keep many processes busy to the end
 _HEADER = 128  # bytes of a .npy header
@@ -93,8 +93,8 @@ def prepare(
     check_least("shard_mb", shard_mb, 1)
     workers = usable_cpus() if workers is None else workers
     check_least("workers", workers, 1)
+    places = _Places(folder_to_write(Path(out).expanduser()))
     files, entries = _source(src)
-    places = _Places(Path(out).expanduser())
     channels = num_channels or _channels_of_first(files, entries)
     # A function of the set alone: any number of workers gives the same bytes.
     fitting = max(1, shard_mb * 10**6 // (resolution * resolution * channels))
@@ -234,7 +234,7 @@ def _pack(packer: Packer, entries: Sequence[Entry], workers: int, places: _Place
     starts = range(0, len(entries), size)
     jobs = [(number, list(entries[first : first + size])) for number, first in enumerate(starts)]
     parts: dict[int, Part] = {}
-    with tqdm(total=len(entries), desc=f"Packing {places.out.name}", unit="image", disable=None) as bar:
+    with Progress(f"Packing {places.out.name}", len(entries)) as bar:
         for number, part in in_processes(packer.pack, jobs, workers):
             parts[number] = shard, images = part
             if shard:
@@ -249,10 +249,9 @@ def _publish(
     """Add labels, names and, last, the manifest; then rename the folder."""
     good: list[Checked] = [image for _, checked in parts for image in checked if not image.error]
     names = [image.name for image in good]
-    classes = files.labels(names)
-    labels = None
-    if classes is not None:
-        checksum, size = write_array(places.shards / "labels.npy", np.asarray(classes, np.int64))
+    known, labels = files.labels(names), None
+    if known is not None and known.names:
+        checksum, size = write_array(places.shards / "labels.npy", known.classes)
         labels = PackedFile("labels.npy", size, checksum)
     content = json.dumps(names, indent=0).encode()  # one name per line; odd bytes of file names are escaped
     (places.shards / "names.json").write_bytes(content)
@@ -264,6 +263,7 @@ def _publish(
         names=PackedFile("names.json", len(content), sha256(content).hexdigest()),
         labels=labels,
         source=source,
+        class_names=known.names if known is not None and labels else None,
     )
     kept = {file.name for file in manifest.files}
     for leftover in places.shards.iterdir():

@@ -1,24 +1,25 @@
 """FileImages: what all data sets made of image files share."""
 
+import logging
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dualgan.data.arguments import check_choice, usable_cpus
 from dualgan.data.base import ImageDataModule
 from dualgan.data.batches import ImageSource
-from dualgan.data.files.base import Files
+from dualgan.data.files.base import Files, Labels
 from dualgan.data.files.checking import Checked, check_files
 from dualgan.data.files.decoded import DecodedImages
 from dualgan.data.files.decoding import Crop, Preparation, ResizeFilter, crop_box
+from dualgan.data.files.labels import in_folders, labels_of_folders
 from dualgan.data.files.opening import open_files
-from dualgan.data.packed import is_packed, open_packed
+from dualgan.data.packed import PackedImages, is_packed, open_packed
 from dualgan.data.sets.official_layout import SourceCard, part_of
 from dualgan.files.atomic import cache_root
+
+logger = logging.getLogger(__name__)
 
 _NAMED = 10  # bad images that an error names
 
@@ -37,7 +38,8 @@ class FileImages(ImageDataModule, registered=False):
             CelebA image; "none" for images that are square.
         num_channels: 3 reads all images as colour, 1 as gray; found out from the files by default (LMDB: 3).
         skip_bad_images: Go on without images that cannot be decoded.
-        use_labels: Train a conditional GAN on the classes of the images.
+        use_labels: Train a conditional GAN on the classes of the images: those that a dataset.json at the root or the
+            set itself states, else one per folder.
         num_workers: Processes that load batches; one per CPU and at most 4 by default.
         reference: What metrics compare with: "full" is the set without `subset`, "train" the images trained on; else
             the path of other images, which are cropped and resized in the same way.
@@ -97,8 +99,20 @@ class FileImages(ImageDataModule, registered=False):
         files = open_files(self.root, self.advice, self.cache)
         return part_of(files, *self.folders, self.advice) if self.folders else files
 
-    def _labels(self, files: Files, names: Sequence[str]) -> list[int] | None:
-        return files.labels(names)
+    def _labels(self, files: Files, names: Sequence[str]) -> Labels:
+        """The classes of some images. Raises ValueError where there are none."""
+        return self._named(files.labels(names), names)
+
+    def _named(self, stated: Labels | None, names: Sequence[str]) -> Labels:
+        if stated is not None and stated.names:
+            return stated
+        if stated is None and in_folders(names):
+            return labels_of_folders(self.root, names)
+        raise ValueError(
+            f"'{self.root}' has no labels, and use_labels is true: expected a dataset.json there with "
+            f'{{"labels": [[NAME, CLASS], ...]}}, or a folder for every class. Add it, or pass use_labels=false. '
+            f"{self.advice}".rstrip()
+        )
 
     def _check_reference(self, reference: str) -> None:
         if not reference:
@@ -122,7 +136,7 @@ class FileImages(ImageDataModule, registered=False):
     def _is_packed(self) -> bool:
         return is_packed(self.place)
 
-    def _open_packed(self) -> ImageSource:
+    def _open_packed(self) -> PackedImages:
         images = open_packed(self.place, self.cache)
         wanted = {
             "resolution": self.resolution,
@@ -145,19 +159,44 @@ class FileImages(ImageDataModule, registered=False):
                 f"'{self.place}' is packed, and {self.part} cannot be told from the rest: pack what you want to read, "
                 f"and leave that out."
             )
-        images.labels = self._checked_labels(images.labels) if self.use_labels else None
+        if self.use_labels:
+            images.relabel(self._named(images.stated_labels, () if images.class_names else images.names))
         return images
 
     def prepare_data(self) -> None:
         """Check the images once, and those of `reference`; Lightning calls this in one process per node."""
         if self._is_packed():
-            self._open_packed()
+            self._mention(self._open_packed().stated_labels)
         elif (files := self._find()).decoded_first:
-            self._warn(*self._checked(files))
+            good, bad = self._checked(files)
+            self._warn(good, bad)
+            self._mention_unused(files, [checked.name for checked in good])
         else:
             self._check_unread(files)
         if self.reference not in ("full", "train"):
             self._other_set(self._wanted_channels or 3).prepare_data()
+
+    def _mention_unused(self, files: Files, names: Sequence[str]) -> None:
+        if self.use_labels or not self._trains:
+            return
+        try:
+            self._mention(files.labels(names))
+        except ValueError:  # the one that is raised where they are asked for
+            logger.warning("'%s': its dataset.json is not used, and could not be as it is.", self.root)
+
+    def _mention(self, unused: Labels | None) -> None:
+        """Say in a training that classes are there and left alone."""
+        if unused is not None and unused.names and not self.use_labels and self._trains:
+            logger.warning(
+                "'%s': the labels of its %d classes are not used. Pass --data.use_labels true to train a conditional "
+                "GAN.",
+                self.place,
+                len(unused.counts()),
+            )
+
+    @property
+    def _trains(self) -> bool:
+        return self.trainer is not None and self.trainer.state.fn == "fit"
 
     def _warn(self, good: Sequence[Checked], bad: Sequence[Checked]) -> None:
         if bad and self.skip_bad_images:
@@ -172,7 +211,10 @@ class FileImages(ImageDataModule, registered=False):
 
     def _open(self) -> ImageSource:
         if self._is_packed():
-            return self._open_packed()
+            packed = self._open_packed()
+            if not self.use_labels:
+                packed.relabel(None)
+            return packed
         files = self._find()
         names: Sequence[str]
         if files.decoded_first:
@@ -183,16 +225,9 @@ class FileImages(ImageDataModule, registered=False):
             self._check_unread(files)
             names, content, channels = files.names(), [files.stamp()], 3
         how = (self.resolution, self._wanted_channels or channels, self.resize_filter, self.crop)
-        labels = self._checked_labels(self._labels(files, names)) if self.use_labels else None
-        return DecodedImages(*how, files, names, Preparation(*how).fingerprint_of(content), labels)
-
-    def _checked_labels(self, labels: Sequence[int] | NDArray[np.int64] | None) -> NDArray[np.int64]:
-        if labels is None:
-            raise ValueError(
-                f"'{self.root}' has no labels, and use_labels is true: expected a dataset.json there with "
-                f'{{"labels": [[NAME, CLASS], ...]}}. Add it, or pass use_labels=false. {self.advice}'.rstrip()
-            )
-        return np.asarray(labels, np.int64)
+        labels = self._labels(files, names) if self.use_labels else None
+        known = () if labels is None else (labels.classes, labels.names)
+        return DecodedImages(*how, files, names, Preparation(*how).fingerprint_of(content), *known)
 
     def _check_unread(self, files: Files) -> None:
         if self.skip_bad_images:

@@ -1,12 +1,9 @@
 """Any folder or zip of images, and the published sets that come as such: FFHQ, CLEVR, CelebA, Animal Face."""
 
-from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 from dualgan.data.arguments import check_choice
-from dualgan.data.files.base import Files
 from dualgan.data.files.decoding import Crop, ResizeFilter
-from dualgan.data.files.labels import labels_of_folders
 from dualgan.data.sets.file_images import FileImages
 from dualgan.data.sets.official_layout import SourceCard
 
@@ -18,7 +15,7 @@ class ImageFolder(FileImages):
     """Images of a folder (with all folders below it) or of a zip, in the order of their names.
 
     PNG, JPEG, WebP, BMP, GIF (first frame) and TIFF. Labels come from a dataset.json at the root, as in the zips of
-    StyleGAN2-ADA: {"labels": [["00000/img00000000.png", 6], ...]}.
+    StyleGAN2-ADA: {"labels": [["00000/img00000000.png", 6], ...]}. Without one, every folder is a class.
 
     Args:
         root: Folder or zip of images, or folder of an LMDB.
@@ -136,7 +133,3 @@ class AnimalFace(FileImages):
 
     def __init__(self, root: str = "data/animal_face", **kwargs: Any) -> None:
         super().__init__(root, **kwargs)
-
-    def _labels(self, files: Files, names: Sequence[str]) -> list[int] | None:
-        labels = files.labels(names)
-        return labels_of_folders(self.root, names) if labels is None else labels

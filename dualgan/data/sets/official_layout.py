@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dualgan.data.files.base import Entry, Files, StoredImage
+from dualgan.data.files.base import Entry, Files, Labels, StoredImage
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class FilesBelow(Files):
         """Fetch one image."""
         return self.files.read(name)
 
-    def labels(self, names: Sequence[str]) -> list[int] | None:
-        """Return the class of every named image, or None for a set without labels."""
+    def labels(self, names: Sequence[str]) -> Labels | None:
+        """Return the classes of the named images, or None for a set that says nothing about them."""
         return self.files.labels(names)
 
 

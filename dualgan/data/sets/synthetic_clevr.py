@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from dualgan.data.arguments import check_least, usable_cpus
 from dualgan.data.base import ImageDataModule
@@ -16,6 +15,7 @@ from dualgan.data.render.scene import Scene, sample_scene
 from dualgan.data.render.tracing import RENDERER_VERSION
 from dualgan.data.render.worker import render_to_file
 from dualgan.files.atomic import cache_root, digest, file_sha256, read_json, replacing, write_json
+from dualgan.runtime.progress import Progress
 
 
 class SyntheticCLEVR(ImageDataModule):
@@ -97,7 +97,7 @@ class SyntheticCLEVR(ImageDataModule):
                 offset = file.tell()
                 file.truncate(offset + int(np.prod(shape)))
             workers = self.num_renderers or usable_cpus()
-            with tqdm(total=self.num_images, desc="Rendering SyntheticCLEVR", unit="image") as progress:
+            with Progress("Rendering SyntheticCLEVR", self.num_images) as progress:
                 for done in render_to_file(partial, offset, self.scene_seed, self.num_images, self.resolution, workers):
                     progress.update(done)
             sha256 = file_sha256(partial)
@@ -114,6 +114,7 @@ class _RenderedImages:
     labels: NDArray[np.int64] | None = None
     num_channels = 3
     resize_filter = crop = names = None
+    class_names: tuple[str, ...] = ()
 
     @cached_property
     def _images(self) -> NDArray[np.uint8]:

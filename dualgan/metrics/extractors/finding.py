@@ -47,14 +47,11 @@ def find_extractor(
         return CLIP(name, weights, download)
     if name.startswith("dinov2"):
         return DINOv2(name, weights, download)
-    inception = WEIGHTS["inception_v3"]
-    if name == "inception_v3" or weights is not None or download or inception.path.is_file():
+    if name == "inception_v3" or weights is not None or download or WEIGHTS["inception_v3"].path.is_file():
         return InceptionV3(weights, download, fast)
     if rank() == 0:
         logger.warning(
-            "Inception-v3 weights were not found: EfficientNet-Lite0 measures instead. Its numbers are NOT FID or KID "
-            "and compare only with each other; they are called fd_efficientnet_lite0 and kd_efficientnet_lite0. "
-            "For FID: %s",
-            inception.how_to_get,
+            "Inception-v3's weights are not here: EfficientNet-Lite0 measures, as fd_efficientnet_lite0, not as FID. "
+            "For FID: dualgan weights --download inception_v3"
         )
     return EfficientNetLite0()

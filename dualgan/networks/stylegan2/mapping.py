@@ -28,6 +28,13 @@ def num_features(resolution: int, channel_base: int, channel_max: int) -> int:
     return min(channel_base // resolution, channel_max)
 
 
+W_DECAY = 0.995
+"""Of the running means of w, at every update: the published value."""
+
+NOT_COUNTED = 2**40
+"""Updates of a mean whose number is not known: it is taken as it is stored."""
+
+
 class MappingNetwork(nn.Module):
     """Eight dense layers from z (and a class embedding) to w, which is broadcast to all layers.
 
@@ -41,7 +48,9 @@ class MappingNetwork(nn.Module):
     """
 
     w_avg: Tensor
+    w_avg_updates: Tensor
     w_shift_of_class: Tensor
+    w_shift_updates: Tensor
 
     def __init__(
         self,
@@ -64,8 +73,10 @@ class MappingNetwork(nn.Module):
             )
         if num_ws is not None:
             self.register_buffer("w_avg", torch.zeros(w_dim))
+            self.register_buffer("w_avg_updates", torch.zeros((), dtype=torch.int64))
             if num_classes > 0:
                 self.register_buffer("w_shift_of_class", torch.zeros(num_classes, w_dim))
+                self.register_buffer("w_shift_updates", torch.zeros(num_classes))
 
     def forward(self, z: Tensor | None, labels: Tensor | None = None, truncation_psi: float = 1.0) -> Tensor:
         """z [N, z_dim], class indices [N] -> [N, num_ws, w_dim], moved towards `mean_w` by 1 - truncation_psi."""
@@ -88,35 +99,57 @@ class MappingNetwork(nn.Module):
             w = self.mean_w(labels).lerp(widened(w), truncation_psi)
         return w.unsqueeze(1).expand(-1, self.num_ws, -1)
 
-    def mean_w(self, labels: Tensor | None) -> Tensor:
-        """What truncation moves w towards: the mean w [w_dim], with classes [N] that of each one's class [N, w_dim]."""
-        return self.w_avg if labels is None else self.w_avg + self.w_shift_of_class[labels]
+    def mean_w(self, labels: Tensor | None = None) -> Tensor:
+        """What truncation moves w towards: the mean w [w_dim], with classes [N] that of each one's class [N, w_dim].
+
+        It is corrected for the start of the running means at zero, which they as stored are not.
+        """
+        mean = self.w_avg / _weight(self.w_avg_updates.to(self.w_avg.dtype))
+        if labels is None:
+            return mean
+        return mean + (self.w_shift_of_class / _weight(self.w_shift_updates)[:, None])[labels]
 
     @torch.no_grad()
-    def track(self, w: Tensor, labels: Tensor | None = None, decay: float = 0.995) -> None:
+    def track(self, w: Tensor, labels: Tensor | None = None) -> None:
         """Move the running means of w, used for truncation, towards a batch's w [N, w_dim] of class indices [N].
 
-        The mean over all classes moves by 1 - decay, as published. That of a class is kept as its shift from it, which
-        is 0 as long as no image of the class was seen, and moves as many times as the batch has images of it: equally
-        frequent classes keep up with the common mean, and rarer ones average as many images as many batches are.
+        The mean over all classes moves by 1 - W_DECAY, as published. That of a class is kept as its shift from
+        `mean_w`, which is 0 as long as no image of the class was seen, and moves as many times as the batch has images
+        of it: equally frequent classes keep up with the common mean, and rarer ones average as many images as many
+        batches are.
         """
         w = w.to(self.w_avg.dtype)
-        self.w_avg.copy_(w.mean(dim=0).lerp(self.w_avg, decay))
+        self.w_avg.copy_(w.mean(dim=0).lerp(self.w_avg, W_DECAY))
+        self.w_avg_updates.add_(1)
         if labels is None:
             return
         member = one_hot(labels, self.num_classes, w.dtype)  # [N, classes]
-        count = member.sum(dim=0)[:, None]
-        shifts = (member.T @ w) / count.clamp(min=1) - self.w_avg
-        per_image = min(self.num_classes / len(w), 1.0)
-        self.w_shift_of_class.copy_(shifts.lerp(self.w_shift_of_class, decay ** (count * per_image)))
+        count = member.sum(dim=0)
+        shifts = (member.T @ w) / count.clamp(min=1)[:, None] - self.mean_w()
+        updates = count * min(self.num_classes / len(w), 1.0)
+        self.w_shift_of_class.copy_(shifts.lerp(self.w_shift_of_class, W_DECAY ** updates[:, None]))
+        self.w_shift_updates.add_(updates)
 
 
-def with_shifts_of_classes(state: dict[str, Tensor], num_classes: int) -> dict[str, Tensor]:
-    """A generator's tensors, of an older file of ours or an official one, with its one mean w as that of every class.
+# Kingma and Ba, "Adam", section 3: after t updates from zero the weights of all samples sum up to 1 - beta^t
+def _weight(updates: Tensor) -> Tensor:
+    """What a running mean that started at zero is too small by; 1 before its first update."""
+    return torch.where(updates > 0, -torch.expm1(updates * math.log(W_DECAY)), 1)
 
-    Truncation is then what it was in that file.
+
+def with_means_of_w(state: dict[str, Tensor], num_classes: int) -> dict[str, Tensor]:
+    """A generator's tensors, of an older file of ours or an official one, with all that goes with the mean w.
+
+    Truncation is then what it was for the program that wrote the file: without means of classes they are the common
+    one, and without numbers of updates the means are taken as they are stored.
     """
     w_avg = state.get("mapping.w_avg")
-    if not num_classes or w_avg is None or "mapping.w_shift_of_class" in state:
+    if w_avg is None:
         return state
-    return state | {"mapping.w_shift_of_class": w_avg.new_zeros(num_classes, len(w_avg))}
+    added = {"mapping.w_avg_updates": torch.tensor(NOT_COUNTED)}
+    if num_classes:
+        shifts = state.get("mapping.w_shift_of_class", w_avg.new_zeros(num_classes, len(w_avg)))
+        seen = shifts.ne(0).any(dim=1)
+        added["mapping.w_shift_of_class"] = shifts
+        added["mapping.w_shift_updates"] = torch.where(seen, NOT_COUNTED, 0).to(w_avg.dtype)
+    return added | state

@@ -7,6 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from dualgan.files.kinds import PICKLE, kind_of
 from dualgan.weights.official.pickles import Call, UnreadablePickleError, read_pickle
 from dualgan.weights.official.tensors import NAMES, StoredTensor, stored_tensor
 
@@ -52,6 +53,8 @@ def read_official(path: Path) -> dict[Any, Any]:
                 "it is a TensorFlow network of the first StyleGAN2 repositories: convert it with legacy.py of NVIDIA's "
                 "PyTorch repository first"
             ) from error
+        if (kind := kind_of(path)) not in (PICKLE, None):
+            raise UnreadablePickleError(f"it seems to be {kind}") from error
         raise
     if not isinstance(content, dict):
         raise UnreadablePickleError("it holds no dictionary of G, D and G_ema")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dualgan.networks.layers import fir_kernel
-from dualgan.networks.stylegan2.mapping import with_shifts_of_classes
+from dualgan.networks.stylegan2.mapping import with_means_of_w
 from dualgan.weights.building import check_fit, skeleton
 from dualgan.weights.official.modules import Record, modules_of, plain, read_official
 from dualgan.weights.official.pickles import UnreadablePickleError
@@ -23,7 +23,7 @@ GENERATORS = {"G": "generator", "G_ema": "generator_ema"}
 # Arguments that change nothing here, or whose effect is checked on the layers themselves.
 _OF_LAYERS = {"architecture", "activation", "resample_filter", "use_noise", "conv_clamp", "lr_multiplier"}
 # Tensors that only ours have.
-_OF_OURS = {"mapping.w_shift_of_class"}
+_OF_OURS = {"mapping.w_avg_updates", "mapping.w_shift_of_class", "mapping.w_shift_updates"}
 _OF_TRAINING = {"num_fp16_res", "fp16_channels_last", "fused_modconv_default", "w_avg_beta", "freeze_layers"}
 _LINEAR = {"affine", "out", "embed", "skip"}
 
@@ -63,7 +63,7 @@ def _imported(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, Tensor]]
     for entry, name in GENERATORS.items():
         if content.get(entry) is not None:
             description, tensors = _network(modules_of(content[entry]), _generator, path)
-            tensors = with_shifts_of_classes(tensors, description["init_args"]["num_classes"])
+            tensors = with_means_of_w(tensors, description["init_args"]["num_classes"])
             if descriptions.setdefault("generator", description) != description:
                 raise UnsupportedNetworkError("its G and G_ema are different networks")
             state |= {f"{name}.{key}": value for key, value in tensors.items()}

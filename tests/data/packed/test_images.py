@@ -105,8 +105,8 @@ def test_verifying_names_all_damaged_files(packed: Path) -> None:
 
 
 def test_other_format_version_is_named(packed: Path) -> None:
-    change(packed, version=2, dualgan="9.9", new_field=True)
-    with pytest.raises(ValueError, match=r"format version 2, and this dualgan reads version 1 .*dualgan 9\.9"):
+    change(packed, version=3, dualgan="9.9", new_field=True)
+    with pytest.raises(ValueError, match=r"format version 3, and this dualgan reads versions 1 and 2 .*dualgan 9\.9"):
         open_packed(packed)
 
 

@@ -166,7 +166,8 @@ def players(
     D = StyleGAN2Discriminator(8, 3, num_classes, minibatch_std_group=2, **width)
     for network in (G, D):
         for tensor in network.state_dict().values():
-            tensor.add_(torch.randn_like(tensor) * 0.3)
+            if tensor.is_floating_point():
+                tensor.add_(torch.randn_like(tensor) * 0.3)
     return G.eval().requires_grad_(False), D.eval().requires_grad_(False)
 
 

@@ -1,0 +1,61 @@
+"""What became of a number during a training, in words."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+from dualgan.metrics.names import SECTION, better
+
+NOTHING_MEASURED = "No evaluation came to its end: there are no scores."
+_SAME = 0.05  # a change below this part is told in per cent
+
+
+def printed(value: float) -> str:
+    """A number with the digits that are worth reading."""
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.4g}"
+
+
+def scores_in_words(
+    history: Sequence[tuple[float, Mapping[str, float]]], metric: str, shown: Callable[[float], str] = printed
+) -> str:
+    """What an evaluated metric was at first and is now.
+
+    Args:
+        history: Thousands of images seen and the scores of every evaluation, one at least.
+        metric: Name of one in the last evaluation, with its section.
+        shown: Writes a value with the digits that mean something.
+    """
+    name = metric.removeprefix(SECTION)
+    (start, first), (end, last) = history[0], history[-1]
+    now = f"{shown(last[metric])} at {end:g} kimg"
+    if len(history) == 1:
+        return f"{name}: {now}, the only evaluation"
+    if metric not in first:
+        return f"{name}: {now}; the first evaluation, at {start:g} kimg, compared other images"
+    change = change_in_words(name, first[metric], last[metric])
+    return f"{name}: {shown(first[metric])} at {start:g} kimg, {now}, {change}"
+
+
+def change_in_words(metric: str, before: float, after: float) -> str:
+    """How a metric, named without its section, went from one value to another, and whether that is better.
+
+    Such as "3.2 times lower", "1.1 % higher, which is worse" or "unchanged".
+    """
+    if not math.isfinite(after):
+        return "not finite: the generator has diverged, an earlier checkpoint may be of use"
+    if not math.isfinite(before):
+        return "finite again"
+    if printed(before) == printed(after):
+        return "unchanged"
+    direction = "lower" if after < before else "higher"
+    wanted = better(metric)
+    verdict = "" if wanted in (None, direction) else ", which is worse"
+    return f"{_size(before, after)}{direction}{verdict}"
+
+
+def _size(before: float, after: float) -> str:
+    small, large = sorted((abs(before), abs(after)))
+    if before * after <= 0:  # no ratio means anything, such as of a kernel distance about 0
+        return ""
+    if large < (1 + _SAME) * small:
+        return f"{100 * (large - small) / abs(before):.2g} % "
+    return f"{large / small:.{1 if large < 100 * small else 0}f} times "

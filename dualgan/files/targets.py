@@ -1,0 +1,65 @@
+"""Where a result is to be written, looked at before the work that makes it."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+PNG = (".png", ".PNG")
+
+
+def file_to_write(out: str | Path, endings: Sequence[str], option: str = "out", beside: Sequence[str] = ()) -> Path:
+    """The path of a file that can be written. An existing one will be replaced.
+
+    Args:
+        out: the file.
+        endings: one of which it must have, such as ".png".
+        option: name of the option, for messages.
+        beside: endings of files that are written under the same name too.
+
+    Raises:
+        ValueError: it has another ending, is a folder, or its folder cannot be made or written.
+    """
+    path = Path(out)
+    if path.is_dir():
+        example = path / f"NAME{endings[0]}"
+        raise ValueError(f"{option} '{out}' is a folder: name the file to write, such as '{example}'")
+    if path.suffix not in endings:
+        known = ", ".join(dict.fromkeys(ending.lower() for ending in endings))
+        raise ValueError(f"{option} '{out}' has an unknown ending: give a file that ends in {known}")
+    for ending in beside:
+        if (other := path.with_suffix(ending)).is_dir():
+            raise ValueError(f"{option} '{out}' writes '{other}' too, which is a folder: give another name")
+    for file in (path, *(path.with_suffix(ending) for ending in beside)):
+        if file.exists() and not os.access(file, os.W_OK):
+            raise ValueError(f"{option} '{out}' cannot be written: '{file}' is write-protected. Give another name")
+    _check_folder(path.parent, out, option)
+    return path
+
+
+def folder_to_write(out: str | Path, option: str = "out") -> Path:
+    """The path of a folder that is there or can be made, and can be written.
+
+    Raises:
+        ValueError: it is a file, or it cannot be made or written.
+    """
+    path = Path(out)
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{option} '{out}' is a file: name a folder")
+    _check_folder(path, out, option)
+    return path
+
+
+def zip_or_folder(out: str | Path, option: str = "out") -> Path:
+    """The path of a file that ends in .zip, or else of a folder, that can be written; see the functions above."""
+    return file_to_write(out, [".zip"], option) if Path(out).suffix == ".zip" else folder_to_write(out, option)
+
+
+def _check_folder(folder: Path, out: str | Path, option: str) -> None:
+    """Look at a folder, or at the nearest one above it that is there."""
+    there = folder
+    while not os.path.lexists(there) and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        raise ValueError(f"{option} '{out}' cannot be written: '{there}' is no folder. Give another place")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"{option} '{out}' cannot be written: '{there}' is write-protected. Give another place")
