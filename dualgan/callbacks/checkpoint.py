@@ -11,6 +11,7 @@ from dualgan.callbacks.clock import aside, check_interval, crossed
 from dualgan.callbacks.provenance import conditions, warn_if_changed
 from dualgan.callbacks.quality import Quality
 from dualgan.files.atomic import naming
+from dualgan.files.trouble import in_words, interrupt_behind
 from dualgan.gan import GAN
 from dualgan.runs.folder import BEST, CHECKPOINTS, LAST, run_folder
 from dualgan.runs.metrics_csv import MetricsFile
@@ -126,12 +127,13 @@ class RunCheckpoint(Checkpoint):
         """Keep the work so far, unless a step was cut in half, other ranks may be gone or the user is in a hurry."""
         assert isinstance(pl_module, GAN)
         step_is_whole = self._clock_at_start is not None and pl_module.clock > self._clock_at_start
-        if trainer.training and trainer.world_size == 1 and step_is_whole and isinstance(exception, Exception):
+        hurry = not isinstance(exception, Exception) or interrupt_behind(exception) is not None
+        if trainer.training and trainer.world_size == 1 and step_is_whole and not hurry:
             try:
                 self._save(trainer)
             except OSError as error:  # perhaps the same that has stopped the run, which is what the user must hear of
-                say(f"The state of this moment could not be saved ({error}).")
-        if self._made_first and self._clock_at_start is None and isinstance(exception, Exception):
+                say(f"The state of this moment could not be saved: {in_words(error)}")
+        if self._made_first and self._clock_at_start is None and not hurry:
             self._discard_first(trainer)
 
     def _is_new_best(self, trainer: Trainer, gan: GAN) -> bool:

@@ -43,7 +43,7 @@ class Signals(Callback):
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
         self.stopped_by: signal.Signals | None = None
-        self._trains = self._in_step = False
+        self._trains = self._in_step = self._pressed = False
         self._old_handlers: dict[signal.Signals, Any] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -92,8 +92,9 @@ class Signals(Callback):
         which = signal.Signals(number)
         if not (self._in_step or (self._trains and which is signal.SIGUSR1)):
             raise Stopped(which)
-        if which is signal.SIGINT and self.received is signal.SIGINT:
+        if which is signal.SIGINT and self._pressed:
             raise Stopped(which)
+        self._pressed |= which is signal.SIGINT
         if self.received is None or WEIGHT[which] > WEIGHT[self.received]:
             self.received = which
         _write_line(f"{_NAMES[which]}: finishing what is going on, then saving and stopping.{_HINTS.get(which, '')}")

@@ -33,7 +33,7 @@ from dualgan.data import ImageDataModule
 from dualgan.evaluation.change import NOTHING_MEASURED, scores_in_words
 from dualgan.files.atomic import write_whole
 from dualgan.gan import GAN
-from dualgan.runs.failures import StoppedError, alone_in, explained, fit_again, how_to_go_on
+from dualgan.runs.failures import StoppedError, alone_in, explained, fit_again, how_to_go_on, working_in
 from dualgan.runs.folder import (
     CHECKPOINTS,
     CONFIG,
@@ -262,8 +262,7 @@ class DualGANCLI(LightningCLI):
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run the verb, a training alone in its folder; what comes from outside stops it with one message."""
-        trains_here = subcommand == "fit" and is_rank_zero()
-        with alone_in(self.run_dir) if trains_here else nullcontext():
+        with working_in(self.run_dir, subcommand) if is_rank_zero() else nullcontext():
             try:
                 with explained(self.run_dir, subcommand), pages_shared_with_forks():
                     super()._run_subcommand(subcommand)
@@ -271,11 +270,6 @@ class DualGANCLI(LightningCLI):
                 if subcommand != "fit" or self.trainer.global_step == 0:  # a mistake in the input
                     raise
                 raise StoppedError(f"{error} {how_to_go_on(self.run_dir)}") from error
-            except SystemExit as stop:
-                if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning's answer to Ctrl-C
-                    say(how_to_go_on(self.run_dir) if subcommand == "fit" else "The run itself is as it was.")
-                    raise stop.__context__ from None
-                raise
 
     def after_fit(self) -> None:
         """Say where everything is, what came out and what to do next."""
@@ -335,6 +329,10 @@ def run_trainer(words: list[str]) -> int:
             return error.exit_code
         except MisconfigurationException as error:
             raise ValueError(str(error)) from error
+        except SystemExit as stop:
+            if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning's answer to Ctrl-C
+                raise stop.__context__ from None
+            raise
     return max(signals.finish(cli.trainer) for signals in callbacks_of(cli.trainer, Signals))
 
 

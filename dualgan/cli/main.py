@@ -1,12 +1,12 @@
 """The command line: `dualgan VERB`, where a verb trains, samples, looks into something or prepares data."""
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from keyword import iskeyword
 from typing import NoReturn
 
+from dualgan.files.trouble import OF_DISKS, in_words, interrupt_behind, named_by
 from dualgan.terminal.configs import resolve_configs
 from dualgan.terminal.console import flush_output, show_what_can_be_shown
 from dualgan.version import __version__
@@ -77,13 +77,15 @@ def main(args: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # who read the output has ended, as `head` does: not worth a word
         return 128 + SIGPIPE
     except OSError as error:
-        place = error.filename2 or error.filename
-        if place is None:  # no file of the user's
+        if named_by(error) is None and error.errno not in OF_DISKS:  # no file of the user's
             raise
-        return _complain(f"{os.fsdecode(place)} cannot be read or written ({error.strerror}): check the path")
+        return _complain(in_words(error))
+    except RuntimeError as error:
+        if (stop := interrupt_behind(error)) is None:
+            raise
+        return _stopped(stop)
     except KeyboardInterrupt as stop:
-        print("\nStopped.", file=sys.stderr)
-        return int(getattr(stop, "exit_code", 130))
+        return _stopped(stop)
     except SystemExit as stop:  # argument parsing has printed its message, or --help its text
         return stop.code if isinstance(stop.code, int) else 1
 
@@ -91,6 +93,11 @@ def main(args: Sequence[str] | None = None) -> int:
 def _complain(message: str) -> int:
     print(f"error: {message}", file=sys.stderr)
     return 2
+
+
+def _stopped(stop: KeyboardInterrupt) -> int:
+    print(f"\nStopped. {getattr(stop, 'advice', '')}".rstrip(" "), file=sys.stderr)
+    return int(getattr(stop, "exit_code", 130))
 
 
 def _run(words: list[str]) -> int:

@@ -10,10 +10,11 @@ import numpy as np
 from jinja2.filters import do_filesizeformat
 from PIL import Image
 
-from dualgan.commands.shared.verbs import POSITIONAL, command
+from dualgan.commands.shared.verbs import POSITIONAL, SWITCH, command
 from dualgan.data.arguments import RESOLUTIONS, check_least
-from dualgan.data.duplicates import HASH_BITS, hamming
 from dualgan.data.files.decoding import Crop, ResizeFilter, to_square
+from dualgan.data.files.remarks import contrast_remarks, frames_by_format, ranges
+from dualgan.data.files.values import checked_range
 from dualgan.data.inspection import Examined, Inspection, find_files, inspect_files
 from dualgan.data.sets.image_sets import ImageFolder
 from dualgan.files.atomic import cache_root, write_json
@@ -36,9 +37,11 @@ def run(
     rows: int = 8,
     columns: int = 8,
     seed: int | None = 0,
-    near_distance: int = 4,
+    near_distance: float = 0.05,
     json: str | None = None,
     cache_dir: str | None = None,
+    value_range: tuple[float, float] | None = None,
+    all_frames: bool = False,
 ) -> None:
     """Say what is in a set of images: sizes, colours, classes, duplicates, broken files; and draw a contact sheet.
 
@@ -53,33 +56,41 @@ def run(
         rows: Rows of the contact sheet.
         columns: Columns of the contact sheet.
         seed: Seed that draws the images of the contact sheet; null takes the first ones.
-        near_distance: Images are near duplicates when their 64-bit perceptual hashes differ in at most this many bits.
+        near_distance: Images are near duplicates when their colours, averaged over 12x12 cells, differ by at most this
+            part of the way from black to white.
         json: Also write all the numbers and names to this file.
         cache_dir: Folder for the report of the check that a training then need not repeat; $DUALGAN_CACHE or
             ~/.cache/dualgan by default.
+        value_range: The values that become black and white, in the files' own units, such as "[0, 4095]"; the full
+            range of their type by default.
+        all_frames: Take all frames of a file as images of their own, not the first.
     """
     if data is None:
         raise ValueError("inspect needs a folder or zip of images: 'dualgan inspect DATA'.")
     for name, value, least in (("rows", rows, 1), ("columns", columns, 1), ("seed", seed or 0, 0)):
         check_least(name, value, least)
-    if not 0 <= near_distance < HASH_BITS:
-        raise ValueError(f"near_distance {near_distance} is out of range: expected 0 to {HASH_BITS - 1} bits.")
+    if not 0 <= near_distance < 1:
+        raise ValueError(
+            f"near_distance {near_distance:g} is out of range: expected 0 to 1, the part of the way from black to "
+            f"white by which colours may differ."
+        )
     sheet = _sheet_path(out)
     if json is not None:
         file_to_write(json, [".json"], "json")
     settings: dict[str, Any] = {"resize_filter": resize_filter, "crop": crop}
     settings |= {"num_channels": num_channels, "cache_dir": cache_dir}
+    settings |= {"value_range": checked_range(value_range), "all_frames": all_frames}
     ImageFolder(data, resolution=resolution or RESOLUTIONS[0], **settings)  # refuses arguments before the long part
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        files = find_files(data, cache_root(cache_dir))
-        entries = files.entries()
-    left_out = [str(warning.message) for warning in caught]
+    files = find_files(data, cache_root(cache_dir), all_frames)
+    entries = files.entries()
+    left_out = [remark.text for remark in files.remarks]
     if not entries:
         raise ValueError(" ".join([f"'{data}' holds no images: pass the folder or zip that holds them.", *left_out]))
-    inspection = inspect_files(files, entries, cache_root(cache_dir), num_channels)
+    scaled = None if files.prepared else settings["value_range"]  # packed values are scaled already
+    inspection = inspect_files(files, entries, cache_root(cache_dir), num_channels, scaled)
+    left_out += [remark.text for remark in contrast_remarks(data, inspection.checked, scaled)]
     settings["resolution"] = resolution or _natural_resolution(inspection.good)
-    settings |= files.prepared
+    settings |= {name: value for name, value in files.prepared.items() if name != "value_range" or value_range is None}
     duplicates = inspection.duplicates(near_distance)
     report = {"data": data, "left_out": left_out} | describe(inspection, duplicates, settings["resolution"])
     skips = bool(inspection.bad and inspection.good) and files.decoded_first  # must be told to go on, and can be
@@ -105,6 +116,8 @@ def describe(inspection: Inspection, duplicates: Duplicates, resolution: int) ->
         "bytes": sum(image.num_bytes for image in good),
         "formats": _tally(image.format for image in good),
         "modes": _tally(image.mode for image in good),
+        "values": {kind: list(found) for kind, found in ranges(inspection.checked).items()},
+        "frames": {kind: list(found) for kind, found in frames_by_format(inspection.checked).items()},
         "width": _spread([width for width, _ in sides]),
         "height": _spread([height for _, height in sides]),
         "sizes": _tally(f"{width}x{height}" for width, height in sides),
@@ -114,6 +127,7 @@ def describe(inspection: Inspection, duplicates: Duplicates, resolution: int) ->
         "std": std,
         **_classes_of(inspection),
         **{kind: [[names[member] for member in group] for group in groups] for kind, groups in duplicates.items()},
+        "near_distances": [inspection.distances(group) for group in duplicates["near"]],
         "undecodable": {checked.name: checked.error for checked in inspection.bad},
     }
 
@@ -147,11 +161,12 @@ def _natural_resolution(good: list[Examined]) -> int:
 def _training(data: str, settings: dict[str, Any], skip_bad_images: bool) -> dict[str, Any]:
     """What a training with these settings would read, and its fingerprint or why there is none."""
     module = ImageFolder(data, skip_bad_images=skip_bad_images, num_workers=0, **settings)
+    module.quiet = True  # the report has said it
     shown = {name: value for name, value in settings.items() if name != "cache_dir"}
     shown["skip_bad_images"] = skip_bad_images
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # the report has said it
+            warnings.simplefilter("ignore", UserWarning)
             return shown | {"num_channels": module.num_channels, "fingerprint": module.fingerprint}
     except ValueError as error:
         return shown | {"fingerprint": None, "problem": str(error)}
@@ -169,6 +184,8 @@ def text(report: dict[str, Any]) -> str:
     lines += _listed(f"{_plain(name)}: {error}" for name, error in bad.items())
     lines += [f"  note           {_plain(note)}" for note in report["left_out"]]
     settings = ", ".join(f"{name} {training[name]}" for name in ("resolution", "resize_filter", "crop", "num_channels"))
+    settings += f", value_range {training['value_range']}" if training["value_range"] else ""
+    settings += ", all frames" if training["all_frames"] else ""
     settings += ", without the undecodable files" if training["skip_bad_images"] else ""
     found = training["fingerprint"] or f"none: training refuses this set. {_plain(training['problem'])}"
     lines += [f"  training       {settings}", f"  fingerprint    {found}"]
@@ -182,6 +199,8 @@ def _pixel_lines(report: dict[str, Any], resolution: int) -> list[str]:
     return [
         f"  formats        {_counted(report['formats'])}",
         f"  colour modes   {_counted(report['modes'])}",
+        f"  values         {_values(report['values'])}",
+        *([f"  frames         {_frames(report['frames'])}"] if report["frames"] else []),
         f"  width          {width}",
         f"  height         {height}",
         f"  sizes          {len(sizes):,} different, most frequent {_counted(dict(list(sizes.items())[:3]))}",
@@ -198,13 +217,33 @@ def _duplicate_lines(report: dict[str, Any]) -> list[str]:
     for title, key in (("same file", "same_files"), ("same pixels", "same_pixels"), ("near", "near")):
         groups = report[key]
         surplus = sum(len(group) - 1 for group in groups)
-        note = f" (at most {report['near_distance']} of {HASH_BITS} bits of pHash differ)" if key == "near" else ""
+        note = f" (colours at most {report['near_distance']:g} away from the first's)" if key == "near" else ""
         lines.append(f"  {title:<14} surplus {surplus:,}, groups {len(groups):,}{note}")
+        far = report["near_distances"] if key == "near" else [None] * len(groups)
         if key != "same_files" or groups != report["same_pixels"]:
-            lines += _listed(
-                ", ".join(map(_plain, group[:4])) + (", ..." if len(group) > 4 else "") for group in groups
-            )
+            lines += _listed(_group(group, distances) for group, distances in zip(groups, far, strict=True))
     return lines
+
+
+def _group(names: list[str], distances: list[float] | None) -> str:
+    """The first names of a group, those of near duplicates with their distance."""
+    shown = [_plain(name) for name in names[:4]]
+    if distances:
+        shown[1:] = [f"{name} ({distance:.3f})" for name, distance in zip(shown[1:], distances, strict=False)]
+    return ", ".join(shown) + (", ..." if len(names) > 4 else "")
+
+
+def _values(values: dict[str, list[float]]) -> str:
+    """What the files' own values are; those of 8-bit images, which are only sampled, without their range."""
+    return ", ".join(
+        f"{kind} {count:,.0f}" if kind == "8-bit" else f"{kind} {low:g} to {high:g} ({count:,.0f} files)"
+        for kind, (low, high, count) in values.items()
+    )
+
+
+def _frames(frames: dict[str, list[int]]) -> str:
+    several = ", ".join(f"{kind} {count:,} with {total:,}" for kind, (count, total) in frames.items())
+    return f"{several} frames; the first is taken, --all_frames takes all"
 
 
 def _listed(items: Iterable[str]) -> list[str]:
@@ -265,19 +304,21 @@ def _save(page: Image.Image, path: Path) -> None:
 
 def _tile(inspection: Inspection, index: int, settings: dict[str, Any]) -> Image.Image:
     """An image as the network would see it."""
-    image = inspection.files.read(inspection.good[index].checked.name).decode()
+    image = _image(inspection, index)
     channels = settings["num_channels"] or len(image.getbands())
     return to_pil(to_square(image, settings["resolution"], channels, settings["resize_filter"], settings["crop"]))
+
+
+def _image(inspection: Inspection, index: int) -> Image.Image:
+    return inspection.files.read(inspection.good[index].checked.name).decode(inspection.value_range).image
 
 
 def _pairs(inspection: Inspection, duplicates: Duplicates, most: int) -> list[Group]:
     """The first two of every group with equal pixels, then the nearest to the first of every group of near ones."""
     pairs = [(group[0], group[1], len(group)) for group in duplicates["same_pixels"]]
-    hashes = np.array([image.perceptual for image in inspection.good], np.uint64)
     for group in duplicates["near"]:
-        others = np.array(group[1:])
-        nearest = others[hamming(hashes[group[0]], hashes[others]).argmin()]
-        pairs.append((group[0], int(nearest), len(group)))
+        nearest = int(np.argmin(inspection.distances(group)))
+        pairs.append((group[0], group[1 + nearest], len(group)))
     return [_pair(inspection, *pair) for pair in pairs[:most]]
 
 
@@ -286,11 +327,10 @@ def _pair(inspection: Inspection, first: int, second: int, size: int) -> Group:
     if both[0].pixels == both[1].pixels:
         caption = "same file" if both[0].checked.sha256 == both[1].checked.sha256 else "same pixels"
     else:
-        bits = (both[0].perceptual ^ both[1].perceptual).bit_count()
-        caption = f"near: {bits} of {HASH_BITS} bits differ"
+        caption = f"near: distance {inspection.distances([first, second])[0]:.3f}"
     caption += f", group of {size}" if size > 2 else ""
-    names = [image.checked.name for image in both]
-    return Group([inspection.files.read(name).decode() for name in names], [*map(_plain, names)], caption)
+    images = [_image(inspection, index) for index in (first, second)]
+    return Group(images, [_plain(image.checked.name) for image in both], caption)
 
 
-main = command("inspect", run, data=POSITIONAL)
+main = command("inspect", run, data=POSITIONAL, all_frames=SWITCH)

@@ -20,6 +20,8 @@ def run(
     shard_mb: int = 64,
     skip_bad_images: bool = False,
     enlarge: bool = False,
+    value_range: tuple[float, float] | None = None,
+    all_frames: bool = False,
 ) -> None:
     """Check all images of a source, and write them cropped and resized into a folder that loads without decoding.
 
@@ -37,11 +39,15 @@ def run(
         shard_mb: Largest size of a file in MB.
         skip_bad_images: Leave out images that cannot be decoded or cropped.
         enlarge: Take images that are smaller than the resolution, and enlarge them.
+        value_range: The values that become black and white, in the files' own units, such as "[0, 4095]"; the full
+            range of their type by default.
+        all_frames: Take all frames of a file as images of their own, not the first.
     """
     start = time.monotonic()
     cropped: Literal["center", "none", "celeba"] = "center" if crop == "lsun" else crop
     made = prepare(
-        src, out, resolution, filter, cropped, num_channels, workers, shard_mb, skip_bad_images, enlarge
+        src, out, resolution, filter, cropped, num_channels, workers, shard_mb, skip_bad_images, enlarge,
+        value_range, all_frames,
     )  # fmt: skip
     seconds = time.monotonic() - start
     if made.existed:
@@ -75,6 +81,7 @@ def main(words: list[str]) -> None:
     """Run the command with the words of the command line."""
     checking = "Make nothing: compare all files of a packed set (a folder or URL) with their checksums."
     forms: dict[str, Any] = {"src": POSITIONAL, "out": POSITIONAL, "skip_bad_images": SWITCH, "enlarge": SWITCH}
+    forms["all_frames"] = SWITCH
     given = arguments("prepare", run, words, **forms, verify={"metavar": "SET", "help": checking})
     if (root := given.pop("verify")) is not None:
         if words not in (["--verify", root], [f"--verify={root}"]):

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from dualgan.commands.shared.outputs import study_path, write_study
 from dualgan.commands.shared.real_images import reading_of_run, real_images
@@ -13,6 +13,8 @@ from dualgan.commands.shared.verbs import FILES, SWITCH, command
 from dualgan.data import ImageDataModule
 from dualgan.data.files.checking import reason
 from dualgan.data.files.decoding import decode, to_square
+from dualgan.data.files.values import ValueRange, checked_range
+from dualgan.files.atomic import write_whole
 from dualgan.metrics import find_distance, reference_indices
 from dualgan.metrics.weights import named_by
 from dualgan.networks import Generator
@@ -112,14 +114,15 @@ def _read(files: list[str], ckpt: str, generator: Generator) -> np.ndarray:
     """Image files as the generator's training would see them, uint8 [N, H, W, C]."""
     of_run = reading_of_run(ckpt)
     reading = {"resize_filter": "lanczos"} | {k: of_run[k] for k in ("resize_filter", "crop") if k in of_run}
-    return np.stack([_read_one(Path(file), generator, reading) for file in files])
+    value_range = checked_range(of_run.get("value_range"))
+    return np.stack([_read_one(Path(file), generator, reading, value_range) for file in files])
 
 
-def _read_one(file: Path, generator: Generator, reading: dict[str, Any]) -> np.ndarray:
+def _read_one(file: Path, generator: Generator, reading: dict[str, Any], value_range: ValueRange | None) -> np.ndarray:
     if not file.is_file():
         raise ValueError(f"no image at {file}: pass files of images")
     try:
-        image = decode(file.read_bytes())
+        image = decode(file.read_bytes(), value_range).image
     except Exception as error:  # decoders raise many kinds for broken files
         raise ValueError(f"{file} cannot be decoded ({reason(error)}): pass a whole image") from error
     try:
@@ -145,7 +148,7 @@ def _drawn(module: ImageDataModule, generator: Generator, num: int, seed: int) -
 def _save_latents(projection: Projection, path: Path, ckpt: str, space: str) -> None:
     tensors = {"ws": projection.ws} | {f"noise.{name}": maps for name, maps in projection.noise.items()}
     whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    save_file(whole, path, metadata={"checkpoint": printable(ckpt), "space": space})
+    write_whole(path, save(whole, metadata={"checkpoint": printable(ckpt), "space": space}))
     print(f"Wrote {path}")
 
 

@@ -68,7 +68,7 @@ def _data_uri(path: Path, size: int) -> str | None:
     """The picture as JPEG; None where there is none, or half of one."""
     buffer = io.BytesIO()
     try:
-        reduced = decode(path.read_bytes()).convert("RGB")
+        reduced = decode(path.read_bytes()).image.convert("RGB")
     except Exception:  # Pillow's decoders raise many kinds for broken files
         return None
     reduced.thumbnail((size, size), Image.Resampling.LANCZOS)

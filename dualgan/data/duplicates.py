@@ -1,16 +1,20 @@
 """Which images of a set are the same, and which are nearly."""
 
 from collections.abc import Hashable, Iterator, Sequence
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+from PIL import Image
+from scipy.spatial import cKDTree
 
-HASH_BITS = 64
+GRID = 12
+"""Cells each way by whose mean colours images are compared."""
 
-_MANY_PAIRS = 2**22  # from here on only what they connect is kept
+_DIMENSIONS = 12  # in which candidates are looked for
+_SAMPLE = 20_000  # images that tell which dimensions these are
+_CHUNK, _MANY_PAIRS = 2**11, 2**22  # images, and pairs, that are looked at together
+
+Thumbnails = NDArray[np.uint8]  # [N, GRID * GRID, 3]
 
 
 def equal_groups(keys: Sequence[Hashable]) -> list[list[int]]:
@@ -21,64 +25,68 @@ def equal_groups(keys: Sequence[Hashable]) -> list[list[int]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def near_groups(hashes: NDArray[np.uint64], distance: int) -> list[list[int]]:
-    """Indices linked by hashes that differ in at most `distance` bits, in groups of two and more.
+def thumbnail(image: Image.Image) -> Thumbnails:
+    """Mean colours [GRID * GRID, 3] of an image."""
+    return np.asarray(image.convert("RGB").resize((GRID, GRID), Image.Resampling.BOX)).reshape(-1, 3)
 
-    Links chain: two members of one group may be further apart than `distance`.
 
-    Args:
-        hashes: Perceptual hashes [N] of 64 bits.
-        distance: Hamming distance, from 0 to 63.
+def distances(first: Thumbnails, others: Thumbnails) -> NDArray[np.float64]:
+    """How far images [N, cells, 3] are from one [cells, 3], as part of the way from black to white.
+
+    It is the root mean square of all differences, or a quarter of that within the most different cell if that is
+    more: a small thing that is another makes another image.
     """
-    distinct, which = np.unique(hashes, return_inverse=True)
-    return equal_groups(_components(len(distinct), _pairs(distinct, distance))[which].tolist())
+    squares = ((first.astype(np.float32) - others) / 255).astype(np.float64) ** 2
+    cells = squares.mean(-1)
+    farther: NDArray[np.float64] = np.maximum(np.sqrt(cells.mean(-1)), np.sqrt(cells.max(-1)) / 4)
+    return farther
 
 
-def hamming(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> NDArray[np.uint8]:
-    """Number of bits [...] in which hashes [...] differ."""
-    different: NDArray[np.uint8] = np.bitwise_count(first ^ second)
-    return different
+def near_groups(thumbnails: Thumbnails, distance: float) -> list[list[int]]:
+    """Indices of images that are near the first of their group, in groups of two and more.
 
-
-def _components(size: int, chunks: Iterator[NDArray[np.int64]]) -> NDArray[np.int64]:
-    """Number of the connected component of every node [size], from edges in chunks [2, E]."""
-    kept, count = [np.empty((2, 0), np.int64)], 0
-    for chunk in chunks:
-        kept.append(chunk)
-        count += chunk.shape[1]
-        if count > _MANY_PAIRS:
-            _, root, component = np.unique(_connect(size, kept), return_index=True, return_inverse=True)
-            kept, count = [np.stack([np.arange(size), root[component]])], 0
-    return _connect(size, kept)
-
-
-def _connect(size: int, edges: list[NDArray[np.int64]]) -> NDArray[np.int64]:
-    first, second = np.concatenate(edges, axis=1)
-    links = coo_array((np.ones(len(first), bool), (first, second)), (size, size))
-    component: NDArray[np.int64] = connected_components(links, directed=False)[1]
-    return component
-
-
-def _pairs(hashes: NDArray[np.uint64], distance: int) -> Iterator[NDArray[np.int64]]:
-    """Pairs of indices of distinct hashes within a distance, in chunks [2, E]; pairs may repeat.
-
-    Bits are cut into distance + 1 bands: hashes that differ in at most `distance` bits are equal in one of them, so
-    only those that share a band are compared.
+    In the order of the images, each that is in no group yet begins one and takes all others of no group that are at
+    most `distance` away. Links do not chain: nothing is further from the first of its group.
     """
-    starts = [HASH_BITS * band // (distance + 1) for band in range(distance + 2)]
-    for start, end in pairwise(starts):
-        band = (hashes >> np.uint64(start)) & np.uint64(2 ** (end - start) - 1)
-        order = np.argsort(band, kind="stable")
-        for near in _neighbours(hashes[order], band[order], distance):
-            yield order[near]
+    taken = np.zeros(len(thumbnails), bool)
+    groups = []
+    for index, candidates in _candidates(thumbnails, distance, taken):
+        others = candidates[(candidates > index) & ~taken[candidates]]
+        near = others[distances(thumbnails[index], thumbnails[others]) <= distance]
+        if len(near):
+            taken[near] = True
+            groups.append([index, *np.sort(near).tolist()])
+    return groups
 
 
-def _neighbours(hashes: NDArray[np.uint64], band: NDArray[np.uint64], distance: int) -> Iterator[NDArray[np.int64]]:
-    """Compare each hash with those 1, 2, ... places after it, as long as any of them shares its band."""
-    here, offset = np.arange(len(hashes)), 0
-    while len(here):
-        offset += 1
-        here = here[here + offset < len(hashes)]
-        here = here[band[here] == band[here + offset]]  # sorted: who has lost its band does not find it again
-        near = here[hamming(hashes[here], hashes[here + offset]) <= distance]
-        yield np.stack([near, near + offset])
+def _candidates(
+    thumbnails: Thumbnails, distance: float, taken: NDArray[np.bool_]
+) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Each image that is not taken when its turn comes, in order, with those that may be near it.
+
+    They are looked for by a few coordinates of the colours: in these nothing is further away than in all of them.
+    """
+    if len(thumbnails) < 2:
+        return
+    points = _coordinates(thumbnails)
+    tree = cKDTree(points)
+    reach = distance * (1 + 1e-4) + 1e-5  # of rounding
+    start = 0
+    while start < len(points):
+        block = start + np.flatnonzero(~taken[start : start + _CHUNK])
+        counts = tree.query_ball_point(points[block], reach, return_length=True)
+        fitting = max(1, int(np.searchsorted(np.cumsum(counts), _MANY_PAIRS)))
+        for index in block[:fitting][counts[:fitting] > 1].tolist():
+            if not taken[index]:
+                yield index, np.array(tree.query_ball_point(points[index], reach), np.int64)
+        start = int(block[fitting]) if fitting < len(block) else start + _CHUNK
+
+
+def _coordinates(thumbnails: Thumbnails) -> NDArray[np.float32]:
+    """Principal components [N, _DIMENSIONS] of the colours, in units of `distances`."""
+    flat = thumbnails.reshape(len(thumbnails), -1)
+    scale = 255 * flat.shape[1] ** 0.5
+    sample = flat[:: -(-len(flat) // _SAMPLE)].astype(np.float64)
+    _, vectors = np.linalg.eigh(np.cov(sample, rowvar=False))
+    axes = (vectors[:, -_DIMENSIONS:] / scale).astype(np.float32)
+    return np.concatenate([flat[start : start + _CHUNK] @ axes for start in range(0, len(flat), _CHUNK)])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dualgan.metrics.names import SECTION, better
 
 NOTHING_MEASURED = "No evaluation came to its end: there are no scores."
-_SAME = 0.05  # a change below this part is told in per cent
+_TIMES = 1.5  # smaller ratios are told in per cent: 5.3 % would become "1.1 times"
 
 
 def printed(value: float) -> str:
@@ -30,21 +30,21 @@ def scores_in_words(
     if len(history) == 1:
         return f"{name}: {now}, the only evaluation"
     if metric not in first:
-        return f"{name}: {now}; the first evaluation, at {start:g} kimg, compared other images"
-    change = change_in_words(name, first[metric], last[metric])
+        return f"{name}: {now}; the first evaluation, at {start:g} kimg, has no such number"
+    change = change_in_words(name, first[metric], last[metric], shown)
     return f"{name}: {shown(first[metric])} at {start:g} kimg, {now}, {change}"
 
 
-def change_in_words(metric: str, before: float, after: float) -> str:
+def change_in_words(metric: str, before: float, after: float, shown: Callable[[float], str] = printed) -> str:
     """How a metric, named without its section, went from one value to another, and whether that is better.
 
-    Such as "3.2 times lower", "1.1 % higher, which is worse" or "unchanged".
+    Such as "3.2 times lower", "1.1 % higher, which is worse" or, where both are `shown` alike, "unchanged".
     """
     if not math.isfinite(after):
-        return "not finite: the generator has diverged, an earlier checkpoint may be of use"
+        return "which is no finite number"
     if not math.isfinite(before):
         return "finite again"
-    if printed(before) == printed(after):
+    if shown(before) == shown(after):
         return "unchanged"
     direction = "lower" if after < before else "higher"
     wanted = better(metric)
@@ -53,9 +53,10 @@ def change_in_words(metric: str, before: float, after: float) -> str:
 
 
 def _size(before: float, after: float) -> str:
-    small, large = sorted((abs(before), abs(after)))
-    if before * after <= 0:  # no ratio means anything, such as of a kernel distance about 0
+    small, large = sorted((before, after))
+    if small <= 0:  # no ratio means anything, such as of a kernel distance about 0
         return ""
-    if large < (1 + _SAME) * small:
-        return f"{100 * (large - small) / abs(before):.2g} % "
-    return f"{large / small:.{1 if large < 100 * small else 0}f} times "
+    ratio = large / small
+    if ratio < _TIMES:
+        return f"{100 * (large - small) / before:.2g} % "
+    return f"{ratio:.{1 if ratio < 100 else 0}f} times "

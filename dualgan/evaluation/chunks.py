@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from dualgan.files.atomic import replacing
@@ -71,7 +71,8 @@ class ChunkFolder:
             return
         try:
             with replacing(self._path(chunk)) as partial:
-                save_file({name: value.contiguous() for name, value in rows.items()}, partial)
+                # safetensors' own `save_file` has no number for a full disk
+                partial.write_bytes(save({name: value.contiguous() for name, value in rows.items()}))
         except OSError as error:
             logger.warning(
                 "%s could not be kept in %r (%s): going on without.", self.what, str(self.folder.parent), error

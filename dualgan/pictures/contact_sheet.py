@@ -3,17 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
+import matplotlib
 from PIL import Image, ImageDraw, ImageFont
 
 TILE = 128  # pixels; smaller images are enlarged by whole factors
 _GAP = 8  # between groups
-_APART = 2  # images of a group
+_APART = 4  # images of a group
 _MARGIN = 20
 _TITLE = 18  # points, as are the captions
 _CAPTION = 11
 _LINE = 15
-_INK, _FAINT, _PAPER = "#202020", "#707070", "#ffffff"
+_INK, _FAINT, _PAPER, _OUTLINE = "#202020", "#707070", "#ffffff", "#c8c8c8"
 
 
 @dataclass(frozen=True)
@@ -38,20 +40,22 @@ def contact_sheet(groups: Sequence[Group], columns: int, title: str) -> Image.Im
         row, column = divmod(number, columns)
         left, top = _MARGIN + column * width, _MARGIN + 2 * _TITLE + row * height
         for k, image in enumerate(group.images):
-            _paste(page, image, left + k * (TILE + _APART), top)
+            _paste(page, draw, image, left + k * (TILE + _APART), top)
         for k, name in enumerate(group.names):
             draw.text((left + k * (TILE + _APART), top + TILE + 3), _elided(name), _FAINT, _font(_CAPTION))
         draw.text((left, top + TILE + 3 + _LINE), group.caption, _INK, _font(_CAPTION))
     return page
 
 
-def _paste(page: Image.Image, image: Image.Image, left: int, top: int) -> None:
-    """Fit an image into a tile, in its middle."""
+def _paste(page: Image.Image, draw: ImageDraw.ImageDraw, image: Image.Image, left: int, top: int) -> None:
+    """Fit an image into a tile, in its middle, with an outline around it: a white one would not be seen."""
     scale = TILE / max(image.size)
     scale = int(scale) if scale >= 1 else scale  # whole pixels stay sharp
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     fitted = image.convert("RGB").resize(size, Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.LANCZOS)
-    page.paste(fitted, (left + (TILE - size[0]) // 2, top + (TILE - size[1]) // 2))
+    x, y = left + (TILE - size[0]) // 2, top + (TILE - size[1]) // 2
+    draw.rectangle((x - 1, y - 1, x + size[0], y + size[1]), outline=_OUTLINE)
+    page.paste(fitted, (x, y))
 
 
 def _elided(name: str) -> str:
@@ -65,5 +69,6 @@ def _elided(name: str) -> str:
 
 
 @cache
-def _font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
-    return ImageFont.load_default(size)
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """Matplotlib's: it has more letters than Pillow's, whose space is hardly to be seen."""
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)

@@ -1,23 +1,20 @@
 """What stops a training from outside, said in one paragraph: what happened, what to do, where to go on."""
 
-import errno
-import os
 import re
 import shlex
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
 from filelock import FileLock, Timeout
 
+from dualgan.files.trouble import OF_DISKS, behind, in_words, interrupt_behind, named_by
 from dualgan.runs.folder import CHECKPOINTS, CONFIG, LAST
 from dualgan.training.divergence import DivergenceError
 from dualgan.weights.checkpoints import images_seen_in
 
 LOCK = ".lock"
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _SCORING = "a smaller --quality.batch_size or --data.batch_size"
 _LESS_MEMORY = {
     "fit": "--model.micro_batch half of the images per device, which trains with the same batch in less memory, or a "
@@ -32,6 +29,19 @@ class StoppedError(RuntimeError):
     """Something from outside has stopped a run; the message is for its user."""
 
 
+class InterruptedVerbError(KeyboardInterrupt):
+    """A signal has stopped a verb of the trainer at once.
+
+    Args:
+        stop: What came of the signal.
+        advice: How to go on.
+    """
+
+    def __init__(self, stop: KeyboardInterrupt, advice: str) -> None:
+        super().__init__(advice)
+        self.exit_code, self.advice = int(getattr(stop, "exit_code", 130)), advice
+
+
 @contextmanager
 def explained(run_dir: Path, verb: str = "fit") -> Iterator[None]:
     """Turn what comes from outside into one message; mistakes in the program stay what they are.
@@ -42,17 +52,20 @@ def explained(run_dir: Path, verb: str = "fit") -> Iterator[None]:
 
     Raises:
         StoppedError: In place of errors of the disk, the memory, the loader's processes and the data.
+        KeyboardInterrupt: In place of what a library has made of one.
     """
     try:
         yield
     except Exception as error:
-        message = explanation(error, run_dir, verb)
+        if (stop := interrupt_behind(error)) is not None:
+            raise stop from None
+        message = explanation(error, verb)
         if message is None:
             raise
         raise StoppedError(f"{message} {how_to_go_on(run_dir, verb)}") from error
 
 
-def explanation(error: Exception, run_dir: Path, verb: str = "fit") -> str | None:
+def explanation(error: Exception, verb: str = "fit") -> str | None:
     """What an error means for the user; None where it is no error from outside."""
     text = _text(error)
     if isinstance(error, DivergenceError):
@@ -65,18 +78,10 @@ def explanation(error: Exception, run_dir: Path, verb: str = "fit") -> str | Non
             f"a process that loads data has ended ({text.rstrip('.')}): often the machine or the job has run out of "
             f"memory or of shared memory. Try a smaller --data.num_workers."
         )
-    if isinstance(error, OSError):
-        return _disk(error, run_dir)
-    full = next((cause for cause in _behind(error) if isinstance(cause, OSError) and cause.errno in _FULL), None)
-    return None if full is None else _disk(full, run_dir)
-
-
-def _behind(error: BaseException) -> Iterator[BaseException]:
-    """What led to an error: torch.save hides a full disk behind an error of its own."""
-    cause = error.__cause__ or error.__context__
-    if cause is not None:
-        yield cause
-        yield from _behind(cause)
+    if isinstance(error, OSError) and named_by(error) is not None:
+        return in_words(error)
+    disk = next((cause for cause in behind(error) if isinstance(cause, OSError) and cause.errno in OF_DISKS), None)
+    return None if disk is None else in_words(disk)
 
 
 def _text(error: Exception) -> str:
@@ -87,33 +92,13 @@ def _text(error: Exception) -> str:
     return " ".join(text.split()) or type(error).__name__
 
 
-def _disk(error: OSError, run_dir: Path) -> str | None:
-    if error.filename is None and error.errno not in _FULL:
-        return None
-    place = Path(os.fsdecode(error.filename)) if error.filename is not None else run_dir
-    if error.errno in _FULL:
-        return (
-            f"the disk is full: {place} cannot be written ({error.strerror}, {_free(place)} MB free). Make room there."
-        )
-    return f"{place} cannot be read or written ({error.strerror}): it may have been moved, removed or locked meanwhile."
-
-
-def _free(place: Path) -> int:
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    return shutil.disk_usage(place).free // 2**20
-
-
 def how_to_go_on(run_dir: Path, verb: str = "fit") -> str:
     """Where the last state of a run is, or that a verb which trains nothing has lost nothing."""
     if verb != "fit":
         return f"The run itself is as it was: give the dualgan {verb} command again when that is mended."
-    last = run_dir / CHECKPOINTS / LAST
-    if not last.is_file():
+    if not (run_dir / CHECKPOINTS / LAST).is_file():
         return f"No checkpoint has been saved in {run_dir} yet: the same command starts anew."
-    images = images_seen_in(last)
-    reached = "" if images is None else f" ({images / 1000:g} kimg)"
-    return f"Go on from the last checkpoint{reached} with: {fit_again(run_dir)}"
+    return f"Go on from the last checkpoint with: {fit_again(run_dir)}"
 
 
 def fit_again(run_dir: Path, ckpt_path: str | None = None) -> str:
@@ -121,6 +106,32 @@ def fit_again(run_dir: Path, ckpt_path: str | None = None) -> str:
     if ckpt_path is None or Path(ckpt_path) == run_dir / CHECKPOINTS / LAST:
         ckpt_path = "last"
     return f"dualgan fit --config {shlex.quote(str(run_dir / CONFIG))} --ckpt_path {shlex.quote(ckpt_path)}"
+
+
+@contextmanager
+def working_in(run_dir: Path, verb: str) -> Iterator[None]:
+    """Work in a run's folder, in a training alone; who interrupts it hears how to go on.
+
+    Raises:
+        InterruptedVerbError: In place of an interrupt, whatever Lightning has made of it.
+        ValueError: Another process trains there.
+    """
+    with alone_in(run_dir) if verb == "fit" else nullcontext():
+        try:
+            yield
+        except BaseException as error:
+            stop = interrupt_behind(error)
+            if stop is None:
+                raise
+            raise InterruptedVerbError(stop, _advice(run_dir, verb)) from None
+
+
+def _advice(run_dir: Path, verb: str) -> str:
+    if verb != "fit":
+        return "The run itself is as it was."
+    images = images_seen_in(run_dir / CHECKPOINTS / LAST)
+    saved = "" if images is None else f"The last checkpoint is of {images / 1000:g} kimg. "
+    return saved + how_to_go_on(run_dir)
 
 
 @contextmanager

@@ -5,11 +5,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 
 from dualgan.files.atomic import replacing
 from dualgan.files.torch_files import read_tensors
+from dualgan.files.torch_saving import save_tensors
 from dualgan.runs.clock import at_clock, clock_of
 from dualgan.runs.folder import BEST, CHECKPOINTS, LAST
 from dualgan.runs.reading import setting
@@ -35,8 +35,8 @@ class WholeFiles(TorchCheckpointIO):
     ) -> None:
         """Write a checkpoint, making its folder."""
         assert storage_options is None
-        with replacing(Path(path), durable=True) as partial, partial.open("wb") as file:
-            torch.save(checkpoint, file)
+        with replacing(Path(path), durable=True) as partial:
+            save_tensors(checkpoint, partial)
 
 
 def link(source: Path, target: Path) -> None:

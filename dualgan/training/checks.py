@@ -56,7 +56,7 @@ def check_settings(
 
 
 def check_precision(precision: str | int | None) -> None:
-    """Allow the precisions in which the penalties are trustworthy.
+    """Allow the precisions in which both players can be trained.
 
     Raises:
         ValueError: Any other precision; the message gives its own reason.
@@ -64,8 +64,8 @@ def check_precision(precision: str | int | None) -> None:
     if precision in ("32-true", "32", 32, "bf16-mixed", "bf16", "64-true", "64", 64, None):
         return
     reasons = {
-        ("16", "16-mixed", "16-true"): "gradient penalties overflow in half precision",
-        ("bf16-true",): "weights and Adam's steps in bfloat16 keep three digits, and small steps are lost in them",
+        ("16", "16-mixed"): "it scales losses up, and the gradients of two players that alternate are not scaled back",
+        ("16-true", "bf16-true"): "weights in half precision lose most steps of their moving average to rounding",
         ("transformer-engine", "transformer-engine-float16"): "the networks have none of the layers that it replaces",
     }
     reason = next((why for names, why in reasons.items() if str(precision) in names), "there is no such precision")

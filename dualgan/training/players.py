@@ -142,6 +142,11 @@ class Players(LightningModule):
         """Log both players' losses on held-out real images."""
         self._score_losses(batch, batch_idx, "val")
 
+    def on_validation_epoch_end(self) -> None:
+        """Give a validation inside of a training its place among the other rows."""
+        if self.trainer.state.fn == "fit":
+            self.log_dict({"kimg": self.clock / 1000, "step": self.trainer.global_step})
+
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Log both players' losses on held-out real images."""
         self._score_losses(batch, batch_idx, "test")

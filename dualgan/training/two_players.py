@@ -157,16 +157,30 @@ class TwoPlayers(Players):
         follow_(self.generator_ema, self.generator, self.average.decay(images, self.clock))
 
     def advance(self, images: int) -> None:
-        """Move the clock, count non-finite steps, log at the trainer's interval and stop where it is time."""
+        """Move the clock, count non-finite steps, log at the trainer's interval and at the end, and stop there."""
         self.clock += images
         self.images_seen.fill_(self.clock)
         self.divergence.count(self.step_is_finite)
-        if is_due(self.trainer.global_step, self.trainer.log_every_n_steps):  # type: ignore[attr-defined]
-            values = {**self.latest_over_ranks(), "train/non_finite": self.divergence.total.float()}
-            self.log_dict({"kimg": self.clock / 1000, **values})
+        complete = self.clock >= self.total_images
+        interval: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # 0 is never
+        if complete or (interval and is_due(self.trainer.global_step, interval)):
+            self.log_step()
             self.divergence.check(self.clock / 1000)
-        if self.clock >= self.total_images:
+        if complete:
             self.trainer.should_stop = True
+
+    def log_step(self) -> None:
+        """Send the latest values to all loggers, under the number of steps that have been taken; all ranks call it.
+
+        Left to Lightning, a row would be numbered from 0, come after scores of its own step, and be repeated wherever
+        a signal stops the training.
+        """
+        values = {**self.latest_over_ranks(), "train/non_finite": self.divergence.total.float()}
+        self.log_dict({"kimg": self.clock / 1000, **values}, logger=False)  # for callbacks such as EarlyStopping
+        row = dict(zip(values, torch.stack(list(values.values())).tolist(), strict=True))
+        for logger in self.trainer.loggers:
+            logger.log_metrics({"kimg": self.clock / 1000, **row}, step=self.trainer.global_step)
+            logger.save()
 
     def latest_over_ranks(self) -> dict[str, Tensor]:
         """The latest values to log, averaged over all ranks; all of them must call it."""

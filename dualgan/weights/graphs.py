@@ -1,5 +1,6 @@
 """The generator as one graph, for ONNX and torch.export, checked by running what was written."""
 
+import io
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from dualgan.files.atomic import write_whole
 from dualgan.networks import Generator
 from dualgan.networks.base import check_has_mapping
 from dualgan.networks.stylegan2.mapping import MappingNetwork
@@ -104,7 +106,7 @@ def write_graph(
     """
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size {batch_size} is too small: give 1 or more")
-    write, runner = (_write_onnx, _onnx_runner) if path.suffix == ".onnx" else (_write_program, _program_runner)
+    write, runner = (_write_onnx, _onnx_runner) if path.suffix == ".onnx" else (write_program, _program_runner)
     if write is _write_onnx:
         _check_onnx(generator, batch_size)
     graph = GeneratorGraph(generator, noise).eval()
@@ -162,8 +164,11 @@ def _write_onnx(program: ExportedProgram, names: list[str], path: Path, metadata
     onnx.save(path)
 
 
-def _write_program(program: ExportedProgram, names: list[str], path: Path, metadata: str) -> None:
-    torch.export.save(program, path, extra_files={_METADATA: metadata})
+def write_program(program: ExportedProgram, names: list[str], path: Path, metadata: str) -> None:
+    """Write a torch.export program, whole or not at all; the names of its inputs are in it already."""
+    content = io.BytesIO()  # torch ends the process where it cannot complete a file of its own
+    torch.export.save(program, content, extra_files={_METADATA: metadata})
+    write_whole(path, content.getvalue())
 
 
 Runner = Callable[..., Tensor]

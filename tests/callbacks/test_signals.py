@@ -98,6 +98,16 @@ def test_before_the_first_step_there_is_nothing_to_wait_for() -> None:
     assert stop.value.exit_code == 143
 
 
+def test_the_second_ctrl_c_stops_at_once_whatever_else_has_come() -> None:
+    signals = Signals()
+    signals.on_train_batch_start(mock.Mock(), mock.Mock(), None, 0)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signals._receive(number, None)
+    with pytest.raises(Stopped) as stop:
+        signals._receive(signal.SIGINT, None)
+    assert stop.value.exit_code == 130
+
+
 def test_all_handlers_are_given_back() -> None:
     before = {number: signal.getsignal(number) for number in signal.valid_signals()}
     stopped_by(signal.SIGINT)

@@ -248,7 +248,7 @@ class TestStoppedBeforeTheFirstStep:
             outcome = run_cli("fit", *TINY, "--run_dir", "a run")
         assert outcome.code == 128 + number
         assert "Traceback" not in outcome.err
-        run_cli.succeeds(*command_in(outcome.out))
+        run_cli.succeeds(*command_in(outcome.err))
         assert images_seen_in(Path("a run") / LAST) == 16
 
     def test_before_anything_is_saved_the_same_command_does(
@@ -260,7 +260,7 @@ class TestStoppedBeforeTheFirstStep:
             )
             outcome = run_cli("fit", *TINY, "--run_dir", "a run")
         assert outcome.code == 130
-        assert "same command" in outcome.out
+        assert "same command" in outcome.err
         run_cli.succeeds("fit", *TINY, "--run_dir", "a run")
 
     def test_when_it_went_on_already(self, run_cli: RunCLI, half: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,6 +269,6 @@ class TestStoppedBeforeTheFirstStep:
             patch.setattr("dualgan.gan.GAN.on_train_start", lambda *_: signal.raise_signal(signal.SIGINT))
             outcome = run_cli(*resume)
         assert outcome.code == 130
-        assert "0.016 kimg" in outcome.out
-        run_cli.succeeds(*command_in(outcome.out))
+        assert "0.016 kimg" in outcome.err
+        run_cli.succeeds(*command_in(outcome.err))
         assert images_seen_in(half / LAST) == 40

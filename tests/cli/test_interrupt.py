@@ -87,19 +87,21 @@ def test_twice_stops_at_once(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         time.sleep(0.002)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "Traceback" not in err
+    assert "dualgan fit --config run/config.yaml --ckpt_path last" in out + err
+    load_generator(tmp_path / "run" / "checkpoints" / "last.ckpt")
 
 
 def test_before_the_first_step(tmp_path: Path) -> None:
     with start(tmp_path) as process:
         wait_for(process, "0 kimg:")  # the untrained generator's score
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=120)
+        _, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "Traceback" not in err
-    assert "dualgan fit --config run/config.yaml --ckpt_path last" in out
+    assert "dualgan fit --config run/config.yaml --ckpt_path last" in err
 
 
 # A scheduler signals the loader's processes too.

@@ -11,7 +11,6 @@ from PIL import Image
 
 from dualgan.commands import inspect
 from dualgan.data import ImageFolder
-from dualgan.data.duplicates import hamming, near_groups
 from dualgan.pictures.contact_sheet import TILE
 from tests.conftest import RunCLI
 from tests.data.image_sets import flat, save
@@ -80,38 +79,11 @@ def test_duplicates_are_told_from_near_duplicates(folder: Path, run_cli: RunCLI)
     with Image.open("contact_sheet.duplicates.png") as sheet:
         assert sheet.width > 4 * TILE  # two pairs side by side
     assert "same pixels    surplus 2, groups 1" in run_cli.succeeds("inspect", "set")
-    assert report(run_cli, "set", "--near_distance", 63)["near"] == [
+    assert 0 < found["near_distances"][0][0] < 0.05
+    assert f"2.png, smaller.jpg ({found['near_distances'][0][0]:.3f})" in run_cli.succeeds("inspect", "set")
+    assert report(run_cli, "set", "--near_distance", 0.99)["near"] == [
         [*(f"{number}.png" for number in range(6)), "smaller.jpg"]
     ]
-
-
-def crowded_hashes() -> np.ndarray:
-    """Hashes [300], a hundred of them with two relatives that differ from them in 0 to 7 bits."""
-    rng = np.random.default_rng(0)
-    bits = np.repeat(rng.random((100, 64)) < 0.5, 3, axis=0)
-    for number, row in enumerate(bits):
-        row[rng.permutation(64)[: (number % 3) * rng.integers(0, 5)]] ^= True
-    return np.packbits(bits, axis=1).view(np.uint64).ravel()
-
-
-@pytest.mark.parametrize("distance", [0, 1, 4, 9])
-def test_near_groups_are_those_of_all_pairs(distance: int) -> None:
-    hashes = crowded_hashes()
-    group = np.arange(len(hashes))
-    linked = hamming(hashes[:, None], hashes[None]) <= distance
-    for _ in hashes:
-        group = np.where(linked, group[None], len(hashes)).min(1)
-    expected = [np.flatnonzero(group == first).tolist() for first in np.unique(group)]
-    expected = [members for members in expected if len(members) > 1]
-    assert sorted(near_groups(hashes, distance)) == expected
-    assert len(expected) > 10
-
-
-def test_near_groups_do_not_depend_on_how_many_pairs_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    hashes = crowded_hashes()
-    whole = near_groups(hashes, 4)
-    monkeypatch.setattr("dualgan.data.duplicates._MANY_PAIRS", 3)
-    assert near_groups(hashes, 4) == whole
 
 
 def test_broken_and_left_out_files_are_named(folder: Path, run_cli: RunCLI) -> None:
@@ -190,7 +162,7 @@ def test_mistakes_are_explained(folder: Path, run_cli: RunCLI) -> None:
     assert "'set' holds no images" in run_cli.fails("inspect", "set")
     assert "inner.zip" in run_cli.fails("inspect", "set")
     assert "resolution 200 is not a power of two" in run_cli.fails("inspect", "set", "--resolution", 200)
-    assert "near_distance 64 is out of range" in run_cli.fails("inspect", "set", "--near_distance", 64)
+    assert "near_distance 4 is out of range" in run_cli.fails("inspect", "set", "--near_distance", 4)
     assert "rows 0 is too small" in run_cli.fails("inspect", "set", "--rows", 0)
 
 

@@ -3,6 +3,7 @@
 import errno
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -157,6 +158,67 @@ def test_disk_full_at_a_checkpoint(run_cli: RunCLI, at_step: AtStep, monkeypatch
     assert images_in() == 32
     assert [path.name for path in LAST.parent.iterdir() if "partial" in path.name] == []
     monkeypatch.undo()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX limits")
+def test_checkpoint_larger_than_files_may_be_is_no_full_disk(run_cli: RunCLI, at_step: AtStep) -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    at_step(4, lambda gan: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard)))
+    try:
+        error = stopped(run_cli("fit", *FIT))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert f"{LAST} cannot be written (File too large)" in error
+    assert "full" not in error
+    assert images_in() == 32
+    assert [path.name for path in LAST.parent.iterdir() if "partial" in path.name] == []
+
+
+class Interrupting:
+    """A file for torch.save, at whose n-th write another Ctrl-C comes."""
+
+    def __init__(self, file: Any, at: int) -> None:
+        self.file, self.left, self.name = file, at, file.name
+
+    def write(self, content: Any) -> int:
+        self.left -= 1
+        if self.left == 0:
+            signal.raise_signal(signal.SIGINT)
+        written: int = self.file.write(content)
+        return written
+
+    def flush(self) -> None:
+        self.file.flush()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("at", [1, 7, 40])
+def test_second_ctrl_c_in_the_middle_of_the_save(
+    at: int, run_cli: RunCLI, at_step: AtStep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save: Callable[[Any, Any], None] = torch.save
+
+    def save_interrupted(content: Any, file: Any) -> None:
+        save(content, Interrupting(file, at))
+
+    def interrupt(gan: GAN) -> None:
+        signal.raise_signal(signal.SIGINT)
+        monkeypatch.setattr(torch, "save", save_interrupted)
+
+    at_step(4, interrupt)
+    outcome = run_cli("fit", *FIT, "--checkpoints.every_kimg", "0.024")
+    assert outcome.code == 130
+    assert outcome.err.strip().split("\n")[-1] == (
+        "Stopped. The last checkpoint is of 0.024 kimg. Go on from the last checkpoint with: "
+        "dualgan fit --config run/config.yaml --ckpt_path last"
+    )
+    assert not re.search("error|Traceback|disk|could not be saved", outcome.err + outcome.out)
+    assert images_in() == 24
+    assert [path.name for path in LAST.parent.iterdir() if "partial" in path.name] == []
+    monkeypatch.setattr(torch, "save", save)
+    goes_on(run_cli)
 
 
 def test_disk_full_at_the_metrics(run_cli: RunCLI, at_step: AtStep, monkeypatch: pytest.MonkeyPatch) -> None:

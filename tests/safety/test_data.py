@@ -61,9 +61,9 @@ IMAGES = {
     "giant.png": (with_size(60_000), "3600000000 pixels) exceeds limit of"),
     "profile.png": (png_with(chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(2**26)))), "too large"),
     "text.png": (png_with(chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(2**26)))), "too large"),
-    "vector.png": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "no PNG, JPEG, WebP, BMP, GIF or TIFF"),
-    "layers.png": (b"8BPS" + bytes(200), "no PNG, JPEG, WebP, BMP, GIF or TIFF"),
-    "program.png": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n", "no PNG, JPEG, WebP, BMP, GIF or TIFF"),
+    "vector.png": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "no image that Pillow can read by itself"),
+    "layers.png": (b"8BPS" + bytes(200), "no image that Pillow can read by itself"),
+    "program.png": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n", "no image that Pillow can read by itself"),
 }
 
 

@@ -68,7 +68,7 @@ def split_options(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def reading_of_run(ckpt: str | None) -> dict[str, Any]:
-    """Crop, resize filter and channels of the images of a checkpoint's run, as far as its configuration says them.
+    """How the images of a checkpoint's run are read, from crop to range of values, as far as its configuration says it.
 
     Raises:
         ValueError: The run's config.yaml is damaged.
@@ -77,7 +77,8 @@ def reading_of_run(ckpt: str | None) -> dict[str, Any]:
     if config is None or not config.is_file():
         return {}
     said = _of_config(config)["init_args"]
-    return {name: said[name] for name in ("resize_filter", "crop", "num_channels") if said.get(name) is not None}
+    names = ("resize_filter", "crop", "num_channels", "value_range", "all_frames")
+    return {name: said[name] for name in names if said.get(name) is not None}
 
 
 def packed_as(place: str) -> dict[str, Any]:
@@ -89,7 +90,8 @@ def packed_as(place: str) -> dict[str, Any]:
     if not is_packed(place):
         return {}
     images = open_packed(place)
-    return {"resolution": images.resolution, "resize_filter": images.resize_filter, "crop": images.crop}
+    said = {"value_range": images.manifest.value_range, "all_frames": images.manifest.source.get("all_frames", False)}
+    return {"resolution": images.resolution, "resize_filter": images.resize_filter, "crop": images.crop, **said}
 
 
 def _parsed(section: Any, options: Sequence[str]) -> DataSection:

@@ -11,10 +11,11 @@ from typing import TypeVar
 from PIL import Image
 
 from dualgan.data.files.base import Entry, Files, StoredImage
+from dualgan.data.files.values import NoRangeError, ValueRange, Values
 from dualgan.files.atomic import digest, read_json, write_json
 from dualgan.runtime.progress import Progress
 
-_REPORT_VERSION = 2
+_REPORT_VERSION = 3
 _THREADS = min(16, (os.cpu_count() or 1) + 1)  # decoders and hashes leave the interpreter's lock to the others
 _WAITING = 4 * _THREADS
 
@@ -25,7 +26,8 @@ Result = TypeVar("Result")
 class Checked:
     """What decoding one file showed. `error` is empty for good files; sizes are in pixels, after EXIF rotation.
 
-    `sha256` is that of the file, empty where it could not be read.
+    `sha256` is that of the file, empty where it could not be read. `kind`, `low` and `high` are its `Values`, also
+    where these are the error, and `format` and `frames` what `decode` says.
     """
 
     name: str
@@ -34,19 +36,26 @@ class Checked:
     height: int = 0
     sha256: str = ""
     error: str = ""
+    kind: str = ""
+    low: float = 0
+    high: float = 0
+    format: str = ""
+    frames: int = 1
 
 
-def check_files(files: Files, entries: Sequence[Entry], cache: Path) -> list[Checked]:
+def check_files(
+    files: Files, entries: Sequence[Entry], cache: Path, value_range: ValueRange | None = None
+) -> list[Checked]:
     """Decode every image once, with a progress bar; a report in the folder `cache` is reused for unchanged files.
 
     Files that could not be read are tried again: permissions and networks leave no trace in a file's stamp.
     """
-    path = report_path(files, entries, cache)
+    path = report_path(files, entries, cache, value_range)
     known = {checked.name: checked for checked in load_report(path, entries) or () if checked.sha256}
     missing = [entry for entry in entries if entry.name not in known]
     if missing:
         bar = f"Checking {files.root.name}"
-        found = in_parallel(lambda entry: check_image(files, entry.name)[0], missing, bar)
+        found = in_parallel(lambda entry: check_image(files, entry.name, value_range)[0], missing, bar)
         known |= {checked.name: checked for checked in found}
         store_report(path, [known[entry.name] for entry in entries])
     return [known[entry.name] for entry in entries]
@@ -71,10 +80,11 @@ def in_parallel(
             shown.update()
 
 
-def report_path(files: Files, entries: Sequence[Entry], cache: Path) -> Path:
+def report_path(files: Files, entries: Sequence[Entry], cache: Path, value_range: ValueRange | None = None) -> Path:
     """Place of the report about these files: its name depends on all names, sizes and times (zip: CRCs)."""
     listing = [[entry.name, entry.stamp] for entry in entries]
-    return cache / "checked" / f"{digest([_REPORT_VERSION, str(files.root.resolve()), listing])}.json"
+    about = [_REPORT_VERSION, str(files.root.resolve()), listing, value_range]
+    return cache / "checked" / f"{digest(about)}.json"
 
 
 def load_report(path: Path, entries: Sequence[Entry]) -> list[Checked] | None:
@@ -91,7 +101,9 @@ def store_report(path: Path, report: Sequence[Checked]) -> None:
     write_json(path, [vars(checked) for checked in report])
 
 
-def check_image(files: Files, name: str) -> tuple[Checked, StoredImage | None, Image.Image | None]:
+def check_image(
+    files: Files, name: str, value_range: ValueRange | None = None
+) -> tuple[Checked, StoredImage | None, Image.Image | None]:
     """Read and decode one image: what that showed, and what was read and decoded, unless it is broken."""
     try:
         stored = files.read(name)
@@ -99,10 +111,14 @@ def check_image(files: Files, name: str) -> tuple[Checked, StoredImage | None, I
         return Checked(name, error=reason(error)), None, None
     sha256 = stored.sha256()
     try:
-        image = stored.decode()
+        found = stored.decode(value_range, survey=True)
+    except NoRangeError as error:
+        return Checked(name, sha256=sha256, error=str(error), **error.values._asdict()), stored, None
     except Exception as error:  # decoders raise many kinds for broken files; each is reported
         return Checked(name, sha256=sha256, error=reason(error)), stored, None
-    return Checked(name, len(image.getbands()), image.width, image.height, sha256), stored, image
+    image, values = found.image, found.values or Values("", 0, 0)
+    about = {**values._asdict(), "format": found.format, "frames": found.frames}
+    return Checked(name, len(image.getbands()), image.width, image.height, sha256, **about), stored, image
 
 
 def reason(error: Exception) -> str:

@@ -43,7 +43,7 @@ class DecodedImages(Preparation):
 
     def _read_one(self, name: str) -> NDArray[np.uint8]:
         try:
-            return self.apply(self.files.read(name).decode())
+            return self.apply(self.files.read(name).decode(self.value_range).image)
         except Exception as error:  # decoders raise many kinds for broken files
             reason = f"{type(error).__name__}: {error}".replace("\n", " ")
             raise BadImageError(

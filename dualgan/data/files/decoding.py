@@ -2,18 +2,27 @@
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from dualgan.data.files.kinds import count_frames, formats
+from dualgan.data.files.values import (
+    HIGH_BYTES,
+    NoRangeError,
+    ValueRange,
+    Values,
+    full_range,
+    kind_of,
+    lookup,
+    own_values,
+    to_bytes,
+    values_of,
+)
 from dualgan.files.atomic import digest
-
-EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
-# Pillow goes by the content, not by the name, and some of its other decoders start programs (PostScript).
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 
 ResizeFilter = Literal["box", "lanczos"]
 Crop = Literal["center", "celeba", "none"]
@@ -29,12 +38,14 @@ class Preparation:
         num_channels: 3 for colour, 1 for gray.
         resize_filter: Pillow's filter that resizes them.
         crop: Square that is kept of each before.
+        value_range: Values of the files that become black and white; the full range of their type by default.
     """
 
     resolution: int
     num_channels: int
     resize_filter: ResizeFilter
     crop: Crop
+    value_range: ValueRange | None = field(default=None, kw_only=True)
 
     @property
     def image_bytes(self) -> int:
@@ -50,35 +61,61 @@ class Preparation:
 
         It is the same for files that are decoded at every reading and for their packed form.
         """
-        return digest([[self.resolution, self.resize_filter, self.crop, self.num_channels], list(sha256)])
+        how: list[Any] = [self.resolution, self.resize_filter, self.crop, self.num_channels]
+        return digest([how + ([self.value_range] if self.value_range else []), list(sha256)])
 
 
-def decode(content: bytes) -> Image.Image:
-    """Decode a file into an upright image of mode L (gray files) or RGB (all others).
+@dataclass(frozen=True)
+class Decoded:
+    """A decoded image.
 
-    Animations give their first frame, EXIF rotation is applied, transparency is composited on white, 16-bit gray is
-    scaled to 8 bits.
+    Attributes:
+        image: The upright image, of mode L (gray files) or RGB (all others).
+        format: Format of the file in Pillow's terms.
+        frames: How many frames the file holds; 1 where nobody asked.
+        values: The file's own values; None where nobody asked.
+    """
+
+    image: Image.Image
+    format: str = ""
+    frames: int = 1
+    values: Values | None = None
+
+
+def decode(content: bytes, value_range: ValueRange | None = None, frame: int = 0, survey: bool = False) -> Decoded:
+    """Decode a file, or one frame of it.
+
+    EXIF rotation is applied, transparency is composited on white, 16 bits are scaled to 8.
+
+    Args:
+        content: The file.
+        value_range: Values that become black and white; the full range of their type by default.
+        frame: Which of the frames, from 0 on.
+        survey: Also find out the range of the values and the number of frames.
 
     Raises:
-        ValueError: For files that are empty or of another format, pixels that have no fixed range (float, 32-bit) and
-            images too large to be meant, which are refused before their pixels are decoded.
+        NoRangeError: Pixels have no fixed range (float, signed, 32 bits), and none is given.
+        ValueError: For files that are empty or of another format, and images too large to be meant, which are refused
+            before their pixels are decoded.
         Exception: Pillow's decoders raise many kinds for broken files.
     """
     with opened(content) as file:
+        if frame:
+            file.seek(frame)
         limit = Image.MAX_IMAGE_PIXELS  # up to twice of which Pillow only warns
         if limit is not None and file.width * file.height > limit:
             raise ValueError(
                 f"{file.width}x{file.height} pixels are more than the {limit} that are thought safe to decode"
             )
+        kind, name = kind_of(file), file.format or ""
         image = ImageOps.exif_transpose(file)
         image.load()
-    if image.mode.startswith("I"):  # a transparent gray value among 65,536 is ignored
-        return _from_16_bits(image)
-    if image.mode in ("LA", "PA", "La", "RGBA", "RGBa") or "transparency" in image.info:
-        return _on_white(image)
-    if image.mode == "F":
-        raise ValueError("float pixels have no fixed range; convert the file to 8 or 16 bits")
-    return image.convert("L" if image.mode in ("1", "L") else "RGB")
+        frames = count_frames(file) if survey else 1
+    flat = _flattened(image, kind, value_range)
+    if not survey or 0 in image.size:
+        return Decoded(flat, name, frames)
+    transparent = _is_transparent(image)  # is judged by what is seen
+    return Decoded(flat, name, frames, values_of(_on_white(image) if transparent else image, kind))
 
 
 def to_square(
@@ -124,20 +161,37 @@ def opened(content: bytes) -> Image.Image:
     if not content:
         raise ValueError("the file is empty")
     try:
-        return Image.open(io.BytesIO(content), formats=_FORMATS)
+        return Image.open(io.BytesIO(content), formats=formats())
     except UnidentifiedImageError as error:
-        raise ValueError("the content is no PNG, JPEG, WebP, BMP, GIF or TIFF image") from error
+        raise ValueError("the content is no image that Pillow can read by itself") from error
 
 
-def _on_white(image: Image.Image) -> Image.Image:
+def _flattened(image: Image.Image, kind: str, value_range: ValueRange | None) -> Image.Image:
+    """An image of mode L or RGB, whatever the mode and the values."""
+    if kind == HIGH_BYTES and value_range:
+        raise ValueError(
+            "it has 16 bits per colour channel, of which Pillow reads 8, and value_range would need all of them: "
+            "convert it to 8 bits"
+        )
+    if value_range is None and full_range(kind) is None:
+        raise NoRangeError(values_of(image, kind))
+    if image.mode == "F" or image.mode.startswith("I") or kind == "signed 8-bit":
+        array = own_values(image, kind)  # a transparent gray value among 65,536 is ignored
+        return Image.fromarray(to_bytes(array, value_range) if value_range else (array // 256).astype(np.uint8))
+    table = lookup(kind, value_range) if value_range else list(range(256))
+    if _is_transparent(image):
+        return _on_white(image, table)
+    flat = image.convert("L" if image.mode in ("1", "L") else "RGB")
+    return flat.point(table * len(flat.getbands())) if value_range else flat
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    coloured = image.mode != "F" and not image.mode.startswith("I")
+    return image.mode in ("LA", "PA", "La", "RGBA", "RGBa") or ("transparency" in image.info and coloured)
+
+
+def _on_white(image: Image.Image, table: Sequence[int] = range(256)) -> Image.Image:
     gray = image.mode in ("1", "L", "LA", "La")
-    rgba = image.convert("RGBA")
+    rgba = image.convert("RGBA").point([*table, *table, *table, *range(256)])
     white = Image.new("RGBA", rgba.size, "white")
     return Image.alpha_composite(white, rgba).convert("L" if gray else "RGB")
-
-
-def _from_16_bits(image: Image.Image) -> Image.Image:
-    values = np.asarray(image, np.int64)
-    if values.size and (values.min() < 0 or values.max() > 65535):
-        raise ValueError("32-bit pixels have no fixed range; convert the file to 8 or 16 bits")
-    return Image.fromarray((values // 256).astype(np.uint8))

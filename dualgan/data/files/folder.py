@@ -3,10 +3,19 @@
 import os
 import stat
 from pathlib import Path
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 
 from dualgan.data.files.base import Entry, ImageFile
-from dualgan.data.files.listing import ListedFiles, check_bytes, is_hidden, is_image, is_zip, warn_left_out, warn_nested
+from dualgan.data.files.listing import (
+    ListedFiles,
+    Sifter,
+    check_bytes,
+    is_hidden,
+    is_zip,
+    left_out,
+    may_be_image,
+    nested,
+)
 
 
 class FolderFiles(ListedFiles):
@@ -18,7 +27,9 @@ class FolderFiles(ListedFiles):
         Raises:
             ValueError: A folder cannot be listed.
         """
-        found: list[Entry] = []
+        sifter = Sifter(self)
+        found: list[str] = []
+        unnamed: list[str] = []
         links: list[str] = []
         zips: list[str] = []
         for place, folders, names in os.walk(self.root, onerror=_refuse_folder):
@@ -26,12 +37,15 @@ class FolderFiles(ListedFiles):
             folders[:] = [name for name in folders if not is_hidden(name)]
             links += [self._name(folder / name) for name in folders if (folder / name).is_symlink()]
             zips += [self._name(folder / name) for name in names if is_zip(name)]
-            for path in (folder / name for name in names if is_image(name)):
-                if stamp := _stamp(path):
-                    found.append(Entry(self._name(path), stamp))
-        warn_left_out(self.root, "links to folders", links, "pass the folder that they lead to")
-        warn_nested(self.root, zips)
-        return sorted(found, key=lambda entry: entry.name)
+            for name in filter(may_be_image, names):
+                (found if sifter.is_named_image(name) else unnamed).append(self._name(folder / name))
+        found += [name for name in sorted(unnamed) if sifter.is_unnamed_image(name)]
+        self.remarks = [
+            *left_out(self.root, "links to folders", links, "pass the folder that they lead to"),
+            *nested(self.root, zips),
+            *sifter.remarks(),
+        ]
+        return [Entry(name, stamp) for name in sorted(found) if (stamp := _stamp(self.root / name))]
 
     def read(self, name: str) -> ImageFile:
         """Fetch one file.
@@ -43,6 +57,17 @@ class FolderFiles(ListedFiles):
         path = self.root / name
         check_bytes(path.stat().st_size)
         return ImageFile(path.read_bytes())
+
+    def opened(self, name: str) -> BinaryIO:
+        """Open one file to look into it.
+
+        Raises:
+            OSError: The file cannot be read.
+            ValueError: It is no file, and opening it could wait for ever.
+        """
+        if not stat.S_ISREG((self.root / name).stat().st_mode):
+            raise ValueError(f"'{name}' is no file")
+        return (self.root / name).open("rb")
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()

@@ -6,10 +6,10 @@ import re
 import zipfile
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from dualgan.data.files.base import Entry, ImageFile
-from dualgan.data.files.listing import ListedFiles, check_bytes, is_image, is_zip, warn_left_out, warn_nested
+from dualgan.data.files.listing import ListedFiles, Sifter, check_bytes, is_zip, left_out, may_be_image, nested
 
 MAX_DIRECTORY_BYTES = 2**29  # of a zip: names of about five million images
 _FREE_BYTES, _MAX_RATIO = 2**24, 100  # a larger member that claims to be compressed better than that is no image
@@ -33,14 +33,25 @@ class ZipFiles(ListedFiles):
             ValueError: The zip cannot be opened.
         """
         names = [member.filename for member in self._opened().infolist() if not member.is_dir()]
-        images = Counter(name for name in names if is_image(name.replace("\\", "/")))  # some packers use backslashes
-        unsafe = [name for name in images if _is_unsafe(name)]
-        warn_left_out(self.root, "members that lie outside of the zip", unsafe, "pack them again with relative names")
-        repeated = [name for name, count in images.items() if count > 1]
-        warn_left_out(self.root, "all but the last of the members with one name", repeated, "rename them to keep them")
-        warn_nested(self.root, [name for name in names if is_zip(name)])
-        members = [self._opened().getinfo(name) for name in sorted(images.keys() - set(unsafe))]
+        # Some packers use backslashes.
+        counts = Counter(name for name in names if may_be_image(name.replace("\\", "/")))
+        sifter = Sifter(self)
+        unsafe = [name for name in counts if _is_unsafe(name)]
+        safe = sorted(counts.keys() - set(unsafe))
+        images = {name for name in safe if sifter.is_named_image(name) or sifter.is_unnamed_image(name)}
+        repeated = [name for name, count in counts.items() if count > 1 and name in images]
+        self.remarks = [
+            *left_out(self.root, "members that lie outside of the zip", unsafe, "pack them again with relative names"),
+            *left_out(self.root, "all but the last of the members with one name", repeated, "rename them to keep them"),
+            *nested(self.root, [name for name in names if is_zip(name)]),
+            *sifter.remarks(),
+        ]
+        members = [self._opened().getinfo(name) for name in sorted(images)]
         return [Entry(member.filename, f"{member.file_size}-{member.CRC}") for member in members]
+
+    def opened(self, name: str) -> BinaryIO:
+        """Open one member to look into it. Raises what `read` does."""
+        return cast(BinaryIO, self._opened().open(self._checked_member(name)))
 
     def read(self, name: str) -> ImageFile:
         """Fetch a member; never more than it declares, and never more than MAX_BYTES.
@@ -49,6 +60,11 @@ class ZipFiles(ListedFiles):
             ValueError: The member is encrypted, compressed with an unusual method, or too large for an image.
             zipfile.BadZipFile: The content is damaged.
         """
+        member = self._checked_member(name)
+        with self._opened().open(member) as file:
+            return ImageFile(file.read(member.file_size))
+
+    def _checked_member(self, name: str) -> zipfile.ZipInfo:
         member = self._opened().getinfo(name)
         if member.flag_bits & 1:
             raise ValueError("the member is encrypted: unpack the zip with its password and pass the folder")
@@ -61,8 +77,7 @@ class ZipFiles(ListedFiles):
                 f"{member.compress_size} bytes that claim to inflate to {member.file_size} are no image: images hardly "
                 f"shrink in a zip. Pack it again if it is one, without compression"
             )
-        with self._opened().open(member) as file:
-            return ImageFile(file.read(member.file_size))
+        return member
 
     def _opened(self) -> zipfile.ZipFile:
         # A forked worker must not share the parent's file position.

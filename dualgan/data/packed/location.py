@@ -15,6 +15,7 @@ from filelock import FileLock
 
 from dualgan.data.packed.manifest import MANIFEST, PackedFile
 from dualgan.files.atomic import cache_root, digest, file_sha256, replacing
+from dualgan.files.trouble import in_words
 
 _ATTEMPTS = 3
 _DOWNLOADS = 8
@@ -170,8 +171,8 @@ class RemoteFolder(Folder):
             yield
         except OSError as error:
             raise ValueError(
-                f"Remote images cannot be kept in '{self.path}': {error.strerror or error}. Make room there, or name "
-                f"another folder: cache_dir, or the environment variable DUALGAN_CACHE."
+                f"Remote images cannot be kept: {in_words(error, self.path)} Or name another "
+                f"folder: cache_dir, or the environment variable DUALGAN_CACHE."
             ) from error
 
 

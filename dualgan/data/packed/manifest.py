@@ -6,6 +6,7 @@ from typing import Any
 
 from dualgan.data.files.decoding import Preparation
 from dualgan.data.files.labels import MAX_CLASSES
+from dualgan.data.files.values import checked_range
 from dualgan.version import __version__
 
 MANIFEST = "manifest.json"
@@ -65,10 +66,9 @@ class Manifest(Preparation):
 
     def to_json(self) -> dict[str, Any]:
         """Return what `parse` reads."""
-        content = asdict(self)
-        if self.class_names is None:
-            del content["class_names"]
-        return {"format": FORMAT, "version": 1 if self.class_names is None else 2, **content}
+        content = {"format": FORMAT, "version": 1 if self.class_names is None else 2, **asdict(self)}
+        # so that earlier versions read what they would have made
+        return {name: v for name, v in content.items() if v is not None or name not in ("class_names", "value_range")}
 
 
 def parse(content: Any, root: str) -> Manifest:
@@ -110,6 +110,11 @@ def _check(manifest: Manifest, root: str) -> None:
         raise _damaged(root, "one of its numbers is no whole number, negative or absurdly large")
     if manifest.num_channels not in (1, 3) or manifest.resolution < 1 or manifest.count < 1:
         raise _damaged(root, "resolution, num_channels or count is impossible")
+    if manifest.value_range is not None:
+        try:
+            checked_range(manifest.value_range)
+        except (ValueError, TypeError) as error:
+            raise _damaged(root, str(error)) from error
     if sum(shard.count for shard in manifest.shards) != manifest.count:
         raise _damaged(root, "its shards do not hold the number of images that it names")
     for file in manifest.files:

@@ -86,7 +86,7 @@ class Packer:
 
     def _read(self, entry: Entry, pixels: NDArray[np.uint8]) -> Checked:
         """Decode one file once: its pixels go to `pixels` [H, W, C], what is wrong with it into the result."""
-        checked, _, image = check_image(self.files, entry.name)
+        checked, _, image = check_image(self.files, entry.name, self.settings.value_range)
         if image is None:
             return checked
         try:

@@ -18,14 +18,18 @@ from dualgan.data.arguments import check_least, check_resolution, usable_cpus
 from dualgan.data.files.base import Entry, Files
 from dualgan.data.files.checking import Checked
 from dualgan.data.files.decoding import Crop, Preparation, ResizeFilter
+from dualgan.data.files.frames import AllFrames
 from dualgan.data.files.opening import open_files
+from dualgan.data.files.remarks import image_remarks, say
+from dualgan.data.files.values import ValueRange, checked_range
 from dualgan.data.packed.images import is_packed, open_packed
 from dualgan.data.packed.location import is_url
 from dualgan.data.packed.manifest import MANIFEST, Manifest, PackedFile
 from dualgan.data.packed.packer import Packer, Part, Settings, write_array
 from dualgan.data.packed.problems import Problems
-from dualgan.files.atomic import digest, read_json, sync, write_json
+from dualgan.files.atomic import cache_root, digest, read_json, sync, write_json
 from dualgan.files.targets import folder_to_write
+from dualgan.files.trouble import in_words
 from dualgan.runtime.pool import in_processes
 from dualgan.runtime.progress import Progress
 
@@ -70,6 +74,8 @@ def prepare(
     shard_mb: int = 64,
     skip_bad_images: bool = False,
     enlarge: bool = False,
+    value_range: Sequence[float] | None = None,
+    all_frames: bool = False,
 ) -> Prepared:
     """Pack images. Every file is read and decoded once; `out` appears by one rename when all of them are good.
 
@@ -85,6 +91,8 @@ def prepare(
         shard_mb: Largest size of a shard in MB (10^6 bytes); sets too small for 32 of them get smaller ones.
         skip_bad_images: Leave out images that cannot be decoded or cropped.
         enlarge: Take images that are smaller than the resolution.
+        value_range: Values of the files that become black and white; the full range of their type by default.
+        all_frames: Take all frames of a file as images of their own, not the first.
 
     Raises:
         ValueError: For bad images, arguments that cannot work, a target that cannot be written, a full disk.
@@ -94,12 +102,13 @@ def prepare(
     workers = usable_cpus() if workers is None else workers
     check_least("workers", workers, 1)
     places = _Places(folder_to_write(Path(out).expanduser()))
-    files, entries = _source(src)
-    channels = num_channels or _channels_of_first(files, entries)
+    values = checked_range(value_range)
+    files, entries = _source(src, all_frames)
+    channels = num_channels or _channels_of_first(files, entries, values)
     # A function of the set alone: any number of workers gives the same bytes.
     fitting = max(1, shard_mb * 10**6 // (resolution * resolution * channels))
     per_shard = min(fitting, math.ceil(len(entries) / _LEAST_SHARDS))
-    settings = Settings(resolution, channels, resize_filter, crop, per_shard)
+    settings = Settings(resolution, channels, resize_filter, crop, per_shard, value_range=values)
     listing = digest([[entry.name, entry.stamp] for entry in entries])
     if existing := _existing(places.out, settings, listing):
         shutil.rmtree(places.partial, ignore_errors=True)  # of a run that was killed after its last step
@@ -112,6 +121,7 @@ def prepare(
         images = [image for _, checked in parts for image in checked]
         problems = Problems(images, settings, any_channels=num_channels is not None)
         problems.write(places.report)
+        say(image_remarks(src, images, values))
         if refusals := problems.refusals(skip_bad_images, enlarge):
             # From here on the source may change: bad files are there to be repaired.
             write_json(places.state, {"settings": asdict(settings), "listing": None})
@@ -121,18 +131,23 @@ def prepare(
                 f"'{places.partial}'."
             )
         source = {"root": str(src), "listing": listing, "images": len(images), "left_out": len(problems.bad)}
+        source |= {"all_frames": True} if all_frames else {}
         manifest = _publish(places, files, settings, parts, source)
         return Prepared(manifest, len(problems.bad), len(problems.small), existed=False)
 
 
-def _source(src: str | Path) -> tuple[Files, Sequence[Entry]]:
+def _source(src: str | Path, all_frames: bool) -> tuple[Files, Sequence[Entry]]:
     if is_packed(src):
         where = "a URL" if is_url(src) else "a packed set already"
         raise ValueError(f"'{src}' is {where}: pass a folder or zip of images, or any other source on this machine.")
     files = open_files(Path(src).expanduser(), "")
+    if all_frames:
+        files = AllFrames(files, cache_root(None))
     entries = files.entries()
     if not entries:
-        raise ValueError(f"'{src}' holds no images: pass a folder or zip with .png, .jpg, .webp, .bmp, .gif or .tif.")
+        left_out = "".join(f"{remark.text}. " for remark in files.remarks)
+        raise ValueError(f"'{src}' holds no images: pass a folder or zip with some. {left_out}".rstrip())
+    say(files.remarks)
     return files, entries
 
 
@@ -158,22 +173,18 @@ def _begun(places: _Places) -> Iterator[None]:
             f"kept in '{places.partial}': run the same command again, with fewer --workers."
         ) from error
     except OSError as error:
-        raise ValueError(
-            f"'{places.out}' cannot be written: {error.strerror or error}. Finished shards are kept in "
-            f"'{places.partial}': make room or repair the disk, and run the same command again."
-            if places.has_work
-            else f"'{places.out}' cannot be written: {error.strerror or error}. Pass a folder on a disk with room that "
-            f"you may write."
-        ) from error
+        kept = f" Finished shards are kept in '{places.partial}': run the same command again then."
+        said = in_words(error, places.out)
+        raise ValueError(said + (kept if places.has_work else " Or pass another folder.")) from error
     except KeyboardInterrupt:
         print(f"\nFinished shards are kept in '{places.partial}': the same command goes on.", file=sys.stderr)
         raise
 
 
-def _channels_of_first(files: Files, entries: Sequence[Entry]) -> int:
+def _channels_of_first(files: Files, entries: Sequence[Entry], value_range: ValueRange | None) -> int:
     for entry in entries:
         try:
-            return len(files.read(entry.name).decode().getbands())
+            return len(files.read(entry.name).decode(value_range).image.getbands())
         except Exception:  # packing it again will report it
             continue
     return 3

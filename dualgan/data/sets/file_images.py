@@ -13,8 +13,11 @@ from dualgan.data.files.base import Files, Labels
 from dualgan.data.files.checking import Checked, check_files
 from dualgan.data.files.decoded import DecodedImages
 from dualgan.data.files.decoding import Crop, Preparation, ResizeFilter, crop_box
+from dualgan.data.files.frames import AllFrames
 from dualgan.data.files.labels import in_folders, labels_of_folders
 from dualgan.data.files.opening import open_files
+from dualgan.data.files.remarks import image_remarks, ranges, say, suggestion
+from dualgan.data.files.values import checked_range, full_range
 from dualgan.data.packed import PackedImages, is_packed, open_packed
 from dualgan.data.sets.official_layout import SourceCard, part_of
 from dualgan.files.atomic import cache_root
@@ -37,6 +40,9 @@ class FileImages(ImageDataModule, registered=False):
         crop: Square that is kept: "center", the largest in the middle; "celeba", 128x128 around the face of an aligned
             CelebA image; "none" for images that are square.
         num_channels: 3 reads all images as colour, 1 as gray; found out from the files by default (LMDB: 3).
+        value_range: The values that become black and white, in the files' own units, such as [0, 4095] for 12 bits in
+            16; the full range of their type by default, which float, signed and 32-bit values do not have.
+        all_frames: Take all frames of GIF, WebP, APNG, AVIF, TIFF and MPO files as images of their own, not the first.
         skip_bad_images: Go on without images that cannot be decoded.
         use_labels: Train a conditional GAN on the classes of the images: those that a dataset.json at the root or the
             set itself states, else one per folder.
@@ -56,6 +62,9 @@ class FileImages(ImageDataModule, registered=False):
     folders: tuple[str, Sequence[str]] | None = None
     """Where a published set has parts: the folder that is wanted, and all of them, see `part_of`."""
 
+    quiet = False
+    """Whether what is to be known about the images has been said."""
+
     part = ""
     """What was asked for other than the usual part of the set, such as "split 'val'": packed sets know no parts."""
 
@@ -71,6 +80,8 @@ class FileImages(ImageDataModule, registered=False):
         num_workers: int | None = None,
         reference: str = "full",
         cache_dir: str | None = None,
+        value_range: tuple[float, float] | None = None,
+        all_frames: bool = False,
         **kwargs: Any,
     ) -> None:
         workers = min(4, usable_cpus()) if num_workers is None else num_workers
@@ -83,6 +94,8 @@ class FileImages(ImageDataModule, registered=False):
         self.root = Path(root).expanduser()
         self.resize_filter: ResizeFilter = resize_filter
         self.crop: Crop = crop
+        self.value_range = checked_range(value_range)
+        self.all_frames = all_frames
         self.skip_bad_images = skip_bad_images
         self.use_labels = use_labels
         self.cache = cache_root(cache_dir)
@@ -98,6 +111,11 @@ class FileImages(ImageDataModule, registered=False):
         """Find the images of the set at `root`. Raises ValueError where they are not."""
         files = open_files(self.root, self.advice, self.cache)
         return part_of(files, *self.folders, self.advice) if self.folders else files
+
+    def _found(self) -> Files:
+        """The images or all their frames."""
+        files = self._find()
+        return AllFrames(files, self.cache) if self.all_frames and files.decoded_first else files
 
     def _labels(self, files: Files, names: Sequence[str]) -> Labels:
         """The classes of some images. Raises ValueError where there are none."""
@@ -129,8 +147,11 @@ class FileImages(ImageDataModule, registered=False):
 
     def _other_set(self, num_channels: int) -> "FileImages":
         channels: Literal[1, 3] = 1 if num_channels == 1 else 3
+        how: dict[str, Any] = {"value_range": self.value_range, "all_frames": self.all_frames}
+        if is_packed(self.reference):  # which says itself how it was made
+            how = {}
         return FileImages(
-            self.reference, self.resolution, self.resize_filter, self.crop, channels, cache_dir=str(self.cache)
+            self.reference, self.resolution, self.resize_filter, self.crop, channels, cache_dir=str(self.cache), **how
         )
 
     def _is_packed(self) -> bool:
@@ -143,9 +164,11 @@ class FileImages(ImageDataModule, registered=False):
             "resize_filter": self.resize_filter,
             "crop": self.crop,
             "num_channels": self._wanted_channels or images.num_channels,
+            "value_range": self.value_range or images.manifest.value_range,
+            "all_frames": self.all_frames or images.manifest.source.get("all_frames", False),
         }
         for name, value in wanted.items():
-            packed = getattr(images, name)
+            packed = getattr(images.manifest, name, images.manifest.source.get(name, False))
             if packed != value:
                 raise ValueError(
                     f"'{self.place}' was packed with {name} {packed}, and {name} {value} is asked for. Pass "
@@ -167,9 +190,9 @@ class FileImages(ImageDataModule, registered=False):
         """Check the images once, and those of `reference`; Lightning calls this in one process per node."""
         if self._is_packed():
             self._mention(self._open_packed().stated_labels)
-        elif (files := self._find()).decoded_first:
+        elif (files := self._found()).decoded_first:
             good, bad = self._checked(files)
-            self._warn(good, bad)
+            self._warn(files, good, bad)
             self._mention_unused(files, [checked.name for checked in good])
         else:
             self._check_unread(files)
@@ -198,7 +221,10 @@ class FileImages(ImageDataModule, registered=False):
     def _trains(self) -> bool:
         return self.trainer is not None and self.trainer.state.fn == "fit"
 
-    def _warn(self, good: Sequence[Checked], bad: Sequence[Checked]) -> None:
+    def _warn(self, files: Files, good: Sequence[Checked], bad: Sequence[Checked]) -> None:
+        if not self.quiet:
+            say([*files.remarks, *image_remarks(self.root, good, self.value_range)])
+            self.quiet = True
         if bad and self.skip_bad_images:
             warnings.warn(f"'{self.root}': going on without {_name_bad(bad)}", stacklevel=2)
         small = sum(min(checked.width, checked.height) < self.resolution for checked in good)
@@ -215,7 +241,7 @@ class FileImages(ImageDataModule, registered=False):
             if not self.use_labels:
                 packed.relabel(None)
             return packed
-        files = self._find()
+        files = self._found()
         names: Sequence[str]
         if files.decoded_first:
             good, _ = self._checked(files)
@@ -224,16 +250,37 @@ class FileImages(ImageDataModule, registered=False):
         else:
             self._check_unread(files)
             names, content, channels = files.names(), [files.stamp()], 3
-        how = (self.resolution, self._wanted_channels or channels, self.resize_filter, self.crop)
+        how = Preparation(
+            self.resolution,
+            self._wanted_channels or channels,
+            self.resize_filter,
+            self.crop,
+            value_range=self.value_range,
+        )
         labels = self._labels(files, names) if self.use_labels else None
-        known = () if labels is None else (labels.classes, labels.names)
-        return DecodedImages(*how, files, names, Preparation(*how).fingerprint_of(content), *known)
+        known = (None, ()) if labels is None else (labels.classes, labels.names)
+        return DecodedImages(
+            how.resolution,
+            how.num_channels,
+            how.resize_filter,
+            how.crop,
+            files,
+            names,
+            how.fingerprint_of(content),
+            *known,
+            value_range=how.value_range,
+        )
 
     def _check_unread(self, files: Files) -> None:
         if self.skip_bad_images:
             raise ValueError(
                 f"'{self.root}': skip_bad_images cannot work on an LMDB, whose images are decoded only when training "
                 f"reads them. Leave it out, or pack the images once with 'dualgan prepare'."
+            )
+        if self.all_frames:
+            raise ValueError(
+                f"'{self.root}': all_frames cannot work on an LMDB, whose records are opened only when training reads "
+                f"them. Leave it out, or unpack the images into a folder."
             )
         if not len(files.names()):
             raise ValueError(f"'{self.root}' is an LMDB without any image. {self.advice}".rstrip())
@@ -242,19 +289,22 @@ class FileImages(ImageDataModule, registered=False):
         """Good images and bad ones."""
         entries = files.entries()
         if not entries:
+            left_out = "".join(f"{remark.text}. " for remark in files.remarks)
             raise ValueError(
-                f"'{self.root}' holds no images: expected files that end in .png, .jpg, .jpeg, .webp, .bmp, .gif or "
-                f".tif there or in folders below. Pass the folder or zip that holds the images. {self.advice}".rstrip()
+                f"'{self.root}' holds no images: expected files there or in folders below that Pillow can read, such "
+                f"as PNG, JPEG, WebP or TIFF. {left_out}Pass the folder or "
+                f"zip that holds the images. {self.advice}".rstrip()
             )
-        report = check_files(files, entries, self.cache)
+        report = check_files(files, entries, self.cache, self.value_range)
         good = [checked for checked in report if not checked.error]
         bad = [checked for checked in report if checked.error]
         if bad and not (self.skip_bad_images and good):
             raise ValueError(
-                f"'{self.root}' holds {_name_bad(bad)} Repair or remove them, or pass skip_bad_images=true to go on "
-                f"without them."
+                f"'{self.root}' holds {_name_bad(bad)} {_range_to_give(bad)}Repair or remove them, or pass "
+                f"skip_bad_images=true to go on without them."
                 if good
-                else f"'{self.root}': no image can be decoded: {_name_bad(bad)} Pass a folder or zip of whole images."
+                else f"'{self.root}': no image can be decoded: {_name_bad(bad)} {_range_to_give(bad)}Pass a folder or "
+                f"zip of whole images."
             )
         self._check_channels(good)
         self._check_crop(good)
@@ -281,3 +331,14 @@ def _name_bad(bad: Sequence[Checked]) -> str:
     named = "; ".join(f"'{checked.name}' ({checked.error})" for checked in bad[:_NAMED])
     more = f"; and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
     return f"{len(bad)} image{'s' if len(bad) > 1 else ''} that cannot be decoded: {named}{more}."
+
+
+def _range_to_give(bad: Sequence[Checked]) -> str:
+    """Advice for images whose values have no fixed range, from the values of all of them."""
+    advice = ""
+    for kind, (low, high, count) in ranges(bad).items():
+        black, white = suggestion(bad, kind)
+        if full_range(kind) is None and black < white:
+            images = f"The values of the {count:,} {kind} images together go from {low:g} to {high:g}: "
+            advice += f"{images}pass value_range=[{black:g}, {white:g}] if this is what is black and white. "
+    return advice

@@ -14,7 +14,7 @@ CLEVRSplit = Literal["train", "val", "test"]
 class ImageFolder(FileImages):
     """Images of a folder (with all folders below it) or of a zip, in the order of their names.
 
-    PNG, JPEG, WebP, BMP, GIF (first frame) and TIFF. Labels come from a dataset.json at the root, as in the zips of
+    Images are what Pillow reads by content. Labels come from a dataset.json at the root, as in the zips of
     StyleGAN2-ADA: {"labels": [["00000/img00000000.png", 6], ...]}. Without one, every folder is a class.
 
     Args:

@@ -37,11 +37,17 @@ class FilesBelow(Files):
 
     def entries(self) -> Sequence[Entry]:
         """List the images, sorted by name."""
-        return [entry for entry in self.files.entries() if _leads_through(entry.name, self.folder)]
+        entries = self.files.entries()
+        self.remarks = self.files.remarks
+        return [entry for entry in entries if _leads_through(entry.name, self.folder)]
 
     def read(self, name: str) -> StoredImage:
         """Fetch one image."""
         return self.files.read(name)
+
+    def count_frames(self, name: str) -> int:
+        """How many frames an image file holds."""
+        return self.files.count_frames(name)
 
     def labels(self, names: Sequence[str]) -> Labels | None:
         """Return the classes of the named images, or None for a set that says nothing about them."""

@@ -53,13 +53,13 @@ def zipped(root: Path, **members: bytes) -> Path:
     ("content", "complaint"),
     [
         (b"", "the file is empty"),
-        (b"no image at all", "the content is no PNG, JPEG, WebP, BMP, GIF or TIFF image"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n", "the content is no PNG"),
+        (b"no image at all", "the content is no image that Pillow can read by itself"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n", "the content is no image"),
         (encoded(COLORFUL)[:300], "truncated"),
         (encoded(COLORFUL, "JPEG")[:-150], "truncated"),
         (encoded(COLORFUL, "WEBP")[:100], "image"),
         (encoded(COLORFUL, "BMP")[:300], "truncated"),
-        (encoded(COLORFUL, "TIFF")[:300], "unpack requires|truncated|no PNG"),
+        (encoded(COLORFUL, "TIFF")[:300], "unpack requires|truncated|no image"),
     ],
     ids=["empty", "text", "postscript", "png", "jpeg", "webp", "bmp", "tiff"],
 )
@@ -150,10 +150,7 @@ def test_nested_zips_are_left_out_and_counted(root: Path) -> None:
     with pytest.warns(UserWarning, match=r"left out zip files inside.*\(1, such as 'more/inner\.zip'\); unpack them"):
         assert make(archive).dataset_size == 1
     (root / "INNER.ZIP").write_bytes(inner)
-    with (
-        pytest.warns(UserWarning, match=r"such as 'INNER\.ZIP'"),
-        pytest.raises(ValueError, match="holds no images"),
-    ):
+    with pytest.raises(ValueError, match=r"holds no images.*such as 'INNER\.ZIP'"):
         make(root)
 
 
@@ -162,18 +159,18 @@ def test_last_of_several_members_of_one_name_counts(root: Path) -> None:
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("a.png", encoded())
         with pytest.warns(UserWarning, match="Duplicate name"):
-            file.writestr("a.png", encoded(flat(1, 2, 3)))
+            file.writestr("a.png", encoded(flat(1, 200, 3)))
     with pytest.warns(UserWarning, match=r"all but the last of the members with one name \(1, such as 'a\.png'\)"):
         data = make(archive)
-    assert (images(data).numpy() == flat(1, 2, 3)).all()
+    assert (images(data).numpy() == flat(1, 200, 3)).all()
     assert data.dataset_size == 1
 
 
 def test_names_in_any_script_are_read(root: Path) -> None:
     names = ["über mich.png", "写真 1/写真.png", "12:30.png", "a\\.b.png", "-x.png", "two\nlines.png"]
     for number, name in enumerate(sorted(names)):
-        save(root / name, flat(number, 0, 0))
-    save(Path(os.fsdecode(os.fsencode(root) + b"/\xff.png")), flat(len(names), 0, 0))
+        save(root / name, flat(number, 255, 0))
+    save(Path(os.fsdecode(os.fsencode(root) + b"/\xff.png")), flat(len(names), 255, 0))
     data = make(root)
     assert images(data)[:, 0, 0, 0].tolist() == list(range(len(names) + 1))
     in_zip = zipped(root, **{name: (root / name).read_bytes() for name in names if "\\" not in name})

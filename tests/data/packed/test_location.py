@@ -155,5 +155,5 @@ def test_missing_backend_says_what_to_install(monkeypatch: pytest.MonkeyPatch, t
 
 def test_cache_that_cannot_be_written_is_named(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match=r"cannot be kept in '.*file/packed/.*': Not a directory.*DUALGAN_CACHE"):
+    with pytest.raises(ValueError, match=r"cannot be kept: .*file/packed/.* \(Not a directory\).*DUALGAN_CACHE"):
         open_packed(server.url, tmp_path / "file")

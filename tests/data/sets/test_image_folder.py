@@ -119,7 +119,7 @@ def test_file_that_is_no_zip_is_refused(tmp_path: Path) -> None:
 
 def test_folder_without_images_is_refused(root: Path) -> None:
     (root / "a.txt").write_text("")
-    with pytest.raises(ValueError, match=r"images' holds no images: expected files that end in \.png"):
+    with pytest.raises(ValueError, match=r"images' holds no images: expected files.*1 \.txt"):
         make(root)
 
 
@@ -167,7 +167,7 @@ def test_decompression_bombs_are_bad_images(root: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("pixels", [np.ones((8, 8), np.float32), np.full((8, 8), 70_000, np.int32)])
 def test_pixels_without_a_range_are_bad_images(root: Path, pixels: NDArray[Any]) -> None:
     save(root / "a.tif", pixels)
-    with pytest.raises(ValueError, match=r"a\.tif.*no fixed range; convert the file to 8 or 16 bits"):
+    with pytest.raises(ValueError, match=r"a\.tif' \(.*pixels have no fixed range, and these go from \d+"):
         make(root)
 
 
