@@ -17,6 +17,7 @@ from dualgan.evaluation import BATCH_SIZE, Evaluation, evaluate, images_to_see
 from dualgan.evaluation.features import available
 from dualgan.evaluation.planning import Plan, plan_evaluations
 from dualgan.evaluation.result import significant
+from dualgan.files.trouble import interrupt_behind
 from dualgan.gan import GAN
 from dualgan.metrics.extractors import FeatureExtractor, find_extractor
 from dualgan.metrics.names import SECTION
@@ -205,6 +206,8 @@ class Quality(Callback):
             with aside(trainer):
                 scores = self._evaluate(trainer, gan)
         except Exception as error:  # whatever breaks here, hours of training must not be lost over it
+            if interrupt := interrupt_behind(error):
+                raise interrupt from error
             if kimg == 0 and isinstance(error, ValueError):
                 raise  # nothing has been trained yet, and the settings are wrong
             logger.warning("No scores at %g kimg (%s: %s): going on.", kimg, type(error).__name__, error)

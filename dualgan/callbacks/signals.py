@@ -35,6 +35,7 @@ class Signals(Callback):
     SIGINT (Ctrl-C) and SIGTERM: last.ckpt is saved and the program ends with code 130 or 143. SIGUSR1, with which
     schedulers announce the end of a time limit: the same with code 138, and rank zero of a SLURM job requeues the job.
     A second Ctrl-C stops at once, and so does a Ctrl-C or SIGTERM before the first step, when there is nothing to save.
+    Each of them stops the other verbs at once.
 
     Lightning's own handlers are switched off, see `leave_signals_alone`.
     """
@@ -42,13 +43,14 @@ class Signals(Callback):
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
         self.stopped_by: signal.Signals | None = None
-        self._in_step = self._pressed = False
+        self._trains = self._in_step = self._pressed = False
         self._old_handlers: dict[signal.Signals, Any] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Listen."""
-        if stage != "fit" or threading.current_thread() is not threading.main_thread():
+        if threading.current_thread() is not threading.main_thread():
             return
+        self._trains = stage == "fit"
         leave_signals_alone(trainer)
         for number in WEIGHT:
             self._old_handlers[number] = signal.signal(number, self._receive)
@@ -88,7 +90,7 @@ class Signals(Callback):
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         which = signal.Signals(number)
-        if which is not signal.SIGUSR1 and not self._in_step:
+        if not (self._in_step or (self._trains and which is signal.SIGUSR1)):
             raise Stopped(which)
         if which is signal.SIGINT and self._pressed:
             raise Stopped(which)

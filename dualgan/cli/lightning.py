@@ -6,18 +6,15 @@ import shlex
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import yaml
 from jsonargparse import Namespace
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
-from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import Logger
 
-from dualgan.augment import Augmentation
-from dualgan.auxiliary import AuxiliaryTask
 from dualgan.callbacks import (
     AttentionMaps,
     KimgProgressBar,
@@ -30,33 +27,34 @@ from dualgan.callbacks import (
     Signals,
 )
 from dualgan.callbacks.ranks import RankMismatchError
+from dualgan.cli.parser import Parser
 from dualgan.cli.settings import check_trainer, chosen_seed, fit_to_machine
 from dualgan.data import ImageDataModule
 from dualgan.evaluation.change import NOTHING_MEASURED, scores_in_words
 from dualgan.files.atomic import write_whole
 from dualgan.gan import GAN
-from dualgan.losses import AdversarialLoss
-from dualgan.networks import Discriminator, Generator
-from dualgan.networks.attention import Attention
-from dualgan.runs.failures import StoppedError, explained, fit_again, how_to_go_on, training_in
+from dualgan.runs.failures import StoppedError, alone_in, explained, fit_again, how_to_go_on, working_in
 from dualgan.runs.folder import (
     CHECKPOINTS,
     CONFIG,
     LAST,
     default_run_dir,
+    holds_run,
     refuse_to_overwrite,
     resolve_checkpoint,
     run_folder,
 )
+from dualgan.runs.going_on import about_existing_run, nothing_to_do
+from dualgan.runs.limits import without_limits
 from dualgan.runs.metrics_csv import MetricsFile
+from dualgan.runs.retention import complete_save
 from dualgan.runs.wandb_logger import WandbOptions, wandb_logger
 from dualgan.runtime.private_parts import actions_of
 from dualgan.runtime.process import pages_shared_with_forks
 from dualgan.terminal.console import harmless, is_rank_zero, quiet_libraries, say
-from dualgan.terminal.messages import MistakeError, ParagraphParser, explain, name_the_file
+from dualgan.terminal.messages import MistakeError, explain, name_the_file
 from dualgan.training.checks import check_precision
 from dualgan.training.initial_weights import start_from
-from dualgan.training.schedule import Schedule
 
 C = TypeVar("C", bound=Callback)
 
@@ -73,42 +71,6 @@ CKPT_PATH_HELP = (
     "Checkpoint to go on from: a FILE, or last or best for RUN_DIR/checkpoints/last.ckpt or best.ckpt; for fit also "
     "auto, which is last where there is one and a new run otherwise, as the script of a job that is requeued wants it"
 )
-
-SCHEDULED = (
-    "learning_rate", "generator_adam.learning_rate", "discriminator_adam.learning_rate", "r1_gamma", "r2_gamma",
-    "gradient_penalty", "path_length_weight", "ema_kimg",
-)  # fmt: skip
-
-# What a class name on the command line may be; importing the data sets lets it find them by name.
-CHOICES: dict[str, type] = {
-    "model.generator": Generator,
-    "model.discriminator": Discriminator,
-    "model.loss": AdversarialLoss,
-    "model.augmentation": Augmentation,
-    "model.auxiliary": AuxiliaryTask,
-    **dict.fromkeys((f"model.{name}" for name in SCHEDULED), Schedule),
-    "data": ImageDataModule,
-    "attention": Attention,  # an argument of either player, whose class has a parser of its own
-}
-
-
-class Parser(ParagraphParser, LightningArgumentParser):
-    """Lightning's parser with our complaints."""
-
-    classes = CHOICES
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Complain about the words of the command line.
-
-        Raises:
-            ValueError: Always.
-        """
-        if isinstance(ex, TypeError) and message.endswith(".data"):  # the list of missing options
-            raise MistakeError(
-                "no data: pass --config with one of the shipped configurations, for instance clevr_demo.yaml, or "
-                "--data ImageFolder --data.root FOLDER_OR_ZIP"
-            )
-        super().error(message, ex)
 
 
 class RunConfig(SaveConfigCallback):
@@ -143,7 +105,7 @@ class DualGANCLI(LightningCLI):
     """
 
     def __init__(self, verb: str, **settings: Any) -> None:
-        self.verb = verb
+        self.verb, self.words = verb, settings["args"]
         super().__init__(**settings)
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
@@ -195,6 +157,7 @@ class DualGANCLI(LightningCLI):
     def _set_seed(self) -> None:
         """Draw the seed where it was left to chance; the links have passed it on when it still was `true`."""
         config = self._options
+        self.seed_is_drawn = config.seed_everything is True
         config.seed_everything = chosen_seed(config.seed_everything)
         seed_everything(config.seed_everything, workers=True, verbose=False)
         config.model.seed = config.seed_everything
@@ -216,10 +179,35 @@ class DualGANCLI(LightningCLI):
         if wanted == "auto" and self.subcommand != "fit":
             raise ValueError(f"--ckpt_path auto is for fit: {self.subcommand} needs a checkpoint, for instance last")
         self.ckpt_path = resolve_checkpoint(wanted, self.run_dir)
-        say(f"Reading the images ({config.data.class_path.rpartition('.')[2]})")
         config.run_dir = config.ckpt_path = None
         if self.subcommand == "fit":
             refuse_to_overwrite(self.run_dir, self.ckpt_path)
+            self._look_at_existing_run()
+        say(f"Reading the images ({config.data.class_path.rpartition('.')[2]})")
+
+    def _look_at_existing_run(self) -> None:
+        """Refuse to begin where a run is; end here, with success, where the one to go on with is as far as asked for.
+
+        Raises:
+            ValueError: There is a run and no checkpoint was given.
+            SystemExit: There is nothing to do.
+        """
+        if self.ckpt_path is not None:
+            text = nothing_to_do(self.run_dir, self.ckpt_path, self._plain_config()[1])
+            if text is None:
+                return
+            if is_rank_zero() and holds_run(self.run_dir):
+                with alone_in(self.run_dir):
+                    complete_save(self.run_dir, Path(self.ckpt_path))
+            say(text)
+            raise SystemExit(0)
+        if is_rank_zero() and holds_run(self.run_dir):
+            with alone_in(self.run_dir):  # it may be training right now
+                text = about_existing_run(self.run_dir, self.words, self._plain_config()[1], self.seed_is_drawn)
+            raise ValueError(text)
+
+    def _plain_config(self) -> tuple[str, dict[str, Any]]:
+        return plain_config(self._parser(self.subcommand), self._options)
 
     def before_fit(self) -> None:
         """Give a new run the weights that it is to start from."""
@@ -262,11 +250,7 @@ class DualGANCLI(LightningCLI):
 
     def _loggers(self) -> list[Logger]:
         options = WandbOptions(**self._options.wandb.as_dict())
-
-        def config() -> dict[str, Any]:
-            return plain_config(self._parser(self.subcommand), self._options)[1]
-
-        wandb = wandb_logger(self.run_dir, options, self.ckpt_path, config)
+        wandb = wandb_logger(self.run_dir, options, self.ckpt_path, lambda: self._plain_config()[1])
         loggers: list[Logger | None] = [MetricsFile(self.run_dir), wandb]
         return [logger for logger in loggers if logger is not None]
 
@@ -280,13 +264,12 @@ class DualGANCLI(LightningCLI):
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run the verb, a training alone in its folder; what comes from outside stops it with one message."""
-        trains_here = subcommand == "fit" and is_rank_zero()
-        with training_in(self.run_dir) if trains_here else nullcontext():
+        with working_in(self.run_dir, subcommand) if is_rank_zero() else nullcontext():
             try:
-                with explained(self.run_dir), pages_shared_with_forks():
+                with explained(self.run_dir, subcommand), pages_shared_with_forks():
                     super()._run_subcommand(subcommand)
             except ValueError as error:
-                if self.trainer.global_step == 0:  # a mistake in the input
+                if subcommand != "fit" or self.trainer.global_step == 0:  # a mistake in the input
                     raise
                 raise StoppedError(f"{error} {how_to_go_on(self.run_dir)}") from error
 
@@ -364,17 +347,6 @@ def plain_config(parser: LightningArgumentParser, config: Namespace) -> tuple[st
 def callbacks_of(trainer: Trainer, kind: type[C]) -> list[C]:
     """The trainer's callbacks of one class."""
     return [callback for callback in trainer.callbacks if isinstance(callback, kind)]  # type: ignore[attr-defined]
-
-
-def without_limits(trainer: Trainer) -> str:
-    """Options that lift what of Lightning's own limits has stopped a run: they are kept in its configuration."""
-    lifted = ""
-    if 0 <= trainer.max_steps <= trainer.global_step:
-        lifted += " --trainer.max_steps -1"
-    remaining = [timer.time_remaining() for timer in callbacks_of(trainer, Timer)]
-    if any(seconds is not None and seconds <= 0 for seconds in remaining):
-        lifted += " --trainer.max_time null"
-    return lifted
 
 
 def summary(trainer: Trainer, gan: GAN) -> str:

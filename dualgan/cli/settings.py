@@ -66,6 +66,11 @@ def check_trainer(trainer: Namespace) -> None:
             f"trainer.accumulate_grad_batches {trainer.accumulate_grad_batches} does not work with two alternating "
             f"players: choose the data's batch_size, and --model.micro_batch for what fits into memory at once"
         )
+    if trainer.max_epochs not in (None, -1):
+        raise ValueError(
+            f"trainer.max_epochs {trainer.max_epochs} has no meaning here: give the length in thousands of images, "
+            f"--model.total_kimg, or --trainer.max_steps"
+        )
     if trainer.log_every_n_steps is not None and trainer.log_every_n_steps < 1:
         raise ValueError(
             f"trainer.log_every_n_steps {trainer.log_every_n_steps} is out of range: expected 1 or more. Divergence is "

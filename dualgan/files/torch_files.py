@@ -1,5 +1,6 @@
 """Files of torch.save, read without running anything in them."""
 
+import os
 import pickletools
 import re
 import zipfile
@@ -31,7 +32,7 @@ def read_tensors(path: Path, mmap: bool = False) -> Any:
 
     Args:
         path: The file.
-        mmap: Read tensors from the disk only when they are looked at.
+        mmap: Read tensors from the disk only when they are looked at, where torch can do so.
 
     Raises:
         UnreadableFileError: It is of another kind, damaged or cut off; it asks for functions; its parts are compressed,
@@ -49,12 +50,21 @@ def read_tensors(path: Path, mmap: bool = False) -> Any:
             with path.open("rb") as file:
                 for _ in range(5):  # a magic number, a version, the machine, the content, the keys of storages
                     _check_tuples(file)
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap and _can_be_mapped(path))
     except UnreadableFileError:
         raise
     except Exception as error:  # torch's unpickler and zip reader raise many kinds
         # Their words are not passed on: of files that ask for functions torch says how to run them all the same.
         raise UnreadableFileError(_why(path, kind)) from error
+
+
+def _can_be_mapped(path: Path) -> bool:
+    """Whether torch can: it wants the name as text, and names of files may be other bytes."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _why(path: Path, kind: str) -> str:

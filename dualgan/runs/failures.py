@@ -3,7 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -15,14 +15,22 @@ from dualgan.training.divergence import DivergenceError
 from dualgan.weights.checkpoints import images_seen_in
 
 LOCK = ".lock"
+_SCORING = "a smaller --quality.batch_size or --data.batch_size"
+_LESS_MEMORY = {
+    "fit": "--model.micro_batch half of the images per device, which trains with the same batch in less memory, or a "
+    "smaller --data.batch_size or --quality.batch_size",
+    "validate": _SCORING,
+    "test": _SCORING,
+    "predict": "a smaller --predictions.batch_size",
+}
 
 
 class StoppedError(RuntimeError):
     """Something from outside has stopped a run; the message is for its user."""
 
 
-class InterruptedTrainingError(KeyboardInterrupt):
-    """A signal has stopped a training at once.
+class InterruptedVerbError(KeyboardInterrupt):
+    """A signal has stopped a verb of the trainer at once.
 
     Args:
         stop: What came of the signal.
@@ -35,8 +43,12 @@ class InterruptedTrainingError(KeyboardInterrupt):
 
 
 @contextmanager
-def explained(run_dir: Path) -> Iterator[None]:
+def explained(run_dir: Path, verb: str = "fit") -> Iterator[None]:
     """Turn what comes from outside into one message; mistakes in the program stay what they are.
+
+    Args:
+        run_dir: The run's folder.
+        verb: What was being done: `fit`, `validate`, `test` or `predict`.
 
     Raises:
         StoppedError: In place of errors of the disk, the memory, the loader's processes and the data.
@@ -47,23 +59,20 @@ def explained(run_dir: Path) -> Iterator[None]:
     except Exception as error:
         if (stop := interrupt_behind(error)) is not None:
             raise stop from None
-        message = explanation(error)
+        message = explanation(error, verb)
         if message is None:
             raise
-        raise StoppedError(f"{message} {how_to_go_on(run_dir)}") from error
+        raise StoppedError(f"{message} {how_to_go_on(run_dir, verb)}") from error
 
 
-def explanation(error: Exception) -> str | None:
+def explanation(error: Exception, verb: str = "fit") -> str | None:
     """What an error means for the user; None where it is no error from outside."""
     text = _text(error)
     if isinstance(error, DivergenceError):
         return f"{text}."
     # torch has no class of its own for the CPU's memory, nor for what CUDA says outside of torch's allocator
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or re.search("DefaultCPUAllocator|out of memory", text):
-        return (
-            f"out of memory ({text.split('. ')[0]}): give --model.micro_batch half of the images per device, which "
-            f"trains with the same batch in less memory, or a smaller --data.batch_size or --quality.batch_size."
-        )
+        return f"out of memory ({text.split('. ')[0]}): give {_LESS_MEMORY[verb]}."
     if "DataLoader worker (pid" in text:  # a RuntimeError too
         return (
             f"a process that loads data has ended ({text.rstrip('.')}): often the machine or the job has run out of "
@@ -83,37 +92,43 @@ def _text(error: Exception) -> str:
     return " ".join(text.split()) or type(error).__name__
 
 
-def how_to_go_on(run_dir: Path) -> str:
-    """Where the last state of a run is."""
+def how_to_go_on(run_dir: Path, verb: str = "fit") -> str:
+    """Where the last state of a run is, or that a verb which trains nothing has lost nothing."""
+    if verb != "fit":
+        return f"The run itself is as it was: give the dualgan {verb} command again when that is mended."
     if not (run_dir / CHECKPOINTS / LAST).is_file():
-        return f"No checkpoint has been saved in {run_dir} yet."
+        return f"No checkpoint has been saved in {run_dir} yet: the same command starts anew."
     return f"Go on from the last checkpoint with: {fit_again(run_dir)}"
 
 
-def fit_again(run_dir: Path) -> str:
-    """The command that goes on from a run's last checkpoint."""
-    return f"dualgan fit --config {shlex.quote(str(run_dir / CONFIG))} --ckpt_path last"
+def fit_again(run_dir: Path, ckpt_path: str | None = None) -> str:
+    """The command that goes on with a run, from its last checkpoint or from another one."""
+    if ckpt_path is None or Path(ckpt_path) == run_dir / CHECKPOINTS / LAST:
+        ckpt_path = "last"
+    return f"dualgan fit --config {shlex.quote(str(run_dir / CONFIG))} --ckpt_path {shlex.quote(ckpt_path)}"
 
 
 @contextmanager
-def training_in(run_dir: Path) -> Iterator[None]:
-    """Train in a run's folder, alone; who interrupts it hears how to go on.
+def working_in(run_dir: Path, verb: str) -> Iterator[None]:
+    """Work in a run's folder, in a training alone; who interrupts it hears how to go on.
 
     Raises:
-        InterruptedTrainingError: In place of an interrupt, whatever Lightning has made of it.
+        InterruptedVerbError: In place of an interrupt, whatever Lightning has made of it.
         ValueError: Another process trains there.
     """
-    with alone_in(run_dir):
+    with alone_in(run_dir) if verb == "fit" else nullcontext():
         try:
             yield
         except BaseException as error:
             stop = interrupt_behind(error)
             if stop is None:
                 raise
-            raise InterruptedTrainingError(stop, _advice(run_dir)) from None
+            raise InterruptedVerbError(stop, _advice(run_dir, verb)) from None
 
 
-def _advice(run_dir: Path) -> str:
+def _advice(run_dir: Path, verb: str) -> str:
+    if verb != "fit":
+        return "The run itself is as it was."
     images = images_seen_in(run_dir / CHECKPOINTS / LAST)
     saved = "" if images is None else f"The last checkpoint is of {images / 1000:g} kimg. "
     return saved + how_to_go_on(run_dir)

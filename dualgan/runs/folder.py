@@ -83,11 +83,11 @@ def resolve_checkpoint(name: str | None, run_dir: Path) -> str | None:
 
 
 def refuse_to_overwrite(run_dir: Path, ckpt_path: str | None) -> None:
-    """Never train over another run's files.
+    """Never go on from a checkpoint over another run's files.
 
     Raises:
-        ValueError: The folder holds a run and nothing is being resumed, or something that is not in it; or it is a
-            file, or cannot be written.
+        ValueError: The folder holds a run, and what is being resumed is not in it; or it is a file, or cannot be
+            written.
     """
     folder_to_write(run_dir, "run_dir")
     if not is_rank_zero() or not holds_run(run_dir):
@@ -96,9 +96,4 @@ def refuse_to_overwrite(run_dir: Path, ckpt_path: str | None) -> None:
         raise ValueError(
             f"{run_dir} already holds a run, and {ckpt_path} is not one of its checkpoints: choose another --run_dir "
             f"to go on from that file, or put the file into {run_dir / CHECKPOINTS} if it is this run's"
-        )
-    if ckpt_path is None:
-        raise ValueError(
-            f"{run_dir} already holds a run: choose another --run_dir, continue it with --ckpt_path last (or auto) if "
-            f"it has saved a checkpoint, or delete the folder"
         )

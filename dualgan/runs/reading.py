@@ -99,7 +99,7 @@ def read_run(folder: Path, name: str) -> Run:
     if rows is None:
         problems.append(f"{METRICS} is missing: no curves")
     records = _read_records(folder / HISTORY, problems)
-    config = _read_config(folder / CONFIG, problems)
+    config = read_config(folder / CONFIG, problems)
     rows, records = _named_as_today(rows or [], records, problems)
     return Run(name, folder, rows, records, config, _read_csv(folder / SPEED, problems) or [], problems)
 
@@ -165,7 +165,8 @@ def _read_records(path: Path, problems: list[str]) -> list[dict[str, Any]]:
     return records
 
 
-def _read_config(path: Path, problems: list[str]) -> dict[str, Any]:
+def read_config(path: Path, problems: list[str]) -> dict[str, Any]:
+    """A configuration that a run has written down; empty where there is none, and then one more problem says why."""
     if not path.is_file():
         problems.append(f"{CONFIG} is missing: its settings are unknown")
         return {}

@@ -8,9 +8,11 @@ from typing import Any
 from lightning_fabric.plugins import TorchCheckpointIO
 
 from dualgan.files.atomic import replacing
+from dualgan.files.torch_files import read_tensors
 from dualgan.files.torch_saving import save_tensors
 from dualgan.runs.clock import at_clock, clock_of
-from dualgan.runs.folder import BEST, LAST
+from dualgan.runs.folder import BEST, CHECKPOINTS, LAST
+from dualgan.runs.reading import setting
 from dualgan.weights.checkpoints import images_seen_in
 
 LEFTOVERS = (
@@ -104,6 +106,27 @@ def go_back_to(folder: Path, source: Path) -> int | None:
     replaced = images_seen_in(last)
     link(source, last)
     return replaced
+
+
+def complete_save(run_dir: Path, source: Path) -> None:
+    """Make up for a kill in the middle of the save that ended a training, where nothing else will be saved.
+
+    Args:
+        run_dir: The run's folder.
+        source: The checkpoint that it was to go on from; only its own last one is looked after.
+    """
+    folder = run_dir / CHECKPOINTS
+    last = folder / LAST
+    if not last.is_file() or not last.samefile(source):
+        return
+    checkpoint = read_tensors(last, mmap=True)
+    images_seen = int(checkpoint["state_dict"]["images_seen"])
+    remove_leftovers(run_dir)
+    keep = setting(checkpoint, "run", "config", "checkpoints", "keep")  # what it was saved under, whatever holds now
+    if keep is not None:
+        prune(folder, images_seen, keep)
+    best = setting(checkpoint, "callbacks", "RunCheckpoint") or {}
+    confirm_best(folder, images_seen, best.get("best_images"), best.get("best") is not None)
 
 
 def confirm_best(folder: Path, images_seen: int, best_images: int | None, known: bool) -> int | None:

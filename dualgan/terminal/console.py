@@ -17,6 +17,7 @@ HARMLESS_WARNINGS = (
     ".*does not have many workers.*",  # small sets load fastest without any
     ".*isinstance\\(treespec, LeafSpec\\).*",  # Lightning with a newer torch
     "(?s).*(was deprecated in v4|JSONARGPARSE_DEPRECATION)",  # LightningCLI with a newer jsonargparse
+    ".*callbacks used to create the checkpoint.*\\['Timer'\\].*",  # --trainer.max_time null lifts the limit of a run
     ".*in eval mode at the start of training.*",  # the averaged generator is never trained
 )
 

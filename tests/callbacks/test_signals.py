@@ -79,6 +79,7 @@ def test_a_job_that_slurm_does_not_requeue_is_said_to_be_saved(
 
 def test_a_signal_that_comes_while_the_ranks_agree_counts_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
     signals, trainer = Signals(), mock.Mock(world_size=2, should_stop=False)
+    signals.on_train_batch_start(trainer, mock.Mock(), None, 0)
 
     def agree(weight: torch.Tensor) -> torch.Tensor:
         signals._receive(signal.SIGUSR1, None)

@@ -45,6 +45,7 @@ REFUSED = {
     "--ckpt_path last": ["last.ckpt", "--run_dir"],
     "--trainer.precision 16-mixed": ["16-mixed", "bf16-mixed", "32-true"],
     "--trainer.accumulate_grad_batches 2": ["accumulate_grad_batches 2", "--model.micro_batch"],
+    "--trainer.max_epochs 3": ["max_epochs 3", "--model.total_kimg"],
     "--trainer.log_every_n_steps 0": ["log_every_n_steps 0", "1 or more"],
     "--model.micro_batch 2": ["micro_batch 2", "groups of 4", "minibatch_std_group"],
     "--model.discriminator.minibatch_std_group 0": ["minibatch_std_group 0", "1 or more"],
@@ -191,7 +192,8 @@ class TestImages:
 class TestCheckpoints:
     def test_of_other_shapes(self, run_cli: RunCLI, finished_run: Callable[[], Path]) -> None:
         path = finished_run() / "checkpoints" / "last.ckpt"
-        error = run_cli.fails("fit", *TINY, "--model.generator.w_dim", 32, "--ckpt_path", path)
+        other = ("--model.generator.w_dim", 32, "--model.total_kimg", 1)
+        error = run_cli.fails("fit", *TINY, *other, "--ckpt_path", path)
         assert "does not fit" in error
         assert "config.yaml" in error
 

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from dualgan.cli.lightning import DualGANCLI, Parser
+from dualgan.cli.lightning import DualGANCLI
 from dualgan.cli.main import COMMANDS, TRAINER_VERBS
+from dualgan.cli.parser import Parser
 from dualgan.data import ImageDataModule
 from dualgan.version import __version__
 from tests.conftest import RunCLI

@@ -101,6 +101,7 @@ def test_before_the_first_step(tmp_path: Path) -> None:
         _, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "Traceback" not in err
+    assert "dualgan fit --config run/config.yaml --ckpt_path last" in err
 
 
 # A scheduler signals the loader's processes too.

@@ -148,6 +148,14 @@ class TestGoingOn:
         run_cli.succeeds("fit", *RUN, "--run_dir", copy, "--ckpt_path", "last")
         assert_same_run(whole, copy)
 
+    def test_kill_before_the_best_gets_its_name_is_made_up_for(self, run_cli: RunCLI, copy: Path) -> None:
+        folder = copy / "checkpoints"
+        last = torch.load(folder / "last.ckpt", weights_only=True)
+        last["callbacks"]["RunCheckpoint"] |= {"best": 0.0, "best_images": 96}
+        torch.save(last, folder / "last.ckpt")
+        assert "Nothing to do" in run_cli.succeeds("fit", *RUN, "--run_dir", copy, "--ckpt_path", "last")
+        assert images_seen(folder / "best.ckpt") == 96
+
     def test_loader_processes_change_nothing(self, run_cli: RunCLI, whole: Path, copy: Path) -> None:
         chosen = min((copy / "checkpoints").glob("kimg_*"))
         run_cli.succeeds("fit", *RUN, "--run_dir", copy, "--ckpt_path", chosen, "--data.num_workers", 2)
@@ -177,7 +185,7 @@ class TestGoingOn:
         ]
         for name in left:
             (copy / name).write_text("half")
-        run_cli.succeeds("fit", *RUN, "--run_dir", copy, "--ckpt_path", "last")
+        assert "Nothing to do" in run_cli.succeeds("fit", *RUN, "--run_dir", copy, "--ckpt_path", "last")
         assert not [name for name in left if (copy / name).exists()]
 
 

@@ -35,7 +35,7 @@ def module(tmp_path: Path, marker: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
         f"model: {{loss: {{class_path: {EVIL}}}}}",
         "model: {loss: {class_path: subprocess.Popen, init_args: {args: [touch, executed]}}}",
         "model: {generator: {class_path: os.system}}",
-        "model: {loss: {class_path: dualgan.cli.main.os.system}}",
+        "model: {loss: {class_path: dualgan.cli.lightning.os.system}}",
         "model: {loss: {class_path: torch.optim.Adam}}",
         f"data: {EVIL}",
         f"data: {{class_path: {EVIL}, init_args: {{root: x}}}}",

@@ -48,7 +48,10 @@ def test_images_show_their_scenes(tmp_path: Path) -> None:
     assert (data.num_channels, data.num_classes, data.dataset_size, data.resolution) == (3, 0, 24, 8)
 
 
-def test_worker_processes_render_the_same_images(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_worker_processes_render_the_same_images(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     several, single = (make(tmp_path / str(n), 40, n, resolution=64) for n in (2, 1))
     assert torch.equal(pixels(several), pixels(single))
     assert "40/40" in capfd.readouterr().err
