@@ -32,6 +32,8 @@ PROGRAMS = {
     "attention_step": [Toy("--width toy --repeats 1 --bf16", r"^added +0%")],
     "communication": [Toy("", r"plain step: \d+ calls[\s\S]*mean .*% of a step")],
     "kill_resume": [Toy("--kimg 0.04 --times 0 --operations 0 --no-points", r"whole run: 0.04 kimg.*exit code 0")],
+    "limited_data": [Toy("--width toy --resolution 32 --repeats 1 --steps 1 --bf16", r"^fakeclr +[\d.]+")],
+    "limited_data_study": [Toy("--out TMP/study --seeds 0 --methods ada apa --hours 0", r"^Left: ada_seed0, apa_s")],
     "loading": [Toy("--images 32 --repeats 1 --batches 1", r"loading, 2 workers: JPEG [\d,]+, packed [\d,]+ images/s")],
     "metrics": [Toy("--rows 64 --dims 8 --images 2 --batch 2 --size 8 --repeats 1", r"EfficientNetLite0: [\d.]+ ")],
     # programs that judge: nothing holds at this size
@@ -83,7 +85,7 @@ def test_program(name: str, toy: Toy | None, tmp_path: Path, caches: None) -> No
 def run(name: str, words: str, folder: Path, codes: tuple[int, ...] = (0,)) -> str:
     """What a program prints."""
     output = folder / "output.txt"
-    process = processes.Process(target=run_program, args=(name, words.split(), output))
+    process = processes.Process(target=run_program, args=(name, words.replace("TMP", str(folder)).split(), output))
     process.start()
     process.join(timeout=300)
     if process.exitcode is None:
