@@ -28,7 +28,7 @@ from dualgan.callbacks import (
 )
 from dualgan.callbacks.ranks import RankMismatchError
 from dualgan.cli.parser import Parser
-from dualgan.cli.settings import check_trainer, chosen_seed, fit_to_machine
+from dualgan.cli.settings import check_networks, check_trainer, chosen_seed, fit_to_machine
 from dualgan.data import ImageDataModule
 from dualgan.evaluation.change import NOTHING_MEASURED, scores_in_words
 from dualgan.files.atomic import write_whole
@@ -173,6 +173,7 @@ class DualGANCLI(LightningCLI):
         config = self._options
         check_precision(config.trainer.precision)
         check_trainer(config.trainer)
+        check_networks(config.model)
         fit_to_machine(config.trainer)
         self.run_dir = Path(config.run_dir or default_run_dir(config.config))
         wanted = config.ckpt_path or (None if self.subcommand == "fit" else "last")
@@ -277,6 +278,8 @@ class DualGANCLI(LightningCLI):
         """Say where everything is, what came out and what to do next."""
         with harmless("the closing summary"):
             say(summary(self.trainer, self.model))
+            if not (self.run_dir / CONFIG).is_file():
+                say(f"warning: {self.run_dir / CONFIG} is gone: the folder was removed or emptied during the training.")
 
 
 class ParsedCLI(DualGANCLI):

@@ -1,6 +1,8 @@
 """The command line: `dualgan VERB`, where a verb trains, samples, looks into something or prepares data."""
 
+import signal
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from keyword import iskeyword
@@ -63,15 +65,15 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     show_what_can_be_shown()
     words = list(sys.argv[1:] if args is None else args)
-    if words[:1] == ["--version"]:
-        print(f"dualgan {__version__}")
-        return 0
-    if not words or words[0] in ("-h", "--help"):
-        print(OVERVIEW)
-        return 0
-    if words[0] not in VERBS:
-        return _complain(f"unknown verb {words[0]!r}: expected one of {', '.join(VERBS)}")
     try:
+        if words[:1] == ["--version"]:
+            print(f"dualgan {__version__}", flush=True)
+            return 0
+        if not words or words[0] in ("-h", "--help"):
+            print(OVERVIEW, flush=True)
+            return 0
+        if words[0] not in VERBS:
+            return _complain(f"unknown verb {words[0]!r}: expected one of {', '.join(VERBS)}")
         return _run(words)
     except ValueError as error:
         return _complain(str(error))
@@ -124,6 +126,8 @@ def _run(words: list[str]) -> int:
 
 def entry_point() -> NoReturn:
     """What the console script runs."""
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"  # whose line of ours says it is no help
     code = main()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it has been obeyed: what libraries do at the end is not stopped
     flush_output()
     sys.exit(code)

@@ -24,6 +24,17 @@ def fit_to_machine(trainer: Namespace) -> None:
         trainer.precision = "bf16-mixed" if native_bf16(device) else "32-true"
 
 
+def check_networks(model: Namespace) -> None:
+    """Refuse null in the place of a network.
+
+    Raises:
+        ValueError: There is none.
+    """
+    for name in ("generator", "discriminator"):
+        if model[name] is None:
+            raise ValueError(f"model.{name} is null: name a class with its settings, or leave it out for the default")
+
+
 def native_bf16(device: object) -> bool:
     """Whether a kind of device of this machine computes in bfloat16 rather than emulating it, as far as is known."""
     if device == "cuda":

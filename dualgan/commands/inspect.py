@@ -133,10 +133,14 @@ def describe(inspection: Inspection, duplicates: Duplicates, resolution: int) ->
 
 
 def _classes_of(inspection: Inspection) -> dict[str, Any]:
-    labels = inspection.labels() if inspection.good else None
+    try:
+        labels, problem = inspection.labels() if inspection.good else None, None
+    except ValueError as error:  # a training without classes takes the images all the same
+        labels, problem = None, str(error)
     return {
         "classes": None if labels is None else labels.counts(),
         "classes_by_folder": labels is not None and not labels.stated,
+        "classes_problem": problem,
     }
 
 
@@ -183,6 +187,8 @@ def text(report: dict[str, Any]) -> str:
     lines.append(f"  undecodable    {len(bad):,}")
     lines += _listed(f"{_plain(name)}: {error}" for name, error in bad.items())
     lines += [f"  note           {_plain(note)}" for note in report["left_out"]]
+    if report["classes_problem"]:
+        lines.append(f"  note           no classes: {_plain(report['classes_problem'])}")
     settings = ", ".join(f"{name} {training[name]}" for name in ("resolution", "resize_filter", "crop", "num_channels"))
     settings += f", value_range {training['value_range']}" if training["value_range"] else ""
     settings += ", all frames" if training["all_frames"] else ""

@@ -29,14 +29,20 @@ def comparison_warnings(runs: Sequence[Run]) -> list[str]:
     found = _said_once((run.name, problem) for run in runs for problem in run.problems)
     if unscored := [run.name for run in runs if run.rows and not metrics_of(run)]:
         found.append(f"{listed(unscored)} {'has' if len(unscored) == 1 else 'have'} no evaluation yet.")
-    found += _said_once((run.name, note) for run in runs for note in (*_few(run), *_within(run)))
-    return found + _between(runs)
+    found += _said_once((run.name, change) for run in runs for change in _within(run))
+    return found + _few(runs) + _between(runs)
 
 
-def _few(run: Run) -> list[str]:
-    """Numbers that mean little, as few images gave them."""
-    notes = [f"{metric} of {note}" for metric in metrics_of(run) if (note := run.note_on(metric))]
-    return ["; ".join(notes)] if notes else []
+def _few(runs: Sequence[Run]) -> list[str]:
+    """Numbers that mean little, as few images gave them: in full for one run, in one sentence for several."""
+    notes = {run.name: {m: note for m in metrics_of(run) if (note := run.note_on(m))} for run in runs}
+    few = {name: found for name, found in notes.items() if found}
+    if len(few) == 1:
+        ((name, found),) = few.items()
+        return [f"{name}: {'; '.join(f'{metric} of {note}' for metric, note in found.items())}."]
+    metrics = dict.fromkeys(metric for found in few.values() for metric in found)
+    where = "the evaluations' own notes say how many, and how many it takes"
+    return [f"{listed(list(few))}: few images gave {', '.join(metrics)}, which mean little ({where})."] if few else []
 
 
 def _said_once(pairs: Iterable[tuple[str, str]]) -> list[str]:

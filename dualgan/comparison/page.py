@@ -74,6 +74,7 @@ def _column(runs: Sequence[Run], metric: str) -> dict[str, Any]:
         "better": better(metric),
         "scores": [score(run, metric) for run in runs],
         "winners": winners(runs, metric),
+        "few": [run.note_on(metric) is not None for run in runs],
         "apart": len(groups(runs, metric)) > 1,
     }
 

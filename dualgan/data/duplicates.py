@@ -10,6 +10,9 @@ from scipy.spatial import cKDTree
 GRID = 12
 """Cells each way by whose mean colours images are compared."""
 
+_GROUND = 8  # levels of 255 by which cells of one ground differ
+_CONTRAST = 0.5  # of a figure with its ground, from 0 to 1
+
 _DIMENSIONS = 12  # in which candidates are looked for
 _SAMPLE = 20_000  # images that tell which dimensions these are
 _CHUNK, _MANY_PAIRS = 2**11, 2**22  # images, and pairs, that are looked at together
@@ -34,12 +37,29 @@ def distances(first: Thumbnails, others: Thumbnails) -> NDArray[np.float64]:
     """How far images [N, cells, 3] are from one [cells, 3], as part of the way from black to white.
 
     It is the root mean square of all differences, or a quarter of that within the most different cell if that is
-    more: a small thing that is another makes another image.
+    more: a small thing that is another makes another image. Where most of the first image is ground of one colour, such
+    as the sheet around a letter, what both have of that ground does not count, and what stands out from it faintly
+    counts as if it did by half of the way.
     """
     squares = ((first.astype(np.float32) - others) / 255).astype(np.float64) ** 2
     cells = squares.mean(-1)
-    farther: NDArray[np.float64] = np.maximum(np.sqrt(cells.mean(-1)), np.sqrt(cells.max(-1)) / 4)
-    return farther
+    seen, contrast = _figure(first, others)
+    means = (cells * seen).sum(-1) / seen.sum(-1)
+    farther: NDArray[np.float64] = np.maximum(np.sqrt(means), np.sqrt(cells.max(-1)) / 4)
+    return farther * max(1.0, _CONTRAST / contrast)
+
+
+def _figure(first: Thumbnails, others: Thumbnails) -> tuple[NDArray[np.bool_], float]:
+    """Cells [N, cells] in which the first or the other image is no ground, and how far the first stands out from it.
+
+    All cells, and 1, where there is no ground, or nothing on it.
+    """
+    ground = np.median(first, axis=0)
+    own = (np.abs(first - ground) > _GROUND).any(-1)
+    if not 0 < own.mean() <= 0.5:
+        return np.ones(others.shape[:2], bool), 1.0
+    seen: NDArray[np.bool_] = own | (np.abs(others - ground) > _GROUND).any(-1)
+    return seen, float(np.sqrt((((first[own] - ground) / 255) ** 2).mean()))
 
 
 def near_groups(thumbnails: Thumbnails, distance: float) -> list[list[int]]:

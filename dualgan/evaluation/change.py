@@ -49,7 +49,8 @@ def change_in_words(metric: str, before: float, after: float, shown: Callable[[f
     direction = "lower" if after < before else "higher"
     wanted = better(metric)
     verdict = "" if wanted in (None, direction) else ", which is worse"
-    return f"{_size(before, after)}{direction}{verdict}"
+    # of the numbers as they are shown, so that readers who compare them find the same
+    return f"{_size(float(shown(before)), float(shown(after)))}{direction}{verdict}"
 
 
 def _size(before: float, after: float) -> str:

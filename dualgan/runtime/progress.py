@@ -1,5 +1,6 @@
 """How far long work is: a bar for who watches a terminal, a line now and then for who reads a file."""
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -29,7 +30,7 @@ class Progress:
 
     def __init__(self, what: str, total: int, unit: str = "images", shown: bool = True, **settings: Any) -> None:
         self.what, self.total, self.unit, self.stage, self.done = what, total, unit, "", 0
-        watched = sys.stderr.isatty()
+        watched = sys.stderr.isatty() and _has_columns()
         self.bar = tqdm(
             total=total, desc=what, unit=f" {unit}", leave=False, dynamic_ncols=True, disable=not (shown and watched),
             **settings,
@@ -56,6 +57,14 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.bar.close()
+
+
+def _has_columns() -> bool:
+    """Whether the terminal says how wide it is: where it does not, tqdm draws nothing."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns > 0
+    except (OSError, ValueError):  # something that only says that it is a terminal
+        return True
 
 
 def progress(things: Iterable[T], what: str, total: int, unit: str = "images") -> Iterator[T]:

@@ -41,10 +41,11 @@ def _checked(config: str, sections: Collection[str]) -> str:
         return config
     content = read_config(Path(config))
     for name in sections:
-        if name in content and content[name] is None:
+        if name in content and not isinstance(content[name], dict | str):
+            found = "null" if content[name] is None else f"a {type(content[name]).__name__}"
             raise ValueError(
-                f"{config}: {name} is a section of settings, and null is none: leave it out for the defaults, or name "
-                f"its settings below it"
+                f"{config}: {name} is a section of settings, and {found} is none: leave it out for the defaults, or "
+                f"name its settings below it"
             )
     return config
 
@@ -61,12 +62,22 @@ def read_config(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is not a configuration ({' '.join(str(error).split())})") from error
     if content is None:
         raise ValueError(f"{path} is empty: a configuration has sections such as 'model:' and 'data:'")
+    if isinstance(content, dict) and (odd := _key_that_is_no_name(content)) is not None:
+        raise ValueError(f"{path}: {odd!r} stands where the name of a setting is expected: quote it, or mend it")
     if not isinstance(content, dict):
         raise ValueError(
             f"{path} is not a configuration: expected sections such as 'model:' and 'data:', found a "
             f"{type(content).__name__}"
         )
     return content
+
+
+def _key_that_is_no_name(content: Any) -> Any:
+    """The first key in nested mappings that is no text; None where all are."""
+    if not isinstance(content, dict):
+        return None
+    odd = next((key for key in content if not isinstance(key, str)), None)
+    return odd if odd is not None else next(filter(None, map(_key_that_is_no_name, content.values())), None)
 
 
 def shipped_configs() -> list[Path]:

@@ -28,7 +28,12 @@ def is_rank_zero() -> bool:
 
 
 def show_what_can_be_shown() -> None:
-    """Let no character stop the program that prints it: what the terminal's encoding lacks is shown as \\uXXXX."""
+    """Let no character stop the program that prints it: what the terminal's encoding lacks is shown as \\uXXXX.
+
+    Nor a stream that was closed before the program began: what is printed to it goes nowhere.
+    """
+    sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    sys.stderr = sys.stderr or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

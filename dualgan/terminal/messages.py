@@ -244,7 +244,7 @@ def name_the_file(mistake: MistakeError, words: Sequence[str]) -> str:
     if option and any(word.split("=")[0].endswith(option) for word in words if word.startswith("--")):
         return str(mistake)  # the command line says it, and has the last word
     spread = [part for word in words for part in (word.split("=", 1) if word.startswith("--config=") else [word])]
-    for flag, file in pairwise(spread):
+    for flag, file in reversed(list(pairwise(spread))):  # the last one has the last word
         if flag in ("--config", "-c") and Path(file).is_file():
             try:
                 content = load_yaml(Path(file).read_bytes())

@@ -196,3 +196,24 @@ def test_an_end_of_wandb_that_fails_is_a_warning(tmp_path: Path, caplog: pytest.
     logger._run = Gone()
     logger.finalize("success")
     assert "W&B has failed (its process has ended)" in caplog.text
+
+
+def test_streams_that_were_closed_before_the_start_take_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as closed:
+        closed.setattr(sys, "stdout", None)
+        closed.setattr(sys, "stderr", None)
+        codes = main(["--version"]), main(["no_verb"])
+        for stream in (sys.stdout, sys.stderr):
+            stream.close()
+    assert codes == (0, 2)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["weights"]])
+def test_who_reads_no_further_ends_nothing_with_a_traceback(words: list[str]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "dualgan", *words], stdout=write, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")

@@ -197,3 +197,20 @@ def test_weights_that_no_option_names_have_none_in_their_message() -> None:
         assert "name the file" not in WEIGHTS["vgg16"].how_to_get
     assert "name the file with weights=PATH" in WEIGHTS["vgg16"].how_to_get
     assert "ckpt" in verbs.USUAL
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("model: [1]", "mine.yaml: model is a section of settings, and a list is none"),
+        ("data: 3", "mine.yaml: data is a section of settings, and a int is none"),
+        ("1: 2", "mine.yaml: 1 stands where the name of a setting is expected"),
+        ("model:\n  1: 2", "mine.yaml: 1 stands where the name of a setting is expected"),
+        ("model:\n  generator:", "model.generator is null: name a class with its settings, or leave it out"),
+        ("model:\n  discriminator: null", "model.discriminator is null: name a class"),
+        ("model:\n  total_kimg: abc", "mine.yaml: model.total_kimg"),
+    ],
+)
+def test_values_that_cannot_be_meant_are_refused_by_file_and_place(content: str, message: str, run_cli: RunCLI) -> None:
+    Path("mine.yaml").write_text(content)
+    assert message in run_cli.fails("fit", "--config", "clevr_demo.yaml", "--config", "mine.yaml")

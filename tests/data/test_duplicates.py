@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from dualgan.data.duplicates import distances, near_groups, thumbnail
 
@@ -134,3 +134,17 @@ def test_groups_do_not_depend_on_how_many_pairs_are_looked_at_together(monkeypat
 def test_groups_do_not_chain() -> None:
     ramp = np.stack([np.full((144, 3), level, np.uint8) for level in range(100, 160, 6)])
     assert near_groups(ramp, 0.05) == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+
+
+@pytest.mark.parametrize(("side", "height"), [(64, 28), (28, 20)])
+def test_letters_on_a_sheet_are_themselves_and_no_others(side: int, height: int) -> None:
+    def letter(which: str) -> Image.Image:
+        sheet = Image.new("RGB", (side, side), "white")
+        font = ImageFont.load_default(height)
+        ImageDraw.Draw(sheet).text((side / 2, side / 2), which, fill=(90, 90, 90), font=font, anchor="mm")
+        return sheet
+
+    images = [letter(which) for which in "abcdefghjkmnpqrstuvwxyzABDEFGHJKLMNPQRTY23456789"]
+    copies = [copied(image, 80) for image in images]
+    assert near_groups(colors(images), NEAR) == []
+    assert near_groups(colors([*images, *copies]), NEAR) == [[k, k + len(images)] for k in range(len(images))]

@@ -1,5 +1,6 @@
 """How far long work is, for who watches and for who reads a file."""
 
+import os
 import sys
 
 import pytest
@@ -37,3 +38,15 @@ def test_short_work_and_other_processes_say_nothing(
     with Progress("Evaluating", 10, shown=False) as shown:
         shown.update(10)
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_terminal_without_a_width_gets_lines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(sys.stderr, "fileno", lambda: 2)
+    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((0, 0)))
+    monkeypatch.setattr(progress, "SECONDS_TO_FIRST_LINE", 0.0)
+    with Progress("Evaluating", 10) as shown:
+        shown.update(5)
+    assert capsys.readouterr().err == "Evaluating: 5 of 10 images\n"

@@ -66,7 +66,10 @@ def labels_of_manifest(root: Path, read: Callable[[str], ImageFile], names: Sequ
     pairs = _pairs(root, content)
     if pairs is None:
         return Labels(np.empty(0, np.int64), ())
-    labels = dict(_checked(root, pair) for pair in pairs)
+    labels: dict[str, int] = {}
+    for name, label in (_checked(root, pair) for pair in pairs):
+        if labels.setdefault(name, label) != label:
+            raise _wrong(root, f"gives '{name}' the labels {labels[name]} and {label}. Name every image once")
     if any(name not in labels for name in names) and any("\\" in name for name in (*labels, *names)):
         labels = {_slashed(name): label for name, label in labels.items()}
         names = [_slashed(name) for name in names]
@@ -112,6 +115,14 @@ def labels_or_folders(files: Files, names: Sequence[str]) -> Labels | None:
         return labels_of_folders(files.root, names) if in_folders(names) else None
     except ValueError:
         return None
+
+
+def class_folders(names: Sequence[str]) -> list[str]:
+    """Folders that look like classes: several at the top with names that are no numbers, as of parts of a large set."""
+    if not all("/" in _slashed(name) for name in names):
+        return []
+    folders = sorted({_slashed(name).partition("/")[0] for name in names})
+    return folders if len(folders) > 1 and not any(folder.isdigit() for folder in folders) else []
 
 
 def in_folders(names: Sequence[str]) -> bool:
@@ -163,4 +174,4 @@ def _checked(root: Path, pair: Any) -> tuple[str, int]:
 
 
 def _wrong(root: Path, problem: str) -> ValueError:
-    return ValueError(f"'{root}': {MANIFEST} {problem}, or pass use_labels=false.")
+    return ValueError(f"'{root}': {MANIFEST} {problem}, or train without classes (use_labels=false).")

@@ -71,19 +71,39 @@ def suggestion(images: Iterable[Checked], kind: str) -> ValueRange:
     return [low, high]
 
 
+def _is_small(found: tuple[float, float, int], full: Sequence[float], value_range: ValueRange | None) -> bool:
+    return (found[1] - found[0]) * _SMALL_PART <= full[1] - full[0] + (value_range is None)
+
+
+def most_of(images: Sequence[Checked]) -> list[Checked]:
+    """The images without the brightest tenth of each kind, if that is brighter: one stray pixel is no range."""
+    highs: dict[str, list[float]] = {}
+    for image in images:
+        highs.setdefault(image.kind, []).append(image.high)
+    usual = {kind: sorted(values)[math.ceil(0.9 * len(values)) - 1] for kind, values in highs.items()}
+    return [image for image in images if image.high <= usual[image.kind]]
+
+
 def contrast_remarks(root: str | Path, images: Sequence[Checked], value_range: ValueRange | None) -> list[Remark]:
     """Alarms about images that use a small part of the range from black to white, and remarks on what is clipped."""
     remarks = []
-    for kind, (low, high, count) in ranges(images).items():
+    usual = ranges(most_of(images))
+    for kind, whole in ranges(images).items():
         full = value_range or full_range(kind)
+        small = [
+            found
+            for found in (whole, usual.get(kind, whole))
+            if full is not None and _is_small(found, full, value_range)
+        ]
+        low, high, count = small[0] if small else whole
         if full is None or low == high:
             continue
         where = f"'{root}': the values of {count:,} {kind} images"
-        if (high - low) * _SMALL_PART <= full[1] - full[0] + (value_range is None):
+        if small:
             remarks.append(
                 Remark(
                     f"{where} go from {low:g} to {high:g} only, of {full[0]:g} to {full[1]:g} that are black to white: "
-                    f"such images have hardly any contrast. {_remedy(images, kind)}",
+                    f"such images have hardly any contrast. {_remedy(images, kind, high)}",
                     True,
                 )
             )
@@ -97,10 +117,14 @@ def contrast_remarks(root: str | Path, images: Sequence[Checked], value_range: V
     return remarks
 
 
-def _remedy(images: Sequence[Checked], kind: str) -> str:
+def _remedy(images: Sequence[Checked], kind: str, highest: float) -> str:
     if kind == HIGH_BYTES:
         return "Scale them to 8 bits yourself: Pillow reads only the high byte of every channel."
-    low, high = suggestion(images, kind)
+    if others := [other for other in ranges(images) if other != kind]:
+        return (
+            f"No value_range suits them together with the {' and '.join(others)} images: bring all to one depth first."
+        )
+    low, high = suggestion([image for image in images if image.high <= highest], kind)
     return f"Pass value_range=[{low:g}, {high:g}] if this is what is black and white."
 
 

@@ -9,12 +9,12 @@ from typing import Any, ClassVar, Literal
 from dualgan.data.arguments import check_choice, usable_cpus
 from dualgan.data.base import ImageDataModule
 from dualgan.data.batches import ImageSource
-from dualgan.data.files.base import Files, Labels
+from dualgan.data.files.base import Files, Labels, Remark
 from dualgan.data.files.checking import Checked, check_files
 from dualgan.data.files.decoded import DecodedImages
 from dualgan.data.files.decoding import Crop, Preparation, ResizeFilter, crop_box
 from dualgan.data.files.frames import AllFrames
-from dualgan.data.files.labels import in_folders, labels_of_folders
+from dualgan.data.files.labels import class_folders, in_folders, labels_of_folders
 from dualgan.data.files.opening import open_files
 from dualgan.data.files.remarks import image_remarks, ranges, say, suggestion
 from dualgan.data.files.values import checked_range, full_range
@@ -203,7 +203,17 @@ class FileImages(ImageDataModule, registered=False):
         if self.use_labels or not self._trains:
             return
         try:
-            self._mention(files.labels(names))
+            stated = files.labels(names)
+            self._mention(stated)
+            if stated is None and (folders := class_folders(names)):
+                say(
+                    [
+                        Remark(
+                            f"'{self.place}': its folders ({', '.join(folders[:3])}{', ...' if folders[3:] else ''}) "
+                            f"are not taken for classes. --data.use_labels true trains a conditional GAN on them."
+                        )
+                    ]
+                )
         except ValueError:  # the one that is raised where they are asked for
             logger.warning("'%s': its dataset.json is not used, and could not be as it is.", self.root)
 

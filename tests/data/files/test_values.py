@@ -205,3 +205,17 @@ def test_flat_images_are_no_alarm(root: Path) -> None:
     save(root / "a.png", flat(7, 7, 7))
     with warnings.catch_warnings(action="error"):
         make(root)
+
+
+def test_one_stray_pixel_does_not_hide_that_images_are_dark(root: Path) -> None:
+    for number in range(12):
+        save(root / f"{number}.png", np.rint(RAMP * (4095 if number else 65535)).astype(np.uint16))
+    with pytest.warns(UserWarning, match=r"11 16-bit images go from 0 to 4095 only.*Pass value_range=\[0, 4095\]"):
+        make(root)
+
+
+def test_images_of_several_depths_get_no_advice_that_would_spoil_the_others(root: Path) -> None:
+    save(root / "a.png", np.rint(RAMP * 4095).astype(np.uint16))
+    save(root / "b.png", GRAY)
+    with pytest.warns(UserWarning, match="No value_range suits them together with the 8-bit images: bring all to one"):
+        make(root)

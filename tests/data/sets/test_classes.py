@@ -177,3 +177,29 @@ def test_inspect_and_prepare_name_the_classes(run_cli: RunCLI, in_empty_folder: 
     assert "Kept the labels, 2 classes" in run_cli.succeeds("prepare", labelled, "packed", "--resolution", 8)
     assert re.search(r"classes +2 \(0: 1, 999: 1\)", run_cli.succeeds("inspect", "packed"))
     assert re.search(r"classes +none", run_cli.succeeds("inspect", save(Path("flat"), "1.png", "2.png")))
+
+
+def test_a_training_says_that_its_folders_could_be_classes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    def said(root: Path, **settings: Any) -> str:
+        data = ImageFolder(str(root), resolution=8, batch_size=2, num_workers=0, **settings)
+        tiny_trainer(1).fit(tiny_gan(num_classes=data.num_classes), datamodule=data)
+        return capfd.readouterr().err
+
+    animals = save(tmp_path / "animals", "cat/1.png", "dog/1.png", "emu/1.png", "fox/1.png")
+    assert "its folders (cat, dog, emu, ...) are not taken for classes. --data.use_labels true" in said(animals)
+    assert "not taken for classes" not in said(animals, use_labels=True)
+    parts = save(tmp_path / "parts", "00000/1.png", "00001/1.png", "00002/1.png", "00003/1.png")
+    assert "not taken for classes" not in said(parts)
+
+
+def test_one_image_with_two_labels_is_refused(tmp_path: Path) -> None:
+    root = state(save(tmp_path / "set", "0.png", "1.png"), [["0.png", 0], ["1.png", 0], ["0.png", 1]])
+    with pytest.raises(ValueError, match=r"dataset.json gives '0.png' the labels 0 and 1. Name every image once"):
+        opened(root)
+
+
+def test_inspect_looks_at_images_whose_labels_are_wrong(run_cli: RunCLI, in_empty_folder: Path) -> None:
+    state(save(Path("set"), "0.png", "1.png"), [["0.png", 0]])
+    out = run_cli.succeeds("inspect", "set")
+    assert "no classes: 'set': dataset.json has no label for 1 of 2 images" in out
+    assert "2 images" in out
