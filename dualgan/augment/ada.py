@@ -1,16 +1,16 @@
 """Adaptive discriminator augmentation, ADA (Karras et al., NeurIPS 2020)."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from dualgan.augment.base import Augmentation
 from dualgan.augment.colour import COLOUR, recolour
 from dualgan.augment.corruption import cutout, imgfilter, noise
 from dualgan.augment.draws import Draws
 from dualgan.augment.geometry import GEOMETRIC, random_inverse
-from dualgan.augment.strength import ScheduleName, strength_of
+from dualgan.augment.strength import ScheduleName, Strengthened
 from dualgan.augment.warp import warp
 from dualgan.runtime.precision import without_autocast
 
@@ -31,7 +31,7 @@ PIPELINES |= {group[0]: [group] for group in ("geometric", "filter", "noise")} |
 TRANSFORMS = tuple(name for group in GROUPS.values() for name in group)
 
 
-class ADA(Augmentation):
+class ADA(Strengthened):
     """Random geometric, colour and image-space transforms, each with probability p, in front of D.
 
     Source: Karras et al., "Training Generative Adversarial Networks with Limited Data", NeurIPS 2020, section 3 and
@@ -41,12 +41,8 @@ class ADA(Augmentation):
         transforms: Which: the paper's letters ("bgc", its choice for most sets, "bg", ... "bgcfnc"), a list of groups
             (blit, geometric, color, filter, noise, cutout) or transforms (xflip, rotate90, xint, scale, rotate, aniso,
             xfrac, brightness, contrast, lumaflip, hue, saturation, imgfilter, noise, cutout), or of each a factor on p.
-        schedule: adaptive holds the overfitting of D at `target`; linear and cosine rise from 0 to `p`; fixed stays.
-        p: The probability: at the start (adaptive, 0), at the end (linear, 0.6; cosine), always (fixed).
-        target: Overfitting r_t, the mean sign of D's logits of real images, that adaptive holds: 0.6.
-        kimg: Thousands of images in which adaptive could go from 0 to 1 (500; 100 suits fine-tuning), or in which
-            linear and cosine reach `p` (the whole training).
-        interval: Minibatches between two changes of adaptive: 4.
+        schedule: How the probability moves: adaptive, linear, cosine or fixed.
+        settings: Of the schedule.
 
     Raises:
         ValueError: A transform is unknown; a number is out of range, missing, or has no effect with the schedule.
@@ -56,20 +52,11 @@ class ADA(Augmentation):
         self,
         transforms: str | list[str] | dict[str, float] = "bgc",
         schedule: ScheduleName = "adaptive",
-        p: float | None = None,
-        target: float | None = None,
-        kimg: float | None = None,
-        interval: int | None = None,
+        **settings: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(schedule, **settings)
         self.strengths = strengths_of(transforms)
-        self.strength = strength_of("ADA", schedule, p, target, kimg, interval)
         self.draws: Callable[[Tensor], Draws] = Draws
-
-    def prepare(self, total_images: int, shift_invariant: bool) -> str | None:
-        """Learn the length of the training, and what logits mean under its loss."""
-        said = self.strength.prepare(total_images, shift_invariant)
-        return said and f"ADA {said}"
 
     def forward(self, images: Tensor) -> Tensor:
         """Images [N, C, R, R], C = 1 or 3, in [-1, 1] -> transformed ones, which may leave [-1, 1] a little."""
@@ -85,11 +72,6 @@ class ADA(Augmentation):
                 if name in self.strengths:
                     images = corrupt(images, draws, (self.strengths[name] * p).clamp(0, 1))
             return images
-
-    def observe(self, real_logits: Tensor, fake_logits: Tensor, finite: Tensor, images_seen: int) -> dict[str, Tensor]:
-        """Adapt p."""
-        found = self.strength.observe(real_logits, fake_logits, finite, images_seen)
-        return {"ada/p": self.strength.p.clone(), **{f"ada/{name}": value for name, value in found.items()}}
 
 
 def strengths_of(transforms: str | list[str] | dict[str, float]) -> dict[str, float]:

@@ -7,7 +7,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from dualgan.augment.base import Augmentation
 from dualgan.runtime.distributed import mean_over_ranks, world_size
+
+LINEAR_P = 0.6  # Yang et al., NeurIPS 2021: at the end of the training, for sets below 5,000 images
 
 ScheduleName = Literal["adaptive", "linear", "cosine", "fixed"]
 
@@ -142,7 +145,6 @@ def strength_of(
     target: float | None,
     kimg: float | None,
     interval: int | None,
-    linear_p: float = 0.6,
 ) -> Strength:
     """The strength that the settings of an augmentation describe.
 
@@ -153,7 +155,6 @@ def strength_of(
         target: Overfitting r_t that the adaptive one holds.
         kimg: Thousands of images from 0 to 1 (adaptive), or to the end (linear, cosine).
         interval: Minibatches between two changes of the adaptive one.
-        linear_p: End of the linear one unless `p` is given.
 
     Raises:
         ValueError: A number is out of range, missing, or has no effect with this schedule.
@@ -174,7 +175,7 @@ def strength_of(
         case "adaptive":
             return Adaptive(p or 0.0, target or 0.6, kimg or 500, interval or 4)
         case "linear":
-            return Linear(linear_p if p is None else p, kimg)
+            return Linear(LINEAR_P if p is None else p, kimg)
         case "cosine" if p is not None:
             return Cosine(p, kimg)
         case "fixed" if p is not None:
@@ -183,3 +184,41 @@ def strength_of(
             meaning = "that it ends at" if schedule == "cosine" else "of every image"
             raise ValueError(f"{owner}: the schedule '{schedule}' needs p, the probability {meaning}, such as 0.3")
     raise ValueError(f"{owner}: schedule '{schedule}' is not known: expected adaptive, linear, cosine or fixed")
+
+
+class Strengthened(Augmentation):
+    """An augmentation that happens with a probability p, which it logs.
+
+    Args:
+        schedule: adaptive holds the overfitting of D at `target`; linear and cosine rise from 0 to `p`; fixed stays.
+        p: The probability: at the start (adaptive, 0), at the end (linear, 0.6; cosine), always (fixed).
+        target: Overfitting r_t, the mean sign of D's logits of real images in its main steps, that adaptive holds: 0.6.
+        kimg: Thousands of images in which adaptive could go from 0 to 1 (500; 100 suits fine-tuning), or in which
+            linear and cosine reach `p` (the whole training).
+        interval: Minibatches between two changes of adaptive: 4.
+
+    Raises:
+        ValueError: A number is out of range, missing, or has no effect with the schedule.
+    """
+
+    def __init__(
+        self,
+        schedule: ScheduleName = "adaptive",
+        p: float | None = None,
+        target: float | None = None,
+        kimg: float | None = None,
+        interval: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.name = type(self).__name__
+        self.strength = strength_of(self.name, schedule, p, target, kimg, interval)
+
+    def prepare(self, total_images: int, shift_invariant: bool) -> str | None:
+        """Learn the length of the training, and what logits mean under its loss."""
+        said = self.strength.prepare(total_images, shift_invariant)
+        return said and f"{self.name} {said}"
+
+    def observe(self, real_logits: Tensor, fake_logits: Tensor, finite: Tensor, images_seen: int) -> dict[str, Tensor]:
+        """Adapt p."""
+        found = {"p": self.strength.p, **self.strength.observe(real_logits, fake_logits, finite, images_seen)}
+        return {f"{self.name.lower()}/{name}": value.clone() for name, value in found.items()}

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dualgan.commands.shared.verbs import SWITCH, command
-from dualgan.files.targets import PNG, file_to_write, folder_to_write
+from dualgan.files.targets import PNG, png_or_folder
 from dualgan.networks.classes import class_names, same_class
 from dualgan.pictures.figures import MAX_ROWS, render
 from dualgan.pictures.grids import existing_images, image_name, refuse_to_replace, save_png
@@ -76,16 +76,14 @@ def planned_figures(out: Path, seeds: Sequence[int]) -> Iterable[tuple[Path, lis
     Raises:
         ValueError: A file of another format, or more seeds than a figure has room for.
     """
-    if out.suffix.lower() == ".png":
+    if out.suffix in PNG:
         if len(seeds) > MAX_ROWS:
             raise ValueError(
                 f"out {str(out)!r} for {len(seeds)} seeds: a figure has room for {MAX_ROWS}; give a folder, which "
                 f"gets one figure per seed"
             )
-        return [(file_to_write(out, PNG), list(seeds))]
-    if out.suffix[1:].isalpha():
-        raise ValueError(f"out {str(out)!r} has an unknown ending: figures are .png; give such a file or a folder")
-    folder_to_write(out)
+        return [(png_or_folder(out), list(seeds))]
+    png_or_folder(out)
     return ((out / image_name(seed), [seed]) for seed in seeds)
 
 

@@ -18,7 +18,7 @@ from dualgan.data.files.values import checked_range
 from dualgan.data.inspection import Examined, Inspection, find_files, inspect_files
 from dualgan.data.sets.image_sets import ImageFolder
 from dualgan.files.atomic import cache_root, write_json
-from dualgan.files.targets import PNG, file_to_write, folder_to_write
+from dualgan.files.targets import PNG, file_to_write, png_or_folder
 from dualgan.pictures.contact_sheet import Group, contact_sheet
 from dualgan.pictures.grids import to_pil
 
@@ -278,7 +278,8 @@ def _plain(name: str) -> str:
 
 def _sheet_path(out: str) -> Path:
     """The contact sheet's file, in a folder where no .png is named; it can be written."""
-    path = Path(out) if Path(out).suffix.lower() == ".png" else folder_to_write(out) / "contact_sheet.png"
+    path = png_or_folder(out)
+    path = path if path.suffix in PNG else path / "contact_sheet.png"
     return file_to_write(path, PNG, beside=[".duplicates.png"])
 
 

@@ -54,6 +54,20 @@ def zip_or_folder(out: str | Path, option: str = "out") -> Path:
     return file_to_write(out, [".zip"], option) if Path(out).suffix == ".zip" else folder_to_write(out, option)
 
 
+def png_or_folder(out: str | Path, option: str = "out") -> Path:
+    """The path of a .png file, or else of a folder, that can be written.
+
+    Raises:
+        ValueError: it has another ending, or cannot be written.
+    """
+    path = Path(out)
+    if path.suffix in PNG:
+        return file_to_write(path, PNG, option)
+    if path.suffix[1:].isalpha() and not path.is_dir():
+        raise ValueError(f"{option} {str(out)!r} has an unknown ending: figures are .png; give such a file or a folder")
+    return folder_to_write(path, option)
+
+
 def _check_folder(folder: Path, out: str | Path, option: str) -> None:
     """Look at a folder, or at the nearest one above it that is there."""
     there = folder

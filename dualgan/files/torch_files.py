@@ -70,7 +70,20 @@ def _can_be_mapped(path: Path) -> bool:
 def _why(path: Path, kind: str) -> str:
     """What keeps torch from reading a file."""
     asked = next((name for name in _names(path, kind) if not _USUAL.fullmatch(name)), None)
-    return f"it asks for {asked[:200]!r}, which is never run" if asked else "it is cut off or damaged"
+    if asked:
+        return f"it asks for {asked[:200]!r}, which is never run"
+    return "it is a pickle of other things" if kind == PICKLE and _is_one_pickle(path) else "it is cut off or damaged"
+
+
+def _is_one_pickle(path: Path) -> bool:
+    """Whether a file is one whole pickle: torch.save writes several, one after the other, or a zip file."""
+    with path.open("rb") as file:
+        try:
+            for _ in pickletools.genops(file):
+                pass
+        except Exception:  # as pickletools meets a damaged file
+            return False
+        return not file.read(1)
 
 
 def _names(path: Path, kind: str) -> Iterator[str]:

@@ -150,3 +150,10 @@ def test_a_training_says_at_once_what_it_reads_and_measures(run_cli: RunCLI) -> 
     out = run_cli.succeeds("fit", *TINY)
     assert out.startswith("Reading the images (SyntheticCLEVR)\n")
     assert out.index("Quality: 8 generated against 16 real images") < out.index("0 kimg: ") < out.index("Training: ")
+
+
+@pytest.mark.parametrize("given", ["inspect photos --out sheet.xyz", "attention --ckpt nowhere --out maps.xyz"])
+def test_an_unknown_ending_is_no_name_of_a_folder(given: str, run_cli: RunCLI, in_empty_folder: Path) -> None:
+    error = run_cli.fails(*words(given))
+    assert "has an unknown ending: figures are .png; give such a file or a folder" in error
+    assert list(Path().iterdir()) == []

@@ -166,6 +166,14 @@ def test_files_of_other_kinds_are_called_by_what_they_are(kind: str, name: str, 
     assert_no_advice_to_run_it(error)
 
 
+def test_a_whole_pickle_of_other_things_is_not_called_damaged(run_cli: RunCLI) -> None:
+    content = pickle.dumps({"a": [1, 2]})
+    Path("whole.ckpt").write_bytes(content)
+    assert "it is a pickle of other things" in run_cli.fails("generate", "--ckpt", "whole.ckpt", "--out", "images")
+    Path("cut.ckpt").write_bytes(content[:-3])
+    assert "it is cut off or damaged" in run_cli.fails("generate", "--ckpt", "cut.ckpt", "--out", "images")
+
+
 @pytest.mark.parametrize("name", ["graph.onnx", "graph.pt2"])
 @pytest.mark.parametrize("verb", VERBS)
 def test_graphs_are_refused_with_what_the_commands_take(name: str, verb: str, run_cli: RunCLI) -> None:

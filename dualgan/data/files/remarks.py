@@ -90,28 +90,25 @@ def contrast_remarks(root: str | Path, images: Sequence[Checked], value_range: V
     usual = ranges(most_of(images))
     for kind, whole in ranges(images).items():
         full = value_range or full_range(kind)
-        small = [
-            found
-            for found in (whole, usual.get(kind, whole))
-            if full is not None and _is_small(found, full, value_range)
-        ]
-        low, high, count = small[0] if small else whole
-        if full is None or low == high:
+        if full is None or whole[0] == whole[1]:
             continue
-        where = f"'{root}': the values of {count:,} {kind} images"
-        if small:
+        small = next((found for found in (whole, usual[kind]) if _is_small(found, full, value_range)), None)
+        if small is not None:
+            low, high, count = small
             remarks.append(
                 Remark(
-                    f"{where} go from {low:g} to {high:g} only, of {full[0]:g} to {full[1]:g} that are black to white: "
-                    f"such images have hardly any contrast. {_remedy(images, kind, high)}",
+                    f"'{root}': the values of {count:,} {kind} images go from {low:g} to {high:g} only, of "
+                    f"{full[0]:g} to {full[1]:g} that are black to white: such images have hardly any contrast. "
+                    f"{_remedy(images, kind, high)}",
                     True,
                 )
             )
         if value_range and (clipped := sum(_is_outside(image, value_range) for image in images if image.kind == kind)):
+            low, high, count = whole
             remarks.append(
                 Remark(
-                    f"{where} go from {low:g} to {high:g}, and value_range is [{full[0]:g}, {full[1]:g}]: what lies "
-                    f"outside is clipped, in {clipped:,} images."
+                    f"'{root}': the values of {count:,} {kind} images go from {low:g} to {high:g}, and value_range is "
+                    f"[{full[0]:g}, {full[1]:g}]: what lies outside is clipped, in {clipped:,} images."
                 )
             )
     return remarks

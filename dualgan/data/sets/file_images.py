@@ -189,7 +189,8 @@ class FileImages(ImageDataModule, registered=False):
     def prepare_data(self) -> None:
         """Check the images once, and those of `reference`; Lightning calls this in one process per node."""
         if self._is_packed():
-            self._mention(self._open_packed().stated_labels)
+            packed = self._open_packed()
+            self._mention(packed.stated_labels, packed.names)
         elif (files := self._found()).decoded_first:
             good, bad = self._checked(files)
             self._warn(files, good, bad)
@@ -204,28 +205,26 @@ class FileImages(ImageDataModule, registered=False):
             return
         try:
             stated = files.labels(names)
-            self._mention(stated)
-            if stated is None and (folders := class_folders(names)):
-                say(
-                    [
-                        Remark(
-                            f"'{self.place}': its folders ({', '.join(folders[:3])}{', ...' if folders[3:] else ''}) "
-                            f"are not taken for classes. --data.use_labels true trains a conditional GAN on them."
-                        )
-                    ]
-                )
         except ValueError:  # the one that is raised where they are asked for
             logger.warning("'%s': its dataset.json is not used, and could not be as it is.", self.root)
+            return
+        self._mention(stated, names)
 
-    def _mention(self, unused: Labels | None) -> None:
+    def _mention(self, stated: Labels | None, names: Sequence[str]) -> None:
         """Say in a training that classes are there and left alone."""
-        if unused is not None and unused.names and not self.use_labels and self._trains:
+        if self.use_labels or not self._trains:
+            return
+        if stated is not None and stated.names:
             logger.warning(
                 "'%s': the labels of its %d classes are not used. Pass --data.use_labels true to train a conditional "
                 "GAN.",
                 self.place,
-                len(unused.counts()),
+                len(stated.counts()),
             )
+        elif stated is None and (folders := class_folders(names)):
+            shown = ", ".join(folders[:3]) + (", ..." if folders[3:] else "")
+            text = f"'{self.place}': its folders ({shown}) are not taken for classes. --data.use_labels true does so."
+            say([Remark(text)])
 
     @property
     def _trains(self) -> bool:

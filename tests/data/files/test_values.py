@@ -10,6 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
+from dualgan.data.files.checking import Checked
+from dualgan.data.files.remarks import contrast_remarks
 from dualgan.data.packed import open_packed
 from dualgan.data.packed.preparing import prepare
 from tests.conftest import RunCLI
@@ -204,7 +206,7 @@ def test_inspect_and_prepare_say_the_range_and_take_the_option(run_cli: RunCLI) 
 def test_flat_images_are_no_alarm(root: Path) -> None:
     save(root / "a.png", flat(7, 7, 7))
     with warnings.catch_warnings(action="error"):
-        make(root)
+        assert set(images(make(root)).flatten().tolist()) == {7}
 
 
 def test_one_stray_pixel_does_not_hide_that_images_are_dark(root: Path) -> None:
@@ -212,6 +214,12 @@ def test_one_stray_pixel_does_not_hide_that_images_are_dark(root: Path) -> None:
         save(root / f"{number}.png", np.rint(RAMP * (4095 if number else 65535)).astype(np.uint16))
     with pytest.warns(UserWarning, match=r"11 16-bit images go from 0 to 4095 only.*Pass value_range=\[0, 4095\]"):
         make(root)
+    highs = [65535, *[4095] * 11]
+    checked = [Checked(f"{k}.png", kind="16-bit", low=0, high=high) for k, high in enumerate(highs)]
+    dark, clipped = (remark.text for remark in contrast_remarks("set", checked, [0, 20_000]))
+    assert "11 16-bit images go from 0 to 4095 only, of 0 to 20000" in dark
+    assert "12 16-bit images go from 0 to 65535, and value_range is [0, 20000]" in clipped
+    assert "clipped, in 1 images" in clipped
 
 
 def test_images_of_several_depths_get_no_advice_that_would_spoil_the_others(root: Path) -> None:

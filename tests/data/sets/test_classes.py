@@ -187,6 +187,8 @@ def test_a_training_says_that_its_folders_could_be_classes(tmp_path: Path, capfd
 
     animals = save(tmp_path / "animals", "cat/1.png", "dog/1.png", "emu/1.png", "fox/1.png")
     assert "its folders (cat, dog, emu, ...) are not taken for classes. --data.use_labels true" in said(animals)
+    prepare(animals, tmp_path / "packed", 8, workers=1)
+    assert "its folders (cat, dog, emu, ...) are not taken for classes" in said(tmp_path / "packed")
     assert "not taken for classes" not in said(animals, use_labels=True)
     parts = save(tmp_path / "parts", "00000/1.png", "00001/1.png", "00002/1.png", "00003/1.png")
     assert "not taken for classes" not in said(parts)
