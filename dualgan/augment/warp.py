@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dualgan.augment.bilinear import sample
+
 # Daubechies, "Ten Lectures on Wavelets", table 6.3: least asymmetric, N = 6
 SYM6 = (
     0.015404109327027373, 0.0034907120842174702, -0.11799011114819057, -0.048311742585633, 0.4910559419267466,
@@ -58,9 +60,9 @@ def warp(images: Tensor, inverse: Tensor) -> Tensor:
     targets = torch.stack([x, y, torch.ones_like(x)], dim=-1).view(-1, 3)
     sources = (targets @ inverse[:, :2].transpose(1, 2)).view(len(images), len(down), len(down), 2)
     fine = up.T @ images @ up
-    # grid_sample counts from -1 to 1 between the first and the last sample
+    # places count from -1 to 1 between the first and the last sample
     half = (width - 1) / 2 + MARGIN
-    sampled = F.grid_sample(fine, mirrored(sources, (width - 1) / 2, half) / half, align_corners=True)
+    sampled = sample(fine, mirrored(sources, (width - 1) / 2, half) / half)
     return down.T @ sampled @ down
 
 
