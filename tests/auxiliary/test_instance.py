@@ -297,3 +297,13 @@ def test_micro_batches_and_references_work_with_it(tmp_path: Path) -> None:
     task = fit(gan, tmp_path)
     assert task.stream("fake").queue.made_at.tolist() == [24] * 8
     assert all(value.isfinite() for value in gan.latest.values())
+
+
+def test_one_task_in_place_of_a_list_is_explained(run_cli: RunCLI) -> None:
+    error = run_cli.fails("fit", *DATA, "--model.auxiliary", "InstanceDiscrimination")
+    assert "'InstanceDiscrimination' is not a list: --model.auxiliary+ InstanceDiscrimination adds to it" in error
+
+
+def test_bases_are_not_offered(run_cli: RunCLI) -> None:
+    error = run_cli.fails("fit", *DATA, "--model.augmentation", "Strengthened")
+    assert "expected one of ADA, APA, Combined, DiffAugment, NoAugmentation" in error
