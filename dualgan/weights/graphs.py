@@ -16,7 +16,7 @@ from torch.export import Dim, ExportedProgram
 from dualgan.files.atomic import write_whole
 from dualgan.networks import Generator
 from dualgan.networks.base import check_has_mapping
-from dualgan.networks.stylegan2.mapping import MappingNetwork
+from dualgan.networks.mapping import MappingNetwork
 
 NOISES = ("const", "none", "input")
 TOLERANCE = 1e-3
