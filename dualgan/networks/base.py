@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from dualgan.networks.attention.base import Position, attention_class, describe_attention
 from dualgan.networks.classes import ImageClass
 from dualgan.networks.description import Described
+from dualgan.networks.growth import Growth
 from dualgan.runtime.imports import ALLOW, import_trusted
 
 NoiseMode = str  # "random" | "const" | "none"
@@ -37,6 +38,11 @@ class Network(Described, nn.Module):
         attention = self.init_args.get("attention")
         if attention is not None:
             self.init_args["attention"] = describe_attention(attention)
+
+    @property
+    def growing(self) -> Growth | None:
+        """Where the network is on its way with progressive growing; None for one that has all layers at all times."""
+        return None
 
 
 class Latents(NamedTuple):

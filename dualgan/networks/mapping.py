@@ -33,6 +33,7 @@ class MappingNetwork(nn.Module):
     w_avg_updates: Tensor
     w_shift_of_class: Tensor
     w_shift_updates: Tensor
+    embed: EqualizedLinear | nn.Embedding
 
     def __init__(
         self,
