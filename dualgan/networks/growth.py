@@ -97,7 +97,7 @@ class Growth(nn.Module):
         self.plan, self.stage = plan, plan.at(0)
         self.register_buffer("images_seen", torch.zeros((), dtype=torch.int64))
         self.register_buffer("fade", torch.tensor(self.stage.fade), persistent=False)
-        self.register_load_state_dict_post_hook(_take_stored)
+        self.register_load_state_dict_post_hook(_take_stored)  # type: ignore[no-untyped-call]
 
     def move_to(self, images_seen: int) -> bool:
         """Take the stage of a time; returns whether layers came or went."""

@@ -74,7 +74,7 @@ class SynthesisBlock(nn.Module):
     def forward(self, x: Tensor | None, ws: Tensor, noise_mode: NoiseMode) -> Tensor:
         """Features of the block below, ws [N, 2, w_dim] -> features of this one."""
         if x is None:
-            start = self.const.expand(len(ws), -1, -1, -1).contiguous(memory_format=torch.channels_last)
+            start = self.const.expand(ws.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
         else:
             start = self.conv0(x)
         y = self.layer0(start, ws[:, 0], noise_mode)
@@ -137,8 +137,8 @@ class SynthesisNetwork(nn.Module):
         last, fading = self.layers
         x: Tensor | None = None
         image: Tensor | None = None
-        for (r, block), own in zip(self.blocks_up_to(last), ws.split(2, dim=1), strict=False):
-            x = block(x, own, noise_mode)
+        for k, (r, block) in enumerate(self.blocks_up_to(last)):
+            x = block(x, ws[:, 2 * k : 2 * k + 2], noise_mode)
             if r == last // 2 and fading:
                 image = enlarged(block.image(x), 2)
             elif r == last:
