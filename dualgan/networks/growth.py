@@ -7,6 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+PUBLISHED_KIMG = 600.0
+"""Thousands of images of a level, and of a fade, in the published trainings."""
+
 
 class Plan(NamedTuple):
     """When networks grow.
@@ -72,10 +75,17 @@ class Stage(NamedTuple):
     resolution: int
     fade: float
 
-    @property
-    def layers(self) -> tuple[int, bool]:
-        """What stays the same as long as the same layers are in use."""
-        return self.resolution, self.fade < 1
+
+class Layers(NamedTuple):
+    """Which layers of growing networks are in use.
+
+    Attributes:
+        resolution: Of the last level.
+        fading: The level before gives an image, or takes one in, too.
+    """
+
+    resolution: int
+    fading: bool
 
 
 class Growth(nn.Module):
@@ -83,10 +93,12 @@ class Growth(nn.Module):
 
     Attributes:
         plan: When it grows.
-        stage: What there is of it now.
-        images_seen: The time that this is the stage of.
-        fade: The same as the stage's, on the network's device.
+        layers: Those in use now.
+        fade: How much the last level counts against the one before.
+        images_seen: The time of this.
     """
+
+    # What changes with every step is in tensors: a compiled graph need not be made anew for it.
 
     images_seen: Tensor
     fade: Tensor
@@ -94,30 +106,31 @@ class Growth(nn.Module):
     def __init__(self, plan: Plan) -> None:
         super().__init__()
         plan.check()
-        self.plan, self.stage = plan, plan.at(0)
+        self.plan, self.layers = plan, Layers(plan.first, fading=False)
         self.register_buffer("images_seen", torch.zeros((), dtype=torch.int64))
-        self.register_buffer("fade", torch.tensor(self.stage.fade), persistent=False)
+        self.register_buffer("fade", torch.ones(()), persistent=False)
         self.register_load_state_dict_post_hook(_take_stored)  # type: ignore[no-untyped-call]
 
     def move_to(self, images_seen: int) -> bool:
         """Take the stage of a time; returns whether layers came or went."""
-        before, self.stage = self.stage, self.plan.at(images_seen)
+        before, (resolution, fade) = self.layers, self.plan.at(images_seen)
+        self.layers = Layers(resolution, fade < 1)
         self.images_seen.fill_(images_seen)
-        self.fade.fill_(self.stage.fade)
-        return self.stage.layers != before.layers
+        self.fade.fill_(fade)
+        return self.layers != before
 
     def grow_up(self) -> None:
         """Take the last stage."""
         self.move_to(self.plan.images)
 
-    # alpha new + (1 - alpha) old; alpha is a tensor, which a compiled graph need not be made anew for
+    # alpha new + (1 - alpha) old
     def blend(self, old: Tensor, new: Tensor) -> Tensor:
         """What the last level gives, as far as it has faded in."""
         return old + self.fade.to(new.dtype) * (new - old)
 
     def coarsened(self, images: Tensor) -> Tensor:
         """Images [N, C, R, R] in no more detail than a generator of this stage can draw."""
-        resolution, fading = self.stage.layers
+        resolution, fading = self.layers
         factor = self.plan.resolution // resolution
         image = shrunk(images, factor)
         if fading:
@@ -139,9 +152,14 @@ def planned(resolution: int, grow_from: int | None, level_kimg: float, fade_kimg
     """Growth by a network's arguments; None for one that has all its layers from the start.
 
     Raises:
-        ValueError: Of `Plan.check`.
+        ValueError: Of `Plan.check`, or a time without growth.
     """
-    return None if grow_from is None else Growth(Plan(resolution, grow_from, level_kimg, fade_kimg))
+    if grow_from is not None:
+        return Growth(Plan(resolution, grow_from, level_kimg, fade_kimg))
+    for name, kimg in (("level_kimg", level_kimg), ("fade_kimg", fade_kimg)):
+        if kimg != PUBLISHED_KIMG:
+            raise ValueError(f"{name} {kimg:g} has no effect without grow_from: leave it out, or set grow_from to 8")
+    return None
 
 
 def _take_stored(growth: nn.Module, keys: object) -> None:

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from dualgan.networks.base import check_at_least_one, check_images, check_labels, check_reference, check_resolution
 from dualgan.networks.epilogue import DiscriminatorEpilogue, EpilogueDiscriminator
-from dualgan.networks.growth import Growth, planned, shrunk
+from dualgan.networks.growth import PUBLISHED_KIMG, Growth, planned, shrunk
 from dualgan.networks.layers import EqualizedConv2d, widened
 from dualgan.networks.pyramid import block_resolutions, num_features
 from dualgan.networks.stylegan.resampling import DownConv
@@ -76,8 +76,8 @@ class StyleGANDiscriminator(EpilogueDiscriminator):
         channel_max: int = 512,
         minibatch_std_group: int = 4,
         grow_from: int | None = None,
-        level_kimg: float = 600.0,
-        fade_kimg: float = 600.0,
+        level_kimg: float = PUBLISHED_KIMG,
+        fade_kimg: float = PUBLISHED_KIMG,
     ) -> None:
         super().__init__()
         self.remember(locals())
@@ -112,13 +112,13 @@ class StyleGANDiscriminator(EpilogueDiscriminator):
         """
         check_images(images, self.num_channels, self.resolution)
         check_reference(reference, self.takes_reference, images, kinds)
-        first = self.resolution if self.growth is None else self.growth.stage.resolution
+        first = self.resolution if self.growth is None else self.growth.layers.resolution
         image = shrunk(images, self.resolution // first)
         x = self.taken_in(image, first)
         if first == 4:
             return x
         x = self.get_submodule(f"b{first}")(x)
-        if self.growth is not None and self.growth.stage.fade < 1:
+        if self.growth is not None and self.growth.layers.fading:
             x = self.growth.blend(self.taken_in(shrunk(image, 2), first // 2), x)
         for r in reversed(block_resolutions(first // 2)[1:]):
             x = self.get_submodule(f"b{r}")(x)

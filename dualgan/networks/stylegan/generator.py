@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dualgan.networks.base import NoiseMode, check_at_least_one, check_resolution
-from dualgan.networks.growth import Growth, enlarged, planned
+from dualgan.networks.growth import PUBLISHED_KIMG, Growth, Layers, enlarged, planned
 from dualgan.networks.layers import LEAKY_GAIN, EqualizedConv2d, EqualizedLinear, normalize_second_moment, widened
 from dualgan.networks.mapping import MappedGenerator, MappingNetwork
 from dualgan.networks.noise import Noise, check_noise_mode, remove_noise
@@ -121,9 +121,9 @@ class SynthesisNetwork(nn.Module):
         self.num_ws = 2 * len(self.blocks)
 
     @property
-    def layers(self) -> tuple[int, bool]:
-        """The last resolution that is in use now, and whether it is fading in."""
-        return (self.resolution, False) if self.growth is None else self.growth.stage.layers
+    def layers(self) -> Layers:
+        """Those in use now."""
+        return Layers(self.resolution, fading=False) if self.growth is None else self.growth.layers
 
     def forward(self, ws: Tensor, noise_mode: NoiseMode = "random") -> Tensor:
         """ws [N, num_ws, w_dim] -> images [N, num_channels, R, R], float32 around [-1, 1].
@@ -215,8 +215,8 @@ class StyleGANGenerator(MappedGenerator):
         channel_max: int = 512,
         noise: bool = True,
         grow_from: int | None = None,
-        level_kimg: float = 600.0,
-        fade_kimg: float = 600.0,
+        level_kimg: float = PUBLISHED_KIMG,
+        fade_kimg: float = PUBLISHED_KIMG,
     ) -> None:
         super().__init__()
         self.remember(locals())
@@ -239,4 +239,4 @@ class StyleGANGenerator(MappedGenerator):
     @property
     def active_ws(self) -> int:
         """Layers that take a style now."""
-        return 2 * len(block_resolutions(self.synthesis.layers[0]))
+        return 2 * len(block_resolutions(self.synthesis.layers.resolution))
