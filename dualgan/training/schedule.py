@@ -81,12 +81,12 @@ class Steps(Schedule):
                 f"{name} has {len(self.values)} values and {len(self.at_kimg)} times at_kimg: expected one value more "
                 f"than times, and at least one time"
             )
-        for value in self.values:
-            Linear(value, max(self.values), self.kimg).check(name, below)
         if sorted({0.0, *self.at_kimg}) != [0.0, *self.at_kimg]:
             raise ValueError(
                 f"{name}.at_kimg {self.at_kimg} does not rise: expected times above 0, each after the last"
             )
+        for value in self.values:
+            Linear(value, max(self.values), self.kimg).check(name, below)
 
     def jumps(self, images_seen: float) -> int:
         """How many there have been at some time."""
