@@ -107,6 +107,13 @@ def test_penalties_in_steps_of_their_own_path_length_and_micro_batches_work_whil
     assert all(value.isfinite() for value in gan.latest.values())
 
 
+def test_bfloat16_goes_through_all_levels() -> None:
+    gan = growing_gan()
+    train(gan, steps=7, precision="bf16-mixed")
+    assert layers(gan) == [(16, False)] * 3
+    assert all(value.isfinite() for value in gan.latest.values())
+
+
 def data(folder: Path) -> SyntheticCLEVR:
     cache = os.fspath(folder)
     return SyntheticCLEVR(num_images=16, resolution=16, batch_size=8, num_renderers=1, cache_dir=cache)
