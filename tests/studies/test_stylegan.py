@@ -43,4 +43,4 @@ def test_verbs_of_w_run_on_a_checkpoint(run_cli: RunCLI, in_empty_folder: Path) 
     ):
         run_cli.succeeds(*words(verb), "--ckpt", "a.ckpt")
     error = run_cli.fails(*words("attention --seeds 0 --out a.png --ckpt a.ckpt"))
-    assert "StyleGANGenerator has no attention" in error
+    assert "this generator has no attention" in error
