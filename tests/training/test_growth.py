@@ -205,8 +205,8 @@ def test_players_that_do_not_grow_alike_are_refused() -> None:
 
 def test_a_training_that_ends_before_the_last_level_says_so() -> None:
     gan = growing_gan(total_kimg=0.04)
-    with pytest.warns(UserWarning, match=r"growing to 16x16 takes 0.048 kimg.*total_kimg 0.04: it ends at 16x16"):
+    with pytest.warns(UserWarning, match=r"growing to 16x16 takes 0.048 kimg.*total_kimg 0.04: it ends at 16x16, 50%"):
         train(gan, steps=1)
-    gan = growing_gan(total_kimg=0.02)
-    with pytest.warns(UserWarning, match=r"it ends at 8x8. Shorten level_kimg and fade_kimg too"):
+    gan = growing_gan(total_kimg=0.024)
+    with pytest.warns(UserWarning, match=r"it ends at 8x8\. Shorten level_kimg and fade_kimg too"):
         train(gan, steps=1)
