@@ -38,6 +38,8 @@ class Backbone(NamedTuple):
 BACKBONES: dict[str, Backbone] = {
     "StyleGAN2": Backbone(tiny.generator, tiny.discriminator),
     "StyleGAN2 with attention": Backbone(tiny.attending_generator, tiny.attending_discriminator),
+    "StyleGAN": Backbone(tiny.first_generator, tiny.first_discriminator),
+    "StyleGAN that grows": Backbone(tiny.growing_generator, tiny.growing_discriminator),
     "toys": Backbone(ToyGenerator, ToyDiscriminator),
     "toys without batch normalisation": Backbone(partial(ToyGenerator, norm=False), ToyDiscriminator),
 }

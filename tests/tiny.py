@@ -10,13 +10,24 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from dualgan.data import Batch
 from dualgan.gan import GAN
-from dualgan.networks import StyleGAN2Discriminator, StyleGAN2Generator
+from dualgan.networks import (
+    StyleGAN2Discriminator,
+    StyleGAN2Generator,
+    StyleGANDiscriminator,
+    StyleGANGenerator,
+)
 from dualgan.networks.attention import SAN, ReferenceAttention
 
 WIDTH: dict[str, Any] = {"channel_base": 128, "channel_max": 16}
 generator = partial(StyleGAN2Generator, z_dim=16, w_dim=16, mapping_layers=2, **WIDTH)
 discriminator = partial(StyleGAN2Discriminator, mapping_layers=2, **WIDTH)
 
+first_generator = partial(StyleGANGenerator, z_dim=16, w_dim=16, mapping_layers=2, **WIDTH)
+first_discriminator = partial(StyleGANDiscriminator, **WIDTH)
+# Grown up after 24 images: of batches of 8 the third one fades the second level in.
+GROWTH: dict[str, Any] = {"grow_from": 4, "level_kimg": 0.008, "fade_kimg": 0.016}
+growing_generator = partial(first_generator, **GROWTH)
+growing_discriminator = partial(first_discriminator, **GROWTH)
 
 # With attention in both players: SAN in G, reference attention in D.
 attending_generator = partial(generator, attention=partial(SAN, footprint=3), attention_resolution=8)

@@ -92,7 +92,7 @@ def build(config: Any) -> dict[str, Network]:
     Colours and classes are those that the data's settings name; otherwise 3 and none.
 
     Args:
-        config: What `dualgan fit` would train with.
+        config: What `dualgan fit` would train with; growing networks are grown up.
 
     Raises:
         ValueError: A network cannot be built like that.
@@ -104,7 +104,10 @@ def build(config: Any) -> dict[str, Network]:
     for player in ("generator", "discriminator"):
         description = _description(config.model[player])
         with torch.device("meta"):
-            networks[player] = build_network(description | {"init_args": images | description["init_args"]})
+            network = build_network(description | {"init_args": images | description["init_args"]})
+        if network.growing is not None:
+            network.growing.grow_up()
+        networks[player] = network
     return networks
 
 

@@ -1,6 +1,7 @@
 """Networks: what is trained."""
 
 from dualgan.networks.base import Discriminator, Generator, Latents, Network, build_network
+from dualgan.networks.stylegan import StyleGANDiscriminator, StyleGANGenerator
 from dualgan.networks.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
 
 DefaultGenerator, DefaultDiscriminator = StyleGAN2Generator, StyleGAN2Discriminator
@@ -15,5 +16,7 @@ __all__ = [
     "Network",
     "StyleGAN2Discriminator",
     "StyleGAN2Generator",
+    "StyleGANDiscriminator",
+    "StyleGANGenerator",
     "build_network",
 ]

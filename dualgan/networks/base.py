@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from dualgan.networks.attention.base import Position, attention_class, describe_attention
 from dualgan.networks.classes import ImageClass
 from dualgan.networks.description import Described
+from dualgan.networks.growth import Growth
 from dualgan.runtime.imports import ALLOW, import_trusted
 
 NoiseMode = str  # "random" | "const" | "none"
@@ -26,9 +27,9 @@ class Network(Described, nn.Module):
     repeatable: bool = True
     registry: ClassVar[dict[str, type["Network"]]] = {}
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if cls.__module__ != __name__:  # not the bases below
+        if cls.__module__ != __name__ and not abstract:  # not the bases, here and elsewhere
             Network.registry[cls.known_as()] = cls
 
     def remember(self, arguments: dict[str, Any]) -> None:
@@ -37,6 +38,11 @@ class Network(Described, nn.Module):
         attention = self.init_args.get("attention")
         if attention is not None:
             self.init_args["attention"] = describe_attention(attention)
+
+    @property
+    def growing(self) -> Growth | None:
+        """Where the network is on its way with progressive growing; None for one that has all layers at all times."""
+        return None
 
 
 class Latents(NamedTuple):
@@ -228,15 +234,15 @@ def build_network(description: dict[str, Any]) -> Network:
     return Network.registry[name](**arguments)
 
 
-def check_resolution(resolution: int) -> None:
-    """Refuse what StyleGAN2 cannot double its way up to from 4x4.
+def check_resolution(resolution: int, architecture: str = "StyleGAN2") -> None:
+    """Refuse what an architecture, StyleGAN or StyleGAN2, cannot double its way up to from 4x4.
 
     Raises:
         ValueError: The resolution is no power of two from 8 to 1024.
     """
     if resolution not in [2**k for k in range(3, 11)]:
         raise ValueError(
-            f"resolution {resolution} is not a power of two: StyleGAN2 needs one of 8, 16, ..., 1024. "
+            f"resolution {resolution} is not a power of two: {architecture} needs one of 8, 16, ..., 1024. "
             f"Set 'resolution' of the data to one of these; images are resized to it"
         )
 

@@ -6,6 +6,7 @@ the bias instead of costing a pass over the activations.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -66,33 +67,36 @@ def demodulation(weight: Tensor, style: Tensor) -> Tensor:
     return torch.rsqrt(F.linear(style.square(), energy) + 1e-8)
 
 
-def fir_kernel(gain: float = 1.0) -> Tensor:
-    """Separable low-pass [1, 3, 3, 1], normalised to sum `gain`. Returns [4, 4]."""
-    taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
-    kernel = torch.outer(taps, taps)
+def fir_kernel(gain: float = 1.0, taps: Sequence[float] = (1.0, 3.0, 3.0, 1.0)) -> Tensor:
+    """Separable low-pass of T taps, normalised to sum `gain`. Returns [T, T]."""
+    line = torch.tensor(taps)
+    kernel = torch.outer(line, line)
     return kernel * (gain / kernel.sum())
 
 
 class FIR(nn.Module):
-    """Depthwise low-pass filter with [1, 3, 3, 1] taps.
+    """Depthwise low-pass filter.
 
     Args:
         padding: Zero padding on each side in pixels.
         down: Keep every `down`-th pixel of the result.
         gain: Factor on the result.
+        taps: Filter of each axis, T numbers.
     """
 
     kernel: Tensor
 
-    def __init__(self, padding: int, down: int = 1, gain: float = 1.0) -> None:
+    def __init__(
+        self, padding: int, down: int = 1, gain: float = 1.0, taps: Sequence[float] = (1.0, 3.0, 3.0, 1.0)
+    ) -> None:
         super().__init__()
         self.padding, self.down = padding, down
-        self.register_buffer("kernel", fir_kernel(gain), persistent=False)
+        self.register_buffer("kernel", fir_kernel(gain, taps), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, C, H, W] -> [N, C, (H + 2 padding - 3) / down, ...], the size rounded up."""
+        """[N, C, H, W] -> [N, C, (H + 2 padding - T + 1) / down, ...], the size rounded up."""
         channels = x.shape[1]
-        weight = self.kernel.to(x.dtype).expand(channels, 1, 4, 4)
+        weight = self.kernel.to(x.dtype).expand(channels, 1, *self.kernel.shape)
         return convolve(x, weight, Geometry(stride=self.down, padding=self.padding, groups=channels))
 
 

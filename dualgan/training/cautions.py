@@ -11,6 +11,14 @@ def all_cautions(players: TwoPlayers, penalties: Penalties, path_length: PathReg
     """All sentences for the user about a training's settings."""
     total_kimg = players.total_images / 1000
     found = cautions(players.discriminator, players.loss, total_kimg, players.cooldown_kimg)
+    growth = players.generator.growing
+    if growth is not None and growth.plan.images > players.total_images:
+        end, (reached, fade) = growth.plan, growth.plan.at(players.total_images)
+        faded = f", {fade:.0%} faded in" if fade < 1 else ""
+        found.append(
+            f"growing to {end.resolution}x{end.resolution} takes {end.images / 1000:g} kimg, longer than the training "
+            f"of total_kimg {total_kimg:g}: it ends at {reached}x{reached}{faded}. Shorten level_kimg and fade_kimg too"
+        )
     return found + without_effect(players, penalties, path_length)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from dualgan.losses import AdversarialLoss
-from dualgan.networks import Generator, Network
+from dualgan.networks import Discriminator, Generator, Network
 from dualgan.networks.base import Mixing
 from dualgan.training.schedule import Schedule, Scheduled
 
@@ -110,6 +110,21 @@ def check_repeatable(micro_batch: int | None, *networks: Network) -> None:
                 f"batch and spectral normalisation do, and micro-batches repeat passes. Leave micro_batch out, and "
                 f"lower the data's batch_size if the memory does not suffice"
             )
+
+
+def check_growth(generator: Generator, discriminator: Discriminator) -> None:
+    """Refuse players of which one grows, and the other not or otherwise.
+
+    Raises:
+        ValueError: The plans of their growth differ.
+    """
+    plans = [None if network.growing is None else network.growing.plan for network in (generator, discriminator)]
+    if plans[0] != plans[1]:
+        words = ["does not grow" if plan is None else f"grows by {plan}" for plan in plans]
+        raise ValueError(
+            f"the generator {words[0]}, and the discriminator {words[1]}: give both the same grow_from, level_kimg and "
+            f"fade_kimg, or neither"
+        )
 
 
 def check_mapping(generator: Generator, mixing: Mixing, path_length_weight: Scheduled) -> None:

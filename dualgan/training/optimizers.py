@@ -76,6 +76,13 @@ def of_players(
     return generator.or_else(shared), discriminator.or_else(shared)
 
 
+def forget(adam: Adam) -> None:
+    """Let Adam start anew: moments and number of steps are 0."""
+    for of_parameter in adam.state.values():
+        for value in of_parameter.values():
+            value.zero_()
+
+
 def step_together(adam: Adam, value: Tensor, step: Callable[[], Any]) -> tuple[Tensor, Tensor]:
     """Average the gradients of a player over the ranks, take Adam's step and clear them.
 

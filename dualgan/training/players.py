@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from dualgan.data.batches import Batch
 from dualgan.losses import AdversarialLoss
 from dualgan.losses.heads import per_head
-from dualgan.networks import Discriminator, Generator, Latents
+from dualgan.networks import Discriminator, Generator, Latents, Network
 from dualgan.networks.base import Drawn, Mixing, as_heads
 from dualgan.networks.classes import ImageClass, listed
 from dualgan.networks.sampling import generate
@@ -72,6 +72,10 @@ class Players(LightningModule):
         self.register_buffer("images_seen", torch.zeros((), dtype=torch.int64))
         self.clock = 0  # images_seen on the host: reading the buffer at every step would stall the device
         self.prediction = Prediction()
+
+    def networks(self) -> tuple[Network, Network, Network]:
+        """G, the averaged G, and D."""
+        return self.generator, self.generator_ema, self.discriminator
 
     @property
     def takes_reference(self) -> bool:
@@ -137,11 +141,15 @@ class Players(LightningModule):
         images: Tensor = self.generator.synthesis(self.generator.styles(latents, labels))
         return images
 
-    def in_own_precision(self, batch: Batch) -> Batch:
-        """A batch in the precision of the weights: loaders give float32."""
+    def as_seen(self, batch: Batch) -> Batch:
+        """A batch in the precision of the weights, as loaders give float32, and in the detail that G draws now."""
         images, labels, reference = batch
+        return Batch(self._as_seen(images), labels, None if reference is None else self._as_seen(reference))
+
+    def _as_seen(self, images: Tensor) -> Tensor:
         assert isinstance(self.dtype, torch.dtype)
-        return Batch(images.to(self.dtype), labels, None if reference is None else reference.to(self.dtype))
+        growth, images = self.generator.growing, images.to(self.dtype)
+        return images if growth is None else growth.coarsened(images)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log both players' losses on held-out real images."""
@@ -163,7 +171,7 @@ class Players(LightningModule):
         whole = len(batch.images) // group * group
         if not whole:
             return
-        real, labels, reference = (None if value is None else value[:whole] for value in self.in_own_precision(batch))
+        real, labels, reference = (None if value is None else value[:whole] for value in self.as_seen(batch))
         fake, drawn = self.draw_fakes(whole, labels, stage, batch_idx)
         shown = ((real, labels), (fake, drawn.labels))
         real_logits, fake_logits = (as_heads(self.discriminator(*images, reference)) for images in shown)

@@ -58,6 +58,49 @@ class Cosine(Schedule):
         return 1 - 0.5 * (1 + math.cos(math.pi * time))
 
 
+class Steps(Schedule):
+    """A number that jumps from value to value, such as the learning rate of progressive growing from level to level.
+
+    Args:
+        values: One after the other, each 0 or more.
+        at_kimg: Thousands of real images at which the second, the third, ... value begins.
+    """
+
+    def __init__(self, values: list[float], at_kimg: list[float]) -> None:
+        super().__init__(*((values[0], values[-1]) if values else (math.nan, math.nan)), max(at_kimg, default=math.nan))
+        self.values, self.at_kimg = values, at_kimg
+
+    def check(self, name: str, below: float = math.inf) -> None:
+        """Refuse numbers that cannot be meant, by the setting's name.
+
+        Raises:
+            ValueError: Values and times do not go together, times do not rise from above 0, or as for the base class.
+        """
+        if len(self.values) != len(self.at_kimg) + 1 or not self.at_kimg:
+            raise ValueError(
+                f"{name} has {len(self.values)} values and {len(self.at_kimg)} times at_kimg: expected one value more "
+                f"than times, and at least one time"
+            )
+        if sorted({0.0, *self.at_kimg}) != [0.0, *self.at_kimg]:
+            raise ValueError(
+                f"{name}.at_kimg {self.at_kimg} does not rise: expected times above 0, each after the last"
+            )
+        for value in self.values:
+            Linear(value, max(self.values), self.kimg).check(name, below)
+
+    def jumps(self, images_seen: float) -> int:
+        """How many there have been at some time."""
+        return sum(images_seen >= kimg * 1000 for kimg in self.at_kimg)
+
+    def at(self, images_seen: int) -> float:
+        """Value at some time."""
+        return self.values[self.jumps(images_seen)]
+
+    def way(self, time: float) -> float:
+        """The part of the jumps that have been."""
+        return self.jumps(time * self.kimg * 1000) / len(self.at_kimg)
+
+
 Scheduled = float | Schedule
 
 

@@ -17,12 +17,13 @@ from dualgan.networks import Discriminator, Generator
 from dualgan.networks.base import Mixing
 from dualgan.runtime.distributed import average_over_ranks_, mean_over_ranks
 from dualgan.training.averaging import MovingAverage, follow_
+from dualgan.training.checks import check_growth
 from dualgan.training.critic import Critic
 from dualgan.training.divergence import Divergence
 from dualgan.training.freezing import freeze
 from dualgan.training.labels import FakeLabels
 from dualgan.training.microbatch import number_of_parts, strided
-from dualgan.training.optimizers import AdamOptions, step_together
+from dualgan.training.optimizers import AdamOptions, forget, step_together
 from dualgan.training.players import Players
 from dualgan.training.schedule import cooldown_factor, is_due
 
@@ -69,6 +70,7 @@ class TwoPlayers(Players):
     ) -> None:
         super().__init__(generator, discriminator, loss, mixing, fake_labels, seed)
         freeze(discriminator, freeze_d)
+        check_growth(generator, discriminator)
         self.automatic_optimization = False
         self.total_images = round(total_kimg * 1000)
         self.adams, self.average, self.cooldown_kimg = adams, average, cooldown_kimg
@@ -89,7 +91,7 @@ class TwoPlayers(Players):
     def split(self, batch: Batch) -> list[Batch]:
         """The micro-batches of this device."""
         parts = number_of_parts(len(batch.images), self.micro_batch)
-        own = self.in_own_precision(batch)
+        own = self.as_seen(batch)
         return [Batch(*strided(k, parts, *own)) for k in range(parts)]
 
     # ---- optimizers ----------------------------------------------------------------------------------------------
@@ -106,10 +108,18 @@ class TwoPlayers(Players):
         return self.adams[player].at(self.clock, self.lazy_intervals()[player], factor)
 
     def update_optimizers(self) -> None:
-        """Give the optimizers the settings of this time."""
+        """Give growing networks their form of this time, and the optimizers the settings of it."""
+        self._grow()
         for player, optimizer in enumerate(self.trainer.optimizers):
             for group in optimizer.param_groups:
                 group.update(self._adam_settings(player))
+
+    # Adam starts anew with every set of layers, as in the published trainings
+    def _grow(self) -> None:
+        grown = [n.growing.move_to(self.clock) for n in self.networks() if n.growing is not None]
+        if any(grown):
+            for optimizer in self.trainer.optimizers:
+                forget(cast(Adam, optimizer))
 
     def _optimizer(self, player: int) -> LightningOptimizer:
         return cast(list[LightningOptimizer], self.optimizers())[player]

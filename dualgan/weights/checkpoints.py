@@ -11,7 +11,7 @@ from torch import Tensor
 from dualgan.files.torch_files import UnreadableFileError, read_tensors
 from dualgan.networks import Discriminator, Generator, Network
 from dualgan.networks.classes import ImageClass, classes_of, plain_classes
-from dualgan.networks.stylegan2.mapping import W_DECAY, with_means_of_w
+from dualgan.networks.mapping import W_DECAY, with_means_of_w
 from dualgan.version import __version__
 from dualgan.weights.building import rebuild, shape_differences, shapes_of
 from dualgan.weights.official.networks import import_official

@@ -15,7 +15,7 @@ from torch.export import Dim, ExportedProgram
 
 from dualgan.files.atomic import write_whole
 from dualgan.networks import Generator, Latents
-from dualgan.networks.stylegan2.mapping import MappingNetwork
+from dualgan.networks.mapping import MappingNetwork
 
 NOISES = ("const", "none", "input")
 TOLERANCE = 1e-3

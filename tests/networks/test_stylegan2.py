@@ -11,8 +11,9 @@ from dualgan.losses import R1, NonSaturating, PathLength
 from dualgan.losses.regularizers import image_gradient, squared_norms
 from dualgan.networks import StyleGAN2Discriminator, StyleGAN2Generator
 from dualgan.networks.attention import SAN
+from dualgan.networks.mapping import with_means_of_w
+from dualgan.networks.pyramid import block_resolutions
 from dualgan.networks.stylegan2.generator import StyledConv
-from dualgan.networks.stylegan2.mapping import block_resolutions, with_means_of_w
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 PSI = 0.6

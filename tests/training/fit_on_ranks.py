@@ -31,7 +31,15 @@ from dualgan.networks import Latents
 from dualgan.networks.attention import SAN
 from dualgan.runtime.distributed import rank, world_size
 from dualgan.runtime.seeding import mix_seed
-from tests.tiny import Noise, attending_discriminator, attending_generator, discriminator, generator
+from tests.tiny import (
+    Noise,
+    attending_discriminator,
+    attending_generator,
+    discriminator,
+    first_discriminator,
+    first_generator,
+    generator,
+)
 from tests.training.test_trajectory import follow, replay
 from tests.training.toys import ToyAugmentation, ToyDiscriminator, ToyGenerator, ToyTask
 
@@ -135,6 +143,9 @@ instances = partial(partial, InstanceDiscrimination, hidden=8, width=4)
 plain: dict[str, Any] = {"generator": generator, "discriminator": discriminator}
 attention: dict[str, Any] = {"generator": attending_generator, "discriminator": attending_discriminator}
 self_attention = partial(discriminator, attention=partial(SAN, footprint=3), attention_resolution=8)
+# the second of two batches of 8 fades the second level in
+fast = {"grow_from": 4, "level_kimg": 0.004, "fade_kimg": 0.016}
+growing = {"generator": partial(first_generator, **fast), "discriminator": partial(first_discriminator, **fast)}
 swapped: dict[str, Callable[[], Any]] = {"loss": DualContrastive}
 networks = {"generator": ToyGenerator, "discriminator": ToyDiscriminator, "path_length_weight": 0, "style_mixing": 0}
 extensions: dict[str, Any] = {"augmentation": SharedStrength(), "auxiliary": [ToyTask]}
@@ -155,6 +166,7 @@ GANS: dict[str, dict[str, Any]] = {
     "adaptive augmentation": plain | swapped | {"augmentation": adaptive()},
     "adaptive augmentation, micro-batches": plain | {"augmentation": adaptive(), "micro_batch": 4},
     "extensions, micro-batches": plain | swapped | extensions | {"micro_batch": 4},
+    "growing": growing | swapped,
     "classes, micro-batches": plain | swapped | {"num_classes": 3, "micro_batch": 4, "fake_labels": "batch"},
 }  # fmt: skip
 # through the data module and its sampler

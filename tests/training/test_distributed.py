@@ -16,7 +16,7 @@ CASES = (
     "warm-up, swapped", "minimax", "local", "non-saturating", "saturating", "hinge", "wasserstein",
     "attention, references", "attention, references, micro-batches", "self-attention in D", "extensions",
     "extensions, micro-batches", "classes, micro-batches", "adaptive augmentation",
-    "adaptive augmentation, micro-batches", "FakeCLR", "InsGen, micro-batches",
+    "adaptive augmentation, micro-batches", "FakeCLR", "InsGen, micro-batches", "growing",
 )  # fmt: skip
 
 

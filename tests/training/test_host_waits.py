@@ -83,7 +83,16 @@ AUGMENTED = (
 )
 
 
-@pytest.mark.parametrize("extras", ["", AUGMENTED, "--model.augmentation DiffAugment", "--model.augmentation APA"])
+GROWING = " ".join(
+    f"--model.{player} StyleGAN{player.title()} --model.{player}.grow_from 4 --model.{player}.level_kimg 0.05 "
+    f"--model.{player}.fade_kimg 0.1"
+    for player in ("generator", "discriminator")
+)
+
+
+@pytest.mark.parametrize(
+    "extras", ["", AUGMENTED, "--model.augmentation DiffAugment", "--model.augmentation APA", GROWING]
+)
 def test_the_host_waits_at_log_steps_only(extras: str, run_cli: RunCLI, waits: Waits) -> None:
     every, steps, batch = 5, 18, 16
     with waits:

@@ -7,6 +7,7 @@ from dualgan.training.schedule import (
     Cosine,
     Linear,
     Schedule,
+    Steps,
     cooldown_factor,
     default_warmup_kimg,
     is_due,
@@ -51,9 +52,25 @@ def test_schedules_go_from_start_to_end_and_stay() -> None:
     assert value_at(0.3, 5) == 0.3
 
 
+def test_steps_jump_at_their_times_and_stay() -> None:
+    rates = Steps([0.001, 0.0015, 0.002], [4200, 5400])
+    seen = (0, 4_199_999, 4_200_000, 5_399_999, 5_400_000, 10**9)
+    assert [rates.at(images) for images in seen] == [0.001, 0.001, 0.0015, 0.0015, 0.002, 0.002]
+    assert (rates.start, rates.end, rates.kimg) == (0.001, 0.002, 5400)
+    rates.check("learning_rate")
+
+
 @pytest.mark.parametrize(
     ("schedule", "message"),
     [
+        (Steps([1, 2], [5, 6]), "r1_gamma has 2 values and 2 times at_kimg: expected one value more than times"),
+        (Steps([], []), "r1_gamma has 0 values and 0 times"),
+        (Steps([1], []), "r1_gamma has 1 values and 0 times"),
+        (Steps([1, 2, 3], [6, 5]), "r1_gamma.at_kimg [6, 5] does not rise"),
+        (Steps([1, 2], [0]), "r1_gamma.at_kimg [0] does not rise"),
+        (Steps([0, -1, 2], [4, 5]), "r1_gamma.start -1 is out of range"),
+        (Steps([0, 0], [4]), "r1_gamma goes from 0 to 0"),
+        (Steps([0.5, 1.5, 0.5], [1, 2]), "r1_gamma.end 1.5 is out of range: expected 0 or more and less than 1"),
         (Linear(-1, 1, 10), "r1_gamma.start -1 is out of range"),
         (Cosine(1, math.nan, 10), "r1_gamma.end nan is out of range"),
         (Cosine(1, 2, 0), "r1_gamma.kimg 0 is out of range"),

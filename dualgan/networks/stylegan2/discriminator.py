@@ -9,24 +9,23 @@ from torch import Tensor, nn
 from dualgan.networks.attention import Attention, ReferenceAttention
 from dualgan.networks.attention.placement import placed_attention
 from dualgan.networks.base import (
-    Discriminator,
     check_at_least_one,
     check_images,
     check_labels,
     check_reference,
     check_resolution,
 )
+from dualgan.networks.epilogue import DiscriminatorEpilogue, EpilogueDiscriminator
 from dualgan.networks.layers import (
     LEAKY_GAIN,
     Clamped,
     EqualizedConv2d,
-    EqualizedLinear,
-    MinibatchStd,
     leaky_relu,
     set_clamp,
     widened,
 )
-from dualgan.networks.stylegan2.mapping import MappingNetwork, block_resolutions, num_features
+from dualgan.networks.mapping import MappingNetwork
+from dualgan.networks.pyramid import block_resolutions, num_features
 
 ATTENTION_RESOLUTIONS = (8, 16, 32)
 
@@ -106,29 +105,7 @@ class DiscriminatorBlock(nn.Module):
         return y if skip is None else y + skip
 
 
-class DiscriminatorEpilogue(nn.Module):
-    """Minibatch standard deviation, convolution at 4x4, dense layer, output.
-
-    Args:
-        channels: Channels of the input.
-        out_features: Width of the output.
-        group_size: Samples per minibatch-std group.
-    """
-
-    def __init__(self, channels: int, out_features: int, group_size: int) -> None:
-        super().__init__()
-        self.minibatch_std = MinibatchStd(group_size)
-        self.conv = EqualizedConv2d(channels + 1, channels, 3)
-        self.fc = EqualizedLinear(channels * 16, channels, activate=True)
-        self.out = EqualizedLinear(channels, out_features)
-
-    def features(self, x: Tensor, kinds: int) -> Tensor:
-        """[N, channels, 4, 4] -> last hidden layer [N, channels]."""
-        hidden: Tensor = self.fc(self.conv(self.minibatch_std(x, kinds)).flatten(1))
-        return hidden
-
-
-class StyleGAN2Discriminator(Discriminator):
+class StyleGAN2Discriminator(EpilogueDiscriminator):
     """StyleGAN2 discriminator, config E by default; with classes, logits are projections on a label embedding.
 
     Args:
@@ -206,19 +183,6 @@ class StyleGAN2Discriminator(Discriminator):
         first, *below = self.blocks[len(self.above) :]
         return self.run(below, self.get_submodule(first)(*inputs))
 
-    def features(
-        self, images: Tensor, labels: Tensor | None = None, reference: Tensor | None = None, kinds: int = 1
-    ) -> Tensor:
-        """Images [N, C, R, R] in [-1, 1], reference images [N / kinds, C, R, R] -> last hidden layer [N, d].
-
-        `labels` are accepted for a common interface: the projection comes after this layer. The minibatch-std groups
-        stay within each of the `kinds` equal parts of the batch, which share the reference images.
-
-        Raises:
-            ValueError: As for `trunk`.
-        """
-        return self.b4.features(self.trunk(images, labels, reference, kinds), kinds)
-
     def run(self, blocks: Sequence[str], x: Tensor) -> Tensor:
         """Pass some blocks."""
         for name in blocks:
@@ -236,25 +200,6 @@ class StyleGAN2Discriminator(Discriminator):
             return self.run(self.above, images), self.run(self.above, reference)
         both = self.run(self.above, torch.cat([images, reference]))
         return both[: len(images)], both[len(images) :]
-
-    def pair(
-        self,
-        real: Tensor,
-        fake: Tensor,
-        labels: Tensor | None = None,
-        reference: Tensor | None = None,
-        fake_labels: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Logits [N] of real and [N] of generated images, from one pass over both.
-
-        The same values as two calls give, in fewer and larger operations.
-
-        Raises:
-            ValueError: As for a call.
-        """
-        both = None if labels is None else torch.cat([labels, labels if fake_labels is None else fake_labels])
-        real_logits, fake_logits = self(torch.cat([real, fake]), both, reference, kinds=2).chunk(2)
-        return real_logits, fake_logits
 
     def forward(
         self, images: Tensor, labels: Tensor | None = None, reference: Tensor | None = None, kinds: int = 1

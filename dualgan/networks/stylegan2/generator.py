@@ -9,64 +9,24 @@ from dualgan.networks.attention import SelfAttention
 from dualgan.networks.attention.base import Position
 from dualgan.networks.attention.placement import placed_attention
 from dualgan.networks.base import (
-    NO_MIXING,
-    Drawn,
-    Generator,
-    Latents,
-    Mixing,
     NoiseMode,
     check_at_least_one,
     check_resolution,
 )
 from dualgan.networks.layers import (
     LEAKY_GAIN,
-    Clamped,
     EqualizedLinear,
     FIRUpsample,
     ModulatedConv2d,
     ToRGB,
-    leaky_relu,
     set_clamp,
     widened,
 )
-from dualgan.networks.stylegan2.mapping import MappingNetwork, block_resolutions, num_features
-from dualgan.runtime.distributed import gather
+from dualgan.networks.mapping import MappedGenerator, MappingNetwork
+from dualgan.networks.noise import Noise, check_noise_mode, remove_noise
+from dualgan.networks.pyramid import block_resolutions, num_features
 
-NOISE_MODES = ("random", "const", "none")
 ATTENTION_RESOLUTIONS = (8, 16, 32, 64, 128)
-
-
-class Noise(Clamped):
-    """What a layer of the synthesis network does last: noise (None without) and leaky ReLU. A base class."""
-
-    noise_const: Tensor | None
-    noise_strength: nn.Parameter | None
-    gain: float
-
-    def add_noise_parameters(self, resolution: int) -> None:
-        """Create the noise's strength and the constant noise."""
-        self.noise_strength = nn.Parameter(torch.zeros([]))
-        self.register_buffer("noise_const", torch.randn(resolution, resolution))
-
-    def remove_noise_parameters(self) -> None:
-        """Do without noise from now on."""
-        self.noise_strength = self.noise_const = None
-
-    def noise(self, x: Tensor, mode: NoiseMode) -> Tensor:
-        """Noise [N or 1, 1, H, W] for the feature map `x`, times its learned strength and the activation's gain."""
-        assert self.noise_const is not None
-        assert self.noise_strength is not None
-        if mode == "random":
-            sample = torch.randn(x.shape[0], 1, *x.shape[2:], device=x.device)
-        else:
-            sample = self.noise_const.view(-1, 1, *x.shape[2:])  # one map for all samples, or one for each
-        return (sample * (self.noise_strength * self.gain)).to(x.dtype)
-
-    def finish(self, y: Tensor, noise_mode: NoiseMode) -> Tensor:
-        """Add noise to `y` and activate it, both in place."""
-        if noise_mode != "none" and self.noise_strength is not None:
-            y = y.add_(self.noise(y, noise_mode))
-        return self.bounded(leaky_relu(y))
 
 
 class StyledConv(ModulatedConv2d, Noise):
@@ -220,8 +180,7 @@ class SynthesisNetwork(nn.Module):
         Raises:
             ValueError: Unknown noise mode, or ws of another shape.
         """
-        if noise_mode not in NOISE_MODES:
-            raise ValueError(f"unknown noise_mode {noise_mode!r}: expected one of {', '.join(NOISE_MODES)}")
+        check_noise_mode(noise_mode)
         x: Tensor | None = None
         image: Tensor | None = None
         for block, block_ws in self.blocks_and_ws(ws):
@@ -257,7 +216,7 @@ class SynthesisNetwork(nn.Module):
         )
 
 
-class StyleGAN2Generator(Generator):
+class StyleGAN2Generator(MappedGenerator):
     """StyleGAN2 generator, config E by default.
 
     Args:
@@ -281,8 +240,6 @@ class StyleGAN2Generator(Generator):
             below 1, or conv_clamp is not positive.
     """
 
-    has_mapping = True
-    mapping: MappingNetwork
     synthesis: SynthesisNetwork
 
     def __init__(
@@ -315,41 +272,7 @@ class StyleGAN2Generator(Generator):
         self.mapping = MappingNetwork(z_dim, w_dim, num_classes, self.num_ws, mapping_layers)
         set_clamp(self, conv_clamp)
         if not noise:
-            for layer in self.modules():
-                if isinstance(layer, Noise):
-                    layer.remove_noise_parameters()
-
-    # StyleGAN, section 3.1: layers from a random crossover on take the w of another z
-    def draw(self, count: int, mixing: Mixing = NO_MIXING, device: torch.device | None = None) -> Latents:
-        """Latents of `count` images, mixed with others with a probability: all at one crossover, or each at its own."""
-        z, other = torch.randn(2, count, self.z_dim, device=device).unbind()
-        if not mixing.probability:
-            return Latents(z)
-        draws = count if mixing.per_sample else 1
-        crossover = torch.randint(1, self.num_ws, (draws, 1, 1), device=device)
-        chosen = torch.rand(draws, 1, 1, device=device) < mixing.probability
-        layer = torch.arange(self.num_ws, device=device)[None, :, None]
-        return Latents(z, other, chosen & (layer >= crossover))
-
-    def styles(self, latents: Latents, labels: Tensor | None = None, truncation_psi: float = 1.0) -> Tensor:
-        """Latents and class indices [N] -> ws [N, num_ws, w_dim], mixed, truncated towards the mean w.
-
-        Raises:
-            ValueError: The labels do not fit.
-        """
-        z, other, mixed = latents
-        ws: Tensor = self.mapping(z, labels, truncation_psi)
-        if other is None or mixed is None:
-            return ws
-        return torch.where(mixed, self.mapping(other, labels, truncation_psi), ws)
-
-    @torch.no_grad()
-    def observe(self, parts: Sequence[Drawn]) -> None:
-        """Move the means of w towards those of a batch, before mixing, over all ranks."""
-        w = torch.cat([part.styles[:, 0] for part in parts])  # style mixing leaves the first layer alone
-        labels = [part.labels for part in parts if part.labels is not None]
-        everyones = torch.cat(labels) if labels else None
-        self.mapping.track(gather(w).flatten(0, 1), None if everyones is None else gather(everyones).flatten())
+            remove_noise(self)
 
     def attention_maps(self, ws: Tensor, positions: Sequence[Position]) -> Tensor:
         """Where the attention looks from some positions, with constant noise.

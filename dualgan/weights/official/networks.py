@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dualgan.networks.layers import fir_kernel
-from dualgan.networks.stylegan2.mapping import with_means_of_w
+from dualgan.networks.mapping import with_means_of_w
 from dualgan.weights.building import check_fit, skeleton
 from dualgan.weights.official.modules import Record, modules_of, plain, read_official
 from dualgan.weights.official.pickles import UnreadablePickleError

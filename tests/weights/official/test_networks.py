@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dualgan import load_generator
-from dualgan.networks.stylegan2.mapping import NOT_COUNTED
+from dualgan.networks.mapping import NOT_COUNTED
 from dualgan.weights.checkpoints import load_discriminator, read_networks
 from dualgan.weights.official.networks import import_official
 from tests.weights.official.official_files import (

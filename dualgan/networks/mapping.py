@@ -1,32 +1,14 @@
-"""Mapping network of StyleGAN2, and the widths that its two networks share."""
+"""Mapping network of the StyleGANs, and what a generator with one does."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from dualgan.networks.base import check_labels, one_hot
+from dualgan.networks.base import NO_MIXING, Drawn, Generator, Latents, Mixing, check_labels, one_hot
 from dualgan.networks.layers import EqualizedLinear, normalize_second_moment, widened
-
-
-def block_resolutions(resolution: int) -> list[int]:
-    """[4, 8, ..., resolution]."""
-    return [2**k for k in range(2, int(math.log2(resolution)) + 1)]
-
-
-def num_features(resolution: int, channel_base: int, channel_max: int) -> int:
-    """Channels of the block at `resolution`: min(channel_base / resolution, channel_max).
-
-    Raises:
-        ValueError: None would be left.
-    """
-    if channel_base < resolution or channel_max < 1:
-        raise ValueError(
-            f"channel_base {channel_base} and channel_max {channel_max} leave no channels at resolution {resolution}: "
-            f"a layer has min(channel_base / resolution, channel_max) of them; config E has 16384 and 512"
-        )
-    return min(channel_base // resolution, channel_max)
-
+from dualgan.runtime.distributed import gather
 
 W_DECAY = 0.995
 """Of the running means of w, at every update: the published value."""
@@ -51,6 +33,7 @@ class MappingNetwork(nn.Module):
     w_avg_updates: Tensor
     w_shift_of_class: Tensor
     w_shift_updates: Tensor
+    embed: EqualizedLinear | nn.Embedding
 
     def __init__(
         self,
@@ -63,10 +46,7 @@ class MappingNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.z_dim, self.num_classes, self.num_ws, self.num_layers = z_dim, num_classes, num_ws, num_layers
-        embed_dim = w_dim if num_classes > 0 else 0
-        if embed_dim:
-            self.embed = EqualizedLinear(num_classes, embed_dim)
-        widths = [z_dim + embed_dim] + [w_dim] * num_layers
+        widths = [z_dim + self.add_embedding(num_classes, w_dim)] + [w_dim] * num_layers
         for i in range(num_layers):
             self.add_module(
                 f"fc{i}", EqualizedLinear(widths[i], widths[i + 1], activate=True, lr_multiplier=lr_multiplier)
@@ -78,17 +58,29 @@ class MappingNetwork(nn.Module):
                 self.register_buffer("w_shift_of_class", torch.zeros(num_classes, w_dim))
                 self.register_buffer("w_shift_updates", torch.zeros(num_classes))
 
-    def forward(self, z: Tensor | None, labels: Tensor | None = None, truncation_psi: float = 1.0) -> Tensor:
-        """z [N, z_dim], class indices [N] -> [N, num_ws, w_dim], moved towards `mean_w` by 1 - truncation_psi."""
+    def add_embedding(self, num_classes: int, w_dim: int) -> int:
+        """Create what turns classes into numbers; returns how many, 0 without classes."""
+        if not num_classes:
+            return 0
+        self.embed = EqualizedLinear(num_classes, w_dim)
+        return w_dim
+
+    def join(self, z: Tensor | None, labels: Tensor | None) -> Tensor:
+        """z [N, z_dim], class indices [N] -> input of the first dense layer."""
         parts = []
         if z is not None:
-            check_labels(labels, self.num_classes, z.shape[0])
             parts.append(normalize_second_moment(z.to(self.w_avg.dtype)))
         if labels is not None:
             parts.append(
                 normalize_second_moment(self.embed(one_hot(labels, self.num_classes, self.embed.weight.dtype)))
             )
-        w = torch.cat(parts, dim=1)
+        return torch.cat(parts, dim=1)
+
+    def forward(self, z: Tensor | None, labels: Tensor | None = None, truncation_psi: float = 1.0) -> Tensor:
+        """z [N, z_dim], class indices [N] -> [N, num_ws, w_dim], moved towards `mean_w` by 1 - truncation_psi."""
+        if z is not None:
+            check_labels(labels, self.num_classes, z.shape[0])
+        w = self.join(z, labels)
         for i in range(self.num_layers):
             w = self.get_submodule(f"fc{i}")(w)
         assert isinstance(w, Tensor)
@@ -129,6 +121,54 @@ class MappingNetwork(nn.Module):
         updates = count * min(self.num_classes / len(w), 1.0)
         self.w_shift_of_class.copy_(shifts.lerp(self.w_shift_of_class, W_DECAY ** updates[:, None]))
         self.w_shift_updates.add_(updates)
+
+
+class MappedGenerator(Generator, abstract=True):
+    """A generator whose styles are the ws of a mapping network, mixed between layers and truncated towards their mean.
+
+    Attributes:
+        active_ws: Layers that take a style now, the first ones; all `num_ws` but in a growing network.
+    """
+
+    has_mapping = True
+    mapping: MappingNetwork
+
+    @property
+    def active_ws(self) -> int:
+        """See the class."""
+        return self.num_ws
+
+    # StyleGAN, section 3.1: layers from a random crossover on take the w of another z
+    def draw(self, count: int, mixing: Mixing = NO_MIXING, device: torch.device | None = None) -> Latents:
+        """Latents of `count` images, mixed with others with a probability: all at one crossover, or each at its own."""
+        z, other = torch.randn(2, count, self.z_dim, device=device).unbind()
+        if not mixing.probability:
+            return Latents(z)
+        draws = count if mixing.per_sample else 1
+        crossover = torch.randint(1, self.active_ws, (draws, 1, 1), device=device)
+        chosen = torch.rand(draws, 1, 1, device=device) < mixing.probability
+        layer = torch.arange(self.num_ws, device=device)[None, :, None]
+        return Latents(z, other, chosen & (layer >= crossover))
+
+    def styles(self, latents: Latents, labels: Tensor | None = None, truncation_psi: float = 1.0) -> Tensor:
+        """Latents and class indices [N] -> ws [N, num_ws, w_dim], mixed, truncated towards the mean w.
+
+        Raises:
+            ValueError: The labels do not fit.
+        """
+        z, other, mixed = latents
+        ws: Tensor = self.mapping(z, labels, truncation_psi)
+        if other is None or mixed is None:
+            return ws
+        return torch.where(mixed, self.mapping(other, labels, truncation_psi), ws)
+
+    @torch.no_grad()
+    def observe(self, parts: Sequence[Drawn]) -> None:
+        """Move the means of w towards those of a batch, before mixing, over all ranks."""
+        w = torch.cat([part.styles[:, 0] for part in parts])  # style mixing leaves the first layer alone
+        labels = [part.labels for part in parts if part.labels is not None]
+        everyones = torch.cat(labels) if labels else None
+        self.mapping.track(gather(w).flatten(0, 1), None if everyones is None else gather(everyones).flatten())
 
 
 # Kingma and Ba, "Adam", section 3: after t updates from zero the weights of all samples sum up to 1 - beta^t
