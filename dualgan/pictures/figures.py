@@ -9,6 +9,7 @@ if TYPE_CHECKING:  # matplotlib takes half a second to import: only who draws wa
     from matplotlib.figure import Figure
 
 DPI = 120
+COLOURS = ("#000000", "#0072b2", "#009e73", "#d55e00", "#cc79a7", "#e69f00")  # told apart by colour-blind people too
 MAX_ROWS = 32  # a picture of some ten thousand pixels in height; viewers and Agg give up soon after
 
 

@@ -7,9 +7,8 @@ import torch
 from matplotlib.figure import Figure
 
 from dualgan.auxiliary.contrast import forgetting_factor
-from dualgan.pictures.figures import DPI
+from dualgan.pictures.figures import COLOURS, DPI
 
-COLOURS = ("#000000", "#0072b2", "#009e73", "#d55e00", "#cc79a7", "#e69f00")  # told apart by colour-blind people too
 PANEL = 3.2  # inches
 
 
