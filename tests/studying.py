@@ -48,7 +48,7 @@ class Fork:
 
     def __init__(self, words: Sequence[str], log: Path, variables: Mapping[str, str]) -> None:
         environment = dict(os.environ) | variables
-        self.process = forks.Process(target=_body, args=(list(words), str(log.resolve()), environment, os.getcwd()))
+        self.process = forks.Process(target=_body, args=(list(words), str(log.resolve()), environment, Path.cwd()))
         self.process.start()
 
     def poll(self) -> int | None:
@@ -61,7 +61,7 @@ class Fork:
         self.process.kill()
 
 
-def _body(words: list[str], log: str, environment: dict[str, str], folder: str) -> None:
+def _body(words: list[str], log: str, environment: dict[str, str], folder: Path) -> None:
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)

@@ -68,6 +68,8 @@ def run(
         raise ValueError("study needs a file: 'dualgan study FILE.yaml', such as limited_faces.yaml")
     if hours is not None and not hours >= 0:
         raise ValueError(f"hours {hours:g} is negative: give the time after which all runs are to stop")
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers {workers} is too small: give the number of runs at a time, 1 or more")
     study = read_study(find_study(file))
     _check_score(study)
     chosen = _chosen(study, rows, seeds)
@@ -154,10 +156,14 @@ def _report(study: Study, runs: Sequence[StudyRun], folder: Path) -> None:
 def _finish(runs: Sequence[StudyRun], outcome: Outcome) -> None:
     """Say what is left, and end as the session has ended."""
     left = [f"{one.name} ({one.how_far})" for one in runs if one.name not in outcome.failed and one.next_command()]
-    said = f"Left: {', '.join(left)}. The same command goes on." if left else "Nothing is left."
+    said = (
+        f"Left: {', '.join(left)}. The same command goes on."
+        if left
+        else f"Nothing {'else ' if outcome.failed else ''}is left."
+    )
     if outcome.failed:
         failed = listed(list(outcome.failed))
-        print(f"error: {failed} failed, see above. {said} It tries them again.", file=sys.stderr)
+        print(f"error: {failed} failed, see above: the same command tries again. {said}", file=sys.stderr)
     if outcome.stopped_by is not None:
         raise StudyStoppedError(outcome.stopped_by, said)
     if outcome.failed:

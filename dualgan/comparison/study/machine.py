@@ -39,12 +39,7 @@ def places(workers: int | None, cpu_only: bool) -> list[Place]:
     Args:
         workers: Number of processes; None for the default.
         cpu_only: Whether all runs are told to train on the CPU.
-
-    Raises:
-        ValueError: The number is not positive.
     """
-    if workers is not None and workers < 1:
-        raise ValueError(f"workers {workers} is too small: give the number of runs at a time, 1 or more")
     threads = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
     kind = "cpu" if cpu_only else best_device().device
     if kind == "cuda":

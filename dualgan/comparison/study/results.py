@@ -64,8 +64,8 @@ def _same(values: Sequence[float]) -> str:
 def markdown(results: Results) -> str:
     """The table in Markdown."""
     header, *rows = table(results)
-    lines = [header, [":--", *["--:"] * (len(header) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    lines = [f"| {' | '.join(cells)} |" for cells in (header, *rows)]
+    return "\n".join([lines[0], f"|:--|{'--:|' * (len(header) - 1)}", *lines[1:]])
 
 
 def provenance_in_words(results: Results) -> list[str]:

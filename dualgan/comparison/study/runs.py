@@ -183,7 +183,7 @@ def _settings(row: str, words: list[str], parse: Parse) -> dict[str, Any]:
     settings: dict[str, Any] = json.loads(json.dumps(parsed, default=str))
     for name in ("devices", "num_nodes"):
         if (number := setting(settings, "trainer", name)) not in ("auto", "1", 1):
-            raise ValueError(f"row {row!r}: trainer.{name} {number!r}: a study gives one device to each run")
+            raise ValueError(f"row {row!r}: trainer.{name} {number}: a study gives one device to each run")
     return {section: settings[section] for section in settings if section not in ("config", "run_dir", "ckpt_path")}
 
 
