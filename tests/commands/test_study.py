@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from dualgan.comparison.study import processes
 from dualgan.version import __version__
@@ -142,6 +143,13 @@ def test_a_dry_run_shows_the_commands_and_writes_nothing(run_cli: RunCLI) -> Non
     assert "--model.loss=Hinge --seed_everything 5" in out
     assert "none" not in out.replace("none_", "")
     assert not OUT.exists()
+
+
+def test_two_processes_do_not_work_on_one_study(run_cli: RunCLI) -> None:
+    OUT.mkdir(parents=True)
+    with FileLock(OUT / ".lock"):
+        error = run_cli.fails("study", write_study({"none": None}))
+    assert "another process works on the study in runs/studies/toy right now" in error
 
 
 def test_processes_are_this_program(tmp_path: Path) -> None:

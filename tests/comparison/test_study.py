@@ -6,16 +6,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from dualgan.comparison.study import machine
 from dualgan.comparison.study.curves import band, draw_curves
 from dualgan.comparison.study.definition import find_study, read_study, shipped_studies
 from dualgan.comparison.study.machine import places
 from dualgan.comparison.study.results import markdown, table
 from dualgan.comparison.study.runs import runs_of
 from dualgan.runs.reading import kimg_reached, read_run
+from dualgan.runtime.devices import Choice
 from tests.comparison.conftest import MakeRun
 from tests.conftest import RunCLI
 
+ONE_DEVICE: dict[str, Any] = {"trainer": {"devices": 1, "num_nodes": 1}}
 EXPERIMENTS = Path(__file__).parents[2] / "docs" / "experiments"
 
 MISTAKES = {
@@ -98,7 +102,17 @@ def test_one_place_per_core_in_one_thread(monkeypatch: pytest.MonkeyPatch) -> No
     assert "threads: 1" in places(None, cpu_only=True)[0].device
 
 
-ONE_DEVICE: dict[str, Any] = {"trainer": {"devices": 1, "num_nodes": 1}}
+@pytest.mark.parametrize(("visible", "expected"), [("", ["0", "1", "0"]), ("5,GPU-a", ["5", "GPU-a", "5"])])
+def test_runs_take_gpus_in_turn(visible: str, expected: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "best_device", lambda: Choice("cuda", "two of them"))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda k: f"card {k}")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert [place.variables["CUDA_VISIBLE_DEVICES"] for place in places(3, cpu_only=False)] == expected
+    assert [place.device for place in places(None, cpu_only=False)] == ["card 0", "card 1"]
+    assert "CUDA_VISIBLE_DEVICES" not in places(None, cpu_only=True)[0].variables
+
+
 RUNS: dict[str, list[dict[str, Any]]] = {
     "a": [
         {"seed": 0, "kimg": 2.0, "hours": 0.1, "fid": 10.0, "recall": 0.5, "notes": {}},
