@@ -47,7 +47,7 @@ class Fork:
     """A process that is `dualgan` with some words."""
 
     def __init__(self, words: Sequence[str], log: Path, variables: Mapping[str, str]) -> None:
-        environment = dict(os.environ) | variables
+        environment = {**os.environ, **variables}
         self.process = forks.Process(target=_body, args=(list(words), str(log.resolve()), environment, Path.cwd()))
         self.process.start()
 
