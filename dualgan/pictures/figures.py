@@ -45,3 +45,13 @@ def show(axes: "Axes", image_HWC: np.ndarray, below: str = "", colour: str = "#8
     axes.imshow(as_rgb(image_HWC))
     axes.set_xlabel(below, fontsize=8)
     frame(axes, colour, width)
+
+
+def logarithmic(axes: "Axes", subs: tuple[float, ...] = (1.0,)) -> None:
+    """Make the y axis logarithmic, with ticks at `subs` of every decade, in the plain numbers that `render` shows."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=subs))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter("{x:g}")

@@ -7,7 +7,7 @@ import torch
 from matplotlib.figure import Figure
 
 from dualgan.auxiliary.contrast import forgetting_factor
-from dualgan.pictures.figures import COLOURS, DPI
+from dualgan.pictures.figures import COLOURS, DPI, logarithmic
 
 PANEL = 3.2  # inches
 
@@ -64,7 +64,7 @@ def draw_forgetting(curves: Sequence[dict[str, Any]]) -> Figure:
         axes.axhline(1 / size, color="#808080", linewidth=0.8, linestyle=":")
         axes.set_title(f"queue of {size:,}", fontsize=9)
         axes.set_xlabel("place in the queue, newest first", fontsize=8)
-        axes.set_yscale("log")
+        logarithmic(axes)
         axes.set_ylim(1e-6, 1)
     panels[0].set_ylabel("weight m", fontsize=8)
     panels[-1].legend(fontsize=7)

@@ -14,6 +14,7 @@ from dualgan.comparison.study.definition import find_study, read_study, shipped_
 from dualgan.comparison.study.machine import places
 from dualgan.comparison.study.results import markdown, table
 from dualgan.comparison.study.runs import runs_of
+from dualgan.pictures.figures import render
 from dualgan.runs.reading import kimg_reached, read_run
 from dualgan.runtime.devices import Choice
 from tests.comparison.conftest import MakeRun
@@ -156,6 +157,13 @@ class TestCurves:
         assert axes.get_title() == "fd_efficientnet_lite0"
         looks = {(line.get_color(), line.get_linestyle()) for line in axes.lines}
         assert len(looks) == 8
+
+    def test_ticks_of_a_logarithmic_axis_are_plain_numbers(self, make_run: MakeRun) -> None:
+        rows = [{"kimg": float(k), "metrics/fid": 100.0 / 10**k, "step": k} for k in range(3)]
+        figure = draw_curves({"a": [read_run(make_run(rows=rows), "a")]})
+        assert figure is not None
+        render(figure)
+        assert {"1", "10", "100"} <= {tick.get_text() for tick in figure.axes[0].get_yticklabels()}
 
     def test_nothing_to_draw(self, make_run: MakeRun) -> None:
         run = read_run(make_run(rows=[{"kimg": 0.0, "loss/generator": 1.0, "step": 0}]), "run")

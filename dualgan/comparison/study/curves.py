@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from dualgan.comparison.scores import all_metrics, finite
 from dualgan.metrics.names import SECTION
-from dualgan.pictures.figures import COLOURS, DPI
+from dualgan.pictures.figures import COLOURS, DPI, logarithmic
 from dualgan.runs.reading import Run
 
 STYLES = ("-", "--", ":", "-.")  # after each of these the colours repeat
@@ -57,7 +57,7 @@ def _draw(axes: Axes, metric: str, rows: Mapping[str, Sequence[Run]]) -> None:
     axes.tick_params(labelsize=7)
     values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.lines])
     if len(values) and values.min() > 0 and values.max() > _WIDE * values.min():
-        axes.set_yscale("log")
+        logarithmic(axes, subs=(1, 2, 5))
 
 
 def band(curves: Sequence[Points]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
