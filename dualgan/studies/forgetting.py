@@ -10,6 +10,7 @@ from dualgan.auxiliary.contrast import forgetting_factor
 from dualgan.pictures.figures import COLOURS, DPI, logarithmic
 
 PANEL = 3.2  # inches
+MAX_QUEUE = 100_000  # keys, of which each is a step of the curve
 
 
 def weights_by_age(queue_size: int, temperature: float, batch_size: int) -> list[float]:
@@ -22,6 +23,8 @@ def weights_by_age(queue_size: int, temperature: float, batch_size: int) -> list
         raise ValueError(
             f"queue size {queue_size} with batch size {batch_size}: expected a queue of at least one batch of 1 or more"
         )
+    if queue_size > MAX_QUEUE:
+        raise ValueError(f"queue size {queue_size:,} is more than a figure can show: give {MAX_QUEUE:,} at most")
     if not temperature > 0:
         raise ValueError(f"temperature {temperature:g} is out of range: expected a number above 0, such as 0.01")
     iterations = -torch.div(torch.arange(queue_size), batch_size, rounding_mode="floor").double()
