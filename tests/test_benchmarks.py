@@ -1,8 +1,6 @@
 """Every program in benchmarks/ runs, at a size that takes a moment."""
 
-import importlib
 import importlib.util
-import json
 import multiprocessing
 import os
 import re
@@ -35,7 +33,6 @@ PROGRAMS = {
     "communication": [Toy("", r"plain step: \d+ calls[\s\S]*mean .*% of a step")],
     "kill_resume": [Toy("--kimg 0.04 --times 0 --operations 0 --no-points", r"whole run: 0.04 kimg.*exit code 0")],
     "limited_data": [Toy("--width toy --resolution 32 --repeats 1 --steps 1 --bf16", r"^fakeclr +[\d.]+")],
-    "limited_data_study": [Toy("--out TMP/study --seeds 0 --methods ada apa --hours 0", r"^Left: ada_seed0, apa_s")],
     "loading": [Toy("--images 32 --repeats 1 --batches 1", r"loading, 2 workers: JPEG [\d,]+, packed [\d,]+ images/s")],
     "metrics": [Toy("--rows 64 --dims 8 --images 2 --batch 2 --size 8 --repeats 1", r"EfficientNetLite0: [\d.]+ ")],
     # programs that judge: nothing holds at this size
@@ -114,12 +111,6 @@ def test_helpers_are_used() -> None:
 @pytest.fixture
 def benchmarks_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(FOLDER))
-
-
-def test_the_page_of_limited_data_shows_the_recorded_numbers(benchmarks_on_path: None) -> None:
-    folder = FOLDER.parent / "docs" / "experiments"
-    table = importlib.import_module("limited_data_study").table
-    assert table(json.loads((folder / "limited_data.json").read_text())) in (folder / "limited_data.md").read_text()
 
 
 class TestPeers:

@@ -34,6 +34,7 @@ def test_wheel_carries_the_configurations(wheel: Path) -> None:
         names = set(archive.namelist())
     configs = [path.relative_to(ROOT) for path in (ROOT / "configs").rglob("*.yaml")]
     assert {f"dualgan/{path.as_posix()}" for path in configs} <= names
+    assert {f"dualgan/shipped_studies/{path.name}" for path in (ROOT / "studies").glob("*.yaml")} <= names
     assert "dualgan/py.typed" in names
     assert not [name for name in names if name.startswith("tests")]
 
@@ -49,6 +50,18 @@ def test_installed_wheel_finds_configurations_from_anywhere(wheel: Path, tmp_pat
         "sys.exit(main(['fit', '--config', 'church_contr.yaml', '--print_config']))"
     )
     assert "DualContrastive" in python(code, here, PYTHONPATH=str(site))
+
+
+def test_installed_wheel_finds_studies_from_anywhere(wheel: Path, tmp_path: Path) -> None:
+    site, here = tmp_path / "site", tmp_path / "here"
+    here.mkdir()
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    code = "from dualgan.cli.main import main; main(['study', 'limited_faces.yaml', '--rows', 'ada', '--dry_run'])"
+    planned = python(code, here, PYTHONPATH=str(site))
+    assert "ada_seed0: to be begun" in planned
+    assert f"--config {site}/dualgan/configs/overlays/ada.yaml" in planned
+    assert not list(here.iterdir())
 
 
 def test_import_is_light(tmp_path: Path) -> None:

@@ -91,6 +91,7 @@ class Signals(Callback):
     def _receive(self, number: int, frame: FrameType | None) -> None:
         which = signal.Signals(number)
         if not (self._in_step or (self._trains and which is signal.SIGUSR1)):
+            self.received = which  # Python swallows what a hook or a finalizer raises: the first step stops then
             raise Stopped(which)
         if which is signal.SIGINT and self._pressed:
             raise Stopped(which)

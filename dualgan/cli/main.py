@@ -38,6 +38,7 @@ COMMANDS = {
     "prepare": "check images of any kind and pack them into a folder that loads fast, also over a network",
 }
 CONFIG_COMMANDS = {
+    "study": "train and score a table of configurations and seeds, one process per core or GPU, and sum it up",
     "complexity": "count parameters and multiply-adds of a configuration's networks",
 }
 VERBS = TRAINER_VERBS | COMMANDS | CONFIG_COMMANDS

@@ -230,15 +230,25 @@ def _report(scores: Evaluation, subject: Subject, path: Path, kinds: Sequence[st
         append_to_history(subject.run_dir, "evaluate", kimg, scores)
 
 
-def main(words: list[str]) -> None:
-    """Run the command with the words of the command line."""
+def options(words: list[str]) -> dict[str, Any]:
+    """Arguments for `run` from words of the command line.
+
+    Raises:
+        ValueError: The words do not fit.
+    """
     metrics = {"nargs": "+", "default": usual_metrics(), "metavar": "NAME", "help": _metrics_help()}
     goes_on = "A stopped evaluation goes on where it was when the same command is given again."
-    options = arguments("evaluate", run, words, goes_on, metrics=metrics)
-    if options["fake"] is not None:
+    found = arguments("evaluate", run, words, goes_on, metrics=metrics)
+    kinds_of(found["metrics"])
+    if found["fake"] is not None:
         given = {word.partition("=")[0] for word in words}
         if without_effect := [name for name in _OF_GENERATORS if name in given]:
             raise ValueError(
                 f"{', '.join(without_effect)} has no effect on images that are there: leave it out with --fake"
             )
-    run(**options)
+    return found
+
+
+def main(words: list[str]) -> None:
+    """Run the command with the words of the command line."""
+    run(**options(words))

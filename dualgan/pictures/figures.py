@@ -9,6 +9,7 @@ if TYPE_CHECKING:  # matplotlib takes half a second to import: only who draws wa
     from matplotlib.figure import Figure
 
 DPI = 120
+COLOURS = ("#000000", "#0072b2", "#009e73", "#d55e00", "#cc79a7", "#e69f00")  # told apart by colour-blind people too
 MAX_ROWS = 32  # a picture of some ten thousand pixels in height; viewers and Agg give up soon after
 
 
@@ -44,3 +45,13 @@ def show(axes: "Axes", image_HWC: np.ndarray, below: str = "", colour: str = "#8
     axes.imshow(as_rgb(image_HWC))
     axes.set_xlabel(below, fontsize=8)
     frame(axes, colour, width)
+
+
+def logarithmic(axes: "Axes", subs: tuple[float, ...] = (1.0,)) -> None:
+    """Make the y axis logarithmic, with ticks at `subs` of every decade, in the plain numbers that `render` shows."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=subs))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter("{x:g}")

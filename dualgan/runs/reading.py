@@ -15,6 +15,7 @@ from dualgan.runs.folder import CONFIG, HISTORY, METRICS, SPEED, SPEED_COLUMN
 Numbers = list[dict[str, float]]
 T = TypeVar("T")
 
+_END = 8192  # bytes at the end of a file, in which its last row lies
 _AXES = ("kimg", "step", "epoch", "trainer/global_step")
 
 
@@ -178,3 +179,19 @@ def read_config(path: Path, problems: list[str]) -> dict[str, Any]:
         problems.append(f"{CONFIG} is damaged: its settings are unknown")
         return {}
     return config
+
+
+def kimg_reached(folder: Path) -> float:
+    """Thousands of images at the end of a run's files of numbers, of which little is read: cheap to ask often."""
+    return max((_last_kimg(folder / name) for name in (METRICS, SPEED)), default=0.0)
+
+
+def _last_kimg(path: Path) -> float:
+    try:
+        with path.open("rb") as file:
+            columns = file.readline().decode().strip().split(",")
+            file.seek(max(file.tell(), path.stat().st_size - _END))
+            *_, last, _ = file.read().split(b"\n")  # what follows the last line's end is half a row
+        return float(last.decode().split(",")[columns.index("kimg")])
+    except (OSError, ValueError, IndexError):  # no file, or no whole row yet
+        return 0.0

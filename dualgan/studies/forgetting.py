@@ -7,9 +7,8 @@ import torch
 from matplotlib.figure import Figure
 
 from dualgan.auxiliary.contrast import forgetting_factor
-from dualgan.pictures.figures import DPI
+from dualgan.pictures.figures import COLOURS, DPI, logarithmic
 
-COLOURS = ("#000000", "#0072b2", "#009e73", "#d55e00", "#cc79a7", "#e69f00")  # told apart by colour-blind people too
 PANEL = 3.2  # inches
 MAX_QUEUE = 100_000  # keys, of which each is a step of the curve
 
@@ -68,8 +67,7 @@ def draw_forgetting(curves: Sequence[dict[str, Any]]) -> Figure:
         axes.axhline(1 / size, color="#808080", linewidth=0.8, linestyle=":")
         axes.set_title(f"queue of {size:,}", fontsize=9)
         axes.set_xlabel("place in the queue, newest first", fontsize=8)
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter("{x:g}")  # the usual one writes mathematics, which figures here show as it is
+        logarithmic(axes)
         axes.set_ylim(1e-6, 1)
     panels[0].set_ylabel("weight m", fontsize=8)
     panels[-1].legend(fontsize=7)

@@ -113,7 +113,11 @@ class ParagraphParser(ArgumentParser):
                 f"them one by one, as --{key}.NAME VALUE. {_SEE}",
                 key,
             )
-        if key and "Expected a <class 'list'>" in message and (given := re.search(r"Given value: (\w+)$", message.strip())):
+        if (
+            key
+            and "Expected a <class 'list'>" in message
+            and (given := re.search(r"Given value: (\w+)$", message.strip()))
+        ):
             return MistakeError(f"{key} {given[1]!r} is not a list: --{key}+ {given[1]} adds to it. {_SEE}", key)
         if key:
             reason = cleaned(message.partition(f'"{key}"')[2].lstrip(": \n"))

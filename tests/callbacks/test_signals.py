@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from unittest import mock
 
@@ -52,6 +53,21 @@ def test_each_signal_stops_after_the_step_with_its_exit_code(number: signal.Sign
 @pytest.mark.usefixtures("outside_of_slurm")
 def test_the_announced_end_of_the_time_limit_wins_over_the_sigterm_that_follows() -> None:
     assert stopped_by(signal.SIGUSR1, signal.SIGTERM)[1] == 138
+
+
+class Hook(Callback):
+    """Gets a signal where Python ignores exceptions, as in the logging module's hooks around a fork."""
+
+    def on_fit_start(self, trainer, pl_module) -> None:  # type: ignore[no-untyped-def]
+        with suppress(Stopped):
+            signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.usefixtures("outside_of_slurm")
+def test_a_signal_that_was_swallowed_before_the_first_step_stops_after_it() -> None:
+    signals = Signals()
+    trainer = train(tiny_gan(), -1, callbacks=[Hook(), signals])
+    assert (signals.finish(trainer), trainer.global_step) == (128 + signal.SIGTERM, 1)
 
 
 def test_a_training_that_is_complete_is_not_requeued(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """How words of the command line become the arguments of a function, whose docstring explains them."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from docstring_parser import parse
@@ -36,7 +36,9 @@ def command(verb: str, run: Run, **forms: Any) -> Callable[[list[str]], None]:
     return lambda words: run(**arguments(verb, run, words, **forms))
 
 
-def arguments(verb: str, run: Run, words: list[str], epilog: str = "", **forms: Any) -> dict[str, Any]:
+def arguments(
+    verb: str, run: Run, words: list[str], epilog: str = "", no_options: Collection[str] = (), **forms: Any
+) -> dict[str, Any]:
     """Read the words of the command line.
 
     Where `run` takes `data_options`, these are the words --data.KEY VALUE, and --help says how real images are named.
@@ -46,6 +48,7 @@ def arguments(verb: str, run: Run, words: list[str], epilog: str = "", **forms: 
         run: Its parameters are the options, with their types and defaults.
         words: What follows the verb.
         epilog: More at the end of --help.
+        no_options: Parameters of `run` that no words give.
         forms: Settings of argparse for options that are no plain --NAME VALUE, in the order of --help.
 
     Raises:
@@ -57,7 +60,7 @@ def arguments(verb: str, run: Run, words: list[str], epilog: str = "", **forms: 
     if takes_data := "data_options" in inspect.signature(run).parameters:
         words, given["data_options"] = split_options(words)
     parser = ParagraphParser(prog=f"dualgan {verb}", description=docstring.short_description, allow_abbrev=False)
-    parser.add_function_arguments(run, as_positional=False, skip={*forms, *given}, as_group=False)
+    parser.add_function_arguments(run, as_positional=False, skip={*forms, *given, *no_options}, as_group=False)
     for name, form in forms.items():
         dashes = "" if form.get("nargs") in ("?", "*") else "--"
         parser.add_argument(f"{dashes}{name}", **form)
