@@ -38,7 +38,7 @@ from torch.optim import Adam
 from dualgan.losses import R1, NonSaturating, PathLength
 from dualgan.networks import StyleGAN2Discriminator, StyleGAN2Generator
 from dualgan.networks.cpu.matrix_products import direct_convolutions
-from dualgan.networks.stylegan2.mapping import block_resolutions, num_features
+from dualgan.networks.widths import block_resolutions, num_features
 from dualgan.runtime.process import flush_denormals, keep_freed_memory
 
 

@@ -228,15 +228,15 @@ def build_network(description: dict[str, Any]) -> Network:
     return Network.registry[name](**arguments)
 
 
-def check_resolution(resolution: int) -> None:
-    """Refuse what StyleGAN2 cannot double its way up to from 4x4.
+def check_resolution(resolution: int, architecture: str = "StyleGAN2") -> None:
+    """Refuse what an architecture cannot double its way up to from 4x4.
 
     Raises:
         ValueError: The resolution is no power of two from 8 to 1024.
     """
     if resolution not in [2**k for k in range(3, 11)]:
         raise ValueError(
-            f"resolution {resolution} is not a power of two: StyleGAN2 needs one of 8, 16, ..., 1024. "
+            f"resolution {resolution} is not a power of two: {architecture} needs one of 8, 16, ..., 1024. "
             f"Set 'resolution' of the data to one of these; images are resized to it"
         )
 

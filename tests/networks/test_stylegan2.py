@@ -12,7 +12,8 @@ from dualgan.losses.regularizers import image_gradient, squared_norms
 from dualgan.networks import StyleGAN2Discriminator, StyleGAN2Generator
 from dualgan.networks.attention import SAN
 from dualgan.networks.stylegan2.generator import StyledConv
-from dualgan.networks.stylegan2.mapping import block_resolutions, with_means_of_w
+from dualgan.networks.stylegan2.mapping import with_means_of_w
+from dualgan.networks.widths import block_resolutions
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 PSI = 0.6

@@ -26,7 +26,8 @@ from dualgan.networks.layers import (
     set_clamp,
     widened,
 )
-from dualgan.networks.stylegan2.mapping import MappingNetwork, block_resolutions, num_features
+from dualgan.networks.stylegan2.mapping import MappingNetwork
+from dualgan.networks.widths import block_resolutions, num_features
 
 ATTENTION_RESOLUTIONS = (8, 16, 32)
 

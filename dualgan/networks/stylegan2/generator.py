@@ -29,7 +29,8 @@ from dualgan.networks.layers import (
     set_clamp,
     widened,
 )
-from dualgan.networks.stylegan2.mapping import MappingNetwork, block_resolutions, num_features
+from dualgan.networks.stylegan2.mapping import MappingNetwork
+from dualgan.networks.widths import block_resolutions, num_features
 from dualgan.runtime.distributed import gather
 
 NOISE_MODES = ("random", "const", "none")

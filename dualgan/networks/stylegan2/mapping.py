@@ -1,4 +1,4 @@
-"""Mapping network of StyleGAN2, and the widths that its two networks share."""
+"""Mapping network of StyleGAN2."""
 
 import math
 
@@ -7,26 +7,6 @@ from torch import Tensor, nn
 
 from dualgan.networks.base import check_labels, one_hot
 from dualgan.networks.layers import EqualizedLinear, normalize_second_moment, widened
-
-
-def block_resolutions(resolution: int) -> list[int]:
-    """[4, 8, ..., resolution]."""
-    return [2**k for k in range(2, int(math.log2(resolution)) + 1)]
-
-
-def num_features(resolution: int, channel_base: int, channel_max: int) -> int:
-    """Channels of the block at `resolution`: min(channel_base / resolution, channel_max).
-
-    Raises:
-        ValueError: None would be left.
-    """
-    if channel_base < resolution or channel_max < 1:
-        raise ValueError(
-            f"channel_base {channel_base} and channel_max {channel_max} leave no channels at resolution {resolution}: "
-            f"a layer has min(channel_base / resolution, channel_max) of them; config E has 16384 and 512"
-        )
-    return min(channel_base // resolution, channel_max)
-
 
 W_DECAY = 0.995
 """Of the running means of w, at every update: the published value."""
