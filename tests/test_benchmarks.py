@@ -38,6 +38,10 @@ PROGRAMS = {
     ],
     "attention_step": [Toy("--width toy --repeats 1 --bf16", r"^added +0%")],
     "communication": [Toy("", r"plain step: \d+ calls[\s\S]*mean .*% of a step")],
+    "grouped": [
+        Toy("--resolutions 4 --channels 16 --pixels 32 --repeats 1", r"^ +4 +16 +[\d.]+[^%]+%, at the dense speed \d"),
+        Toy("--resolutions 8 --channels 8 --pixels 64 --repeats 1 --bf16", r"bfloat16, one[\s\S]*dense speed \d"),
+    ],
     "kill_resume": [Toy("--kimg 0.04 --times 0 --operations 0 --no-points", r"whole run: 0.04 kimg.*exit code 0")],
     "limited_data": [Toy("--width toy --resolution 32 --repeats 1 --steps 1 --bf16", r"^fakeclr +[\d.]+")],
     "limited_data_study": [Toy("--out TMP/study --seeds 0 --methods ada apa --hours 0", r"^Left: ada_seed0, apa_s")],
