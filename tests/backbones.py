@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from dualgan.gan import GAN
-from dualgan.networks import Discriminator, Generator
+from dualgan.networks import Discriminator, Generator, R3GANDiscriminator, R3GANGenerator
 from tests import tiny
 from tests.training.toys import ToyDiscriminator, ToyGenerator
 
@@ -35,11 +35,14 @@ class Backbone(NamedTuple):
         return GAN(self.resolution, generator=self.generator, discriminator=self.discriminator, **settings)
 
 
+GROUPED: dict[str, Any] = {"channel_base": 128, "channel_max": 16, "group_width": 8, "blocks_per_stage": 1}
+
 BACKBONES: dict[str, Backbone] = {
     "StyleGAN2": Backbone(tiny.generator, tiny.discriminator),
     "StyleGAN2 with attention": Backbone(tiny.attending_generator, tiny.attending_discriminator),
     "StyleGAN": Backbone(tiny.first_generator, tiny.first_discriminator),
     "StyleGAN that grows": Backbone(tiny.growing_generator, tiny.growing_discriminator),
+    "R3GAN": Backbone(partial(R3GANGenerator, z_dim=16, **GROUPED), partial(R3GANDiscriminator, **GROUPED)),
     "toys": Backbone(ToyGenerator, ToyDiscriminator),
     "toys without batch normalisation": Backbone(partial(ToyGenerator, norm=False), ToyDiscriminator),
 }

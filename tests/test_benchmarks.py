@@ -1,6 +1,7 @@
 """Every program in benchmarks/ runs, at a size that takes a moment."""
 
 import importlib.util
+import math
 import multiprocessing
 import os
 import re
@@ -9,9 +10,13 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
+
+from dualgan.gan import GAN
+from dualgan.weights.checkpoints import read_checkpoint
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
@@ -31,10 +36,22 @@ PROGRAMS = {
     ],
     "attention_step": [Toy("--width toy --repeats 1 --bf16", r"^added +0%")],
     "communication": [Toy("", r"plain step: \d+ calls[\s\S]*mean .*% of a step")],
+    "grouped": [
+        Toy("--resolutions 4 --channels 16 --pixels 32 --repeats 1", r"^ +4 +16 +[\d.]+[^%]+%, at the dense speed \d"),
+        Toy("--resolutions 8 --channels 8 --pixels 64 --repeats 1 --bf16", r"bfloat16, one[\s\S]*dense speed \d"),
+    ],
     "kill_resume": [Toy("--kimg 0.04 --times 0 --operations 0 --no-points", r"whole run: 0.04 kimg.*exit code 0")],
     "limited_data": [Toy("--width toy --resolution 32 --repeats 1 --steps 1 --bf16", r"^fakeclr +[\d.]+")],
     "loading": [Toy("--images 32 --repeats 1 --batches 1", r"loading, 2 workers: JPEG [\d,]+, packed [\d,]+ images/s")],
     "metrics": [Toy("--rows 64 --dims 8 --images 2 --batch 2 --size 8 --repeats 1", r"EfficientNetLite0: [\d.]+ ")],
+    "mode_coverage": [
+        Toy(
+            "--out TMP/study --seeds 0 --methods rpgan_r1_r2 --kimg 0.016 --batch 8 --width 8 --num_fake 32 --scores 1 "
+            "--workers 1",
+            r"^\| RpGAN \+ R1 \+ R2 \| 0.016 \| 1 \| \d+ \| \d\.\d+ \|[\s\S]*^Nothing is left",
+        ),
+        Toy("--out TMP/study --seeds 0 --hours 0 --num_fake 32 --workers 1", r"^Left: gan_r1_seed0, rpgan_r1_r2_seed0"),
+    ],
     # programs that judge: nothing holds at this size
     "overhead": [Toy("--width toy --resolution 32 --turns 1 --steps 1", r"all, by CPU time +[\d.-]+%", (0, 1))],
     "soak": [Toy("--minutes 0.01 --every 0.1 --images 16", r"pass: Ctrl-C: exit code 130, last.ckpt holds \d+", (1,))],
@@ -142,6 +159,54 @@ class TestPeers:
         expected = functional.conv2d(functional.pad(wide, (1, 1, 1, 1)), kernel.flip(0, 1)[None, None], stride=down)
         assert out.dtype == dtype
         torch.testing.assert_close(out.float(), expected, rtol=0.02, atol=0.02)
+
+
+class TestModes:
+    """Scores of stacked digits, on images whose modes are known."""
+
+    def test_images_show_the_digits_they_were_stacked_from(self, benchmarks_on_path: None) -> None:
+        import mode_coverage
+
+        images = mode_coverage.Stacked(200)
+        labels = mode_coverage.digits()[1][images.chosen]
+        found = mode_coverage.modes(images.read(np.arange(200)))
+        assert (found == labels @ [100, 10, 1]).mean() > 0.95  # the classifier errs now and then
+        assert mode_coverage.classifier()[1] > 0.98
+
+    def test_coverage_of_known_modes(self, benchmarks_on_path: None) -> None:
+        from mode_coverage import coverage
+
+        assert coverage(np.arange(1000).repeat(3)) == {"modes": 1000, "kl": pytest.approx(0)}
+        assert coverage(np.full(50, 7)) == {"modes": 1, "kl": pytest.approx(math.log(1000))}
+        half = coverage(np.arange(500))
+        assert half == {"modes": 500, "kl": pytest.approx(math.log(2))}
+
+    def test_a_run_that_was_stopped_ends_with_the_bits_of_one_that_was_not(
+        self, benchmarks_on_path: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        import mode_coverage
+
+        settings = mode_coverage.Settings(0.032, 8, 8, 1e-3, 1.0, 16, 2)
+        run, score = mode_coverage.Run("contrast_r1_r2", 0), mode_coverage.score
+
+        def stop_at_the_second(gan: GAN, num_fake: int) -> dict[str, float]:
+            if gan.clock == 32:
+                raise KeyboardInterrupt
+            return score(gan, num_fake)
+
+        whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+        for folder in (whole, stopped):
+            folder.mkdir()
+        monkeypatch.setattr(mode_coverage, "score", stop_at_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            mode_coverage.train(run, settings, stopped, math.inf)
+        monkeypatch.setattr(mode_coverage, "score", score)
+        for folder in (whole, stopped):
+            rows = mode_coverage.train(run, settings, folder, math.inf)
+            assert [row["kimg"] for row in rows] == [0.016, 0.032]
+        one, other = (read_checkpoint(folder / f"{run.name}.ckpt")["state_dict"] for folder in (whole, stopped))
+        assert one.keys() == other.keys()
+        assert all(torch.equal(value, other[name]) for name, value in one.items())
 
 
 def test_operations_are_counted(benchmarks_on_path: None) -> None:

@@ -3,6 +3,7 @@
 from dualgan.losses.adversarial import AdversarialLoss, Hinge, NonSaturating, Saturating, Wasserstein
 from dualgan.losses.dual_contrastive import DualContrastive
 from dualgan.losses.regularizers import R1, R2, DiscriminatorPenalty, GradientPenalty, PathLength
+from dualgan.losses.relativistic import RelativisticPairing
 
 __all__ = [
     "R1",
@@ -14,6 +15,7 @@ __all__ = [
     "Hinge",
     "NonSaturating",
     "PathLength",
+    "RelativisticPairing",
     "Saturating",
     "Wasserstein",
 ]

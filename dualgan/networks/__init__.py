@@ -1,6 +1,7 @@
 """Networks: what is trained."""
 
 from dualgan.networks.base import Discriminator, Generator, Latents, Network, build_network
+from dualgan.networks.r3gan import R3GANDiscriminator, R3GANGenerator
 from dualgan.networks.stylegan import StyleGANDiscriminator, StyleGANGenerator
 from dualgan.networks.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
 
@@ -14,6 +15,8 @@ __all__ = [
     "Generator",
     "Latents",
     "Network",
+    "R3GANDiscriminator",
+    "R3GANGenerator",
     "StyleGAN2Discriminator",
     "StyleGAN2Generator",
     "StyleGANDiscriminator",

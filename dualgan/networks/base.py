@@ -235,7 +235,7 @@ def build_network(description: dict[str, Any]) -> Network:
 
 
 def check_resolution(resolution: int, architecture: str = "StyleGAN2") -> None:
-    """Refuse what an architecture, StyleGAN or StyleGAN2, cannot double its way up to from 4x4.
+    """Refuse what an architecture cannot double its way up to from 4x4.
 
     Raises:
         ValueError: The resolution is no power of two from 8 to 1024.

@@ -8,7 +8,8 @@ weight), so any order of derivative costs what it must. All three are bilinear:
     y = conv(x, w),   dx = input_adjoint(dy, w),   dw = weight_adjoint(x, dy)
 
 On a CPU in float32, wide 3x3 convolutions run faster as matrix products (`winograd`, `columns`) than by PyTorch's
-operators; everything else, and everything on other devices, is left to those.
+operators, and in bfloat16 many groups do a few at a time (`grouped`); everything else, and everything on other devices,
+is left to those.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
-from dualgan.networks.cpu import columns, winograd
+from dualgan.networks.cpu import columns, grouped, winograd
 from dualgan.runtime.precision import autocast_enabled, without_autocast
 
 
@@ -96,13 +97,15 @@ def _adjoints(
 
 
 def _fast_weight_adjoint(dy: Tensor, x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor | None:
-    """The weight's gradient by matrix products, or None where PyTorch's operator is not slower."""
+    """The weight's gradient by matrix products or in parts, or None where PyTorch's operator is not slower."""
     if geometry == SAME and winograd.pays(x, weight, winograd.MIN_CHANNELS_OF_WEIGHT_GRADIENT):
         return winograd.weight_adjoint(x, dy)
     if columns.pays(x, weight, geometry.groups):
         # A transposed convolution's input is the smaller map, and takes its output's place.
         maps = (dy, x) if geometry.transposed else (x, dy)
         return columns.weight_adjoint(*maps, geometry.stride, geometry.padding)
+    if not geometry.transposed and grouped.pays(x, weight, geometry.groups):
+        return grouped.weight_adjoint(x, dy, weight, geometry.stride, geometry.padding, geometry.groups)
     return None
 
 

@@ -17,6 +17,7 @@ def num_features(resolution: int, channel_base: int, channel_max: int) -> int:
     if channel_base < resolution or channel_max < 1:
         raise ValueError(
             f"channel_base {channel_base} and channel_max {channel_max} leave no channels at resolution {resolution}: "
-            f"a layer has min(channel_base / resolution, channel_max) of them; config E has 16384 and 512"
+            f"a layer has min(channel_base / resolution, channel_max) of them; the published networks have thousands "
+            f"and hundreds"
         )
     return min(channel_base // resolution, channel_max)

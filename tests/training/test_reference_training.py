@@ -32,6 +32,8 @@ def test_every_loss_trains_both_players(loss: AdversarialLoss) -> None:
     before = weights(gan)
     train(gan, steps=3)
     moved = changed(before, gan)
+    if loss.shift_invariant:  # the pairs' gradients of the last bias cancel out, maybe to the last bit
+        moved.add("discriminator.b4.out.bias")
     for player in ("generator", "discriminator"):
         assert {name for name, _ in getattr(gan, player).named_parameters(prefix=player)} - moved == set()
     assert all(value.isfinite().all() for value in gan.state_dict().values())

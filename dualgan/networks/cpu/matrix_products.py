@@ -24,6 +24,11 @@ def direct_convolutions() -> Iterator[None]:
         _allowed = before
 
 
+def direct_convolutions_wanted() -> bool:
+    """Whether `direct_convolutions` is around."""
+    return not _allowed
+
+
 def matrix_products_allowed(x: Tensor, weight: Tensor, min_channels: int) -> bool:
     """Whether this is a wide enough 3x3 convolution in float32 on a CPU, and not being traced for a compiler.
 
