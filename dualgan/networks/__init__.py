@@ -1,6 +1,7 @@
 """Networks: what is trained."""
 
 from dualgan.networks.base import Discriminator, Generator, Latents, Network, build_network
+from dualgan.networks.sngan import SNGANDiscriminator, SNGANGenerator
 from dualgan.networks.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
 
 DefaultGenerator, DefaultDiscriminator = StyleGAN2Generator, StyleGAN2Discriminator
@@ -13,6 +14,8 @@ __all__ = [
     "Generator",
     "Latents",
     "Network",
+    "SNGANDiscriminator",
+    "SNGANGenerator",
     "StyleGAN2Discriminator",
     "StyleGAN2Generator",
     "build_network",
