@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from dualgan.gan import GAN
-from dualgan.networks import Discriminator, Generator
+from dualgan.networks import Discriminator, Generator, SNGANDiscriminator, SNGANGenerator
 from tests import tiny
 from tests.training.toys import ToyDiscriminator, ToyGenerator
 
@@ -38,6 +38,7 @@ class Backbone(NamedTuple):
 BACKBONES: dict[str, Backbone] = {
     "StyleGAN2": Backbone(tiny.generator, tiny.discriminator),
     "StyleGAN2 with attention": Backbone(tiny.attending_generator, tiny.attending_discriminator),
+    "SNGAN": Backbone(partial(SNGANGenerator, z_dim=8, width=4), partial(SNGANDiscriminator, width=4), resolution=32),
     "toys": Backbone(ToyGenerator, ToyDiscriminator),
     "toys without batch normalisation": Backbone(partial(ToyGenerator, norm=False), ToyDiscriminator),
 }
