@@ -5,8 +5,8 @@ loss, Adam, batches of real noise images, `--n_dis` batches for D and one step o
 its own `train_step` of G and D, without its trainer. Ours is `GAN` in Lightning's trainer: with its loop, the moving
 average and the clock. Upsampling is bilinear on both sides, as torch-mimicry's is.
 
-Beside the medians stand the least times, which another load on the machine disturbs less, and the load before and
-after.
+Beside the time that passes stands the processor time of all threads, which another load on the machine disturbs less.
+With OMP_NUM_THREADS=1 it is what a step takes on a machine that does nothing else.
 
     pip install --no-deps torch-mimicry           # or, to keep it apart: --target FOLDER, and PYTHONPATH=FOLDER
     python benchmarks/sngan.py                    # batch 64, 5 steps of D, published widths
@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from pytorch_lightning import Trainer
@@ -68,6 +68,20 @@ class Mimicry:
         self.generator.train_step(self.real, self.discriminator, self.adams[0], self.log)
 
 
+class Clocks(NamedTuple):
+    """Seconds: passed, and of processors by all threads of this program."""
+
+    passed: float
+    processor: float
+
+    @classmethod
+    def now(cls) -> "Clocks":
+        return cls(time.perf_counter(), time.process_time())
+
+    def since(self, start: "Clocks") -> "Clocks":
+        return Clocks(self.passed - start.passed, self.processor - start.processor)
+
+
 class Turns(IterableDataset[Batch]):
     """The batches of our training; before every `n_dis` of them the other package has its turn.
 
@@ -76,19 +90,19 @@ class Turns(IterableDataset[Batch]):
 
     def __init__(self, real: Tensor, n_dis: int, turns: int, peer: Callable[[], None] | None) -> None:
         self.batch, self.n_dis, self.turns, self.peer = Batch(real, None), n_dis, turns, peer
-        self.ours: list[float] = []
-        self.theirs: list[float] = []
+        self.ours: list[Clocks] = []
+        self.theirs: list[Clocks] = []
 
     def __iter__(self) -> Iterator[Batch]:
         for _ in range(self.turns + 1):  # the first one warms up
-            started = time.perf_counter()
+            started = Clocks.now()
             if self.peer is not None:
                 self.peer()
-            between = time.perf_counter()
+            between = Clocks.now()
             for _ in range(self.n_dis):
                 yield self.batch
-            self.theirs.append(between - started)
-            self.ours.append(time.perf_counter() - between)
+            self.theirs.append(between.since(started))
+            self.ours.append(Clocks.now().since(between))
         yield self.batch  # the one that is fetched ahead
 
 
@@ -114,7 +128,7 @@ def measure(widths: tuple[int, int], batch: int, n_dis: int, turns: int, with_pe
             enable_progress_bar=False, enable_model_summary=False, limit_val_batches=0,
         )  # fmt: skip
         trainer.fit(gan, DataLoader(data, batch_size=None))
-    sides: dict[str, tuple[list[float], Any]] = {"dualgan": (data.ours, gan)}
+    sides: dict[str, tuple[list[Clocks], Any]] = {"dualgan": (data.ours, gan)}
     if peer is not None:
         sides["torch-mimicry"] = data.theirs, peer
         for player in ("generator", "discriminator"):
@@ -122,20 +136,21 @@ def measure(widths: tuple[int, int], batch: int, n_dis: int, turns: int, with_pe
     print(f"batch {batch}, {n_dis} steps of D per step of G, {torch.get_num_threads()} threads, {turns} turns")
     print(f"load of the machine before and after: {load:.1f}, {os.getloadavg()[0]:.1f} (this program is a part of it)")
     print(f"{'':28}" + "".join(f"{name:>16}" for name in sides))
-    rows: dict[str, Callable[[list[float], Any], str]] = {
+    rows: dict[str, Callable[[list[Clocks], Any], str]] = {
         "parameters of G": lambda _, side: f"{parameters(side.generator):,}",
         "parameters of D": lambda _, side: f"{parameters(side.discriminator):,}",
-        "ms per turn, median": lambda times, _: f"{1e3 * statistics.median(times):.1f}",
-        "ms per turn, least": lambda times, _: f"{1e3 * min(times):.1f}",
-        "images/s of D, median": lambda times, _: f"{n_dis * batch / statistics.median(times):.1f}",
+        "ms per turn": lambda times, _: f"{1e3 * statistics.median(t.passed for t in times):.1f}",
+        "processor ms per turn": lambda times, _: f"{1e3 * statistics.median(t.processor for t in times):.1f}",
+        "images/s of D": lambda times, _: f"{n_dis * batch / statistics.median(t.passed for t in times):.1f}",
     }
     timed = {name: (times[1:], side) for name, (times, side) in sides.items()}
     for label, value in rows.items():
         print(f"{label:28}" + "".join(f"{value(*side):>16}" for side in timed.values()))
     if peer is not None:
-        ratios = sorted(theirs / ours for ours, theirs in zip(data.ours[1:], data.theirs[1:], strict=True))
-        middle = statistics.median(ratios)
-        print(f"ours is faster by {middle:.2f}, median of turns; least {ratios[0]:.2f}, greatest {ratios[-1]:.2f}")
+        for k, name in enumerate(("time that passes", "processor time")):
+            ratios = sorted(theirs[k] / ours[k] for ours, theirs in zip(data.ours[1:], data.theirs[1:], strict=True))
+            span = f"from {ratios[0]:.2f} to {ratios[-1]:.2f}"
+            print(f"ours is faster by {statistics.median(ratios):.2f} in {name} (median of turns, {span})")
 
 
 def main() -> None:
