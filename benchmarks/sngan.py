@@ -3,7 +3,7 @@
 Both train in one process and in turns, at equal settings: networks of equal widths and numbers of parameters, hinge
 loss, Adam, batches of real noise images, `--n_dis` batches for D and one step of G per turn. torch-mimicry's side is
 its own `train_step` of G and D, without its trainer. Ours is `GAN` in Lightning's trainer: with its loop, the moving
-average and the clock. Upsampling is bilinear on both sides, as torch-mimicry's is.
+average and the clock. Upsampling is bilinear on both sides, as torch-mimicry's is; the published one is nearest.
 
 Beside the time that passes stands the processor time of all threads, which another load on the machine disturbs less.
 With OMP_NUM_THREADS=1 it is what a step takes on a machine that does nothing else.
@@ -111,11 +111,11 @@ def parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-def measure(widths: tuple[int, int], batch: int, n_dis: int, turns: int, with_peer: bool) -> None:
+def measure(widths: tuple[int, int], batch: int, n_dis: int, turns: int, with_peer: bool, upsampling: Any) -> None:
     """Train both and print the table."""
     real = (torch.rand(batch, 3, 32, 32) * 2 - 1).contiguous(memory_format=torch.channels_last)
     gan = GAN(
-        32, generator=partial(SNGANGenerator, width=widths[0], upsampling="bilinear"),
+        32, generator=partial(SNGANGenerator, width=widths[0], upsampling=upsampling),
         discriminator=partial(SNGANDiscriminator, width=widths[1]), loss=Hinge(), learning_rate=ADAM["lr"],
         betas=ADAM["betas"], d_steps=n_dis, r1_gamma=0, path_length_weight=0, style_mixing=0,
     )  # fmt: skip
@@ -159,6 +159,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--n_dis", type=int, default=5, help="steps of D per step of G")
     parser.add_argument("--turns", type=int, default=10, help="timed turns of each")
+    parser.add_argument("--upsampling", choices=("bilinear", "nearest"), default="bilinear", help="of ours")
     parser.add_argument("--widths", type=int, nargs=2, default=(256, 128), metavar=("G", "D"))
     arguments = parser.parse_args()
     flush_denormals()
@@ -166,7 +167,7 @@ def main() -> None:
     with_peer = importlib.util.find_spec(PEER) is not None
     if not with_peer:
         print("torch-mimicry is not installed and left out: pip install --no-deps torch-mimicry")
-    measure(tuple(arguments.widths), arguments.batch, arguments.n_dis, arguments.turns, with_peer)
+    measure(tuple(arguments.widths), arguments.batch, arguments.n_dis, arguments.turns, with_peer, arguments.upsampling)
 
 
 if __name__ == "__main__":

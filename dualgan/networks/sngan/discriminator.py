@@ -7,6 +7,7 @@ from dualgan.networks.base import Discriminator, check_at_least_one, check_image
 from dualgan.networks.class_conditional import ProjectionHead
 from dualgan.networks.layers import widened
 from dualgan.networks.sngan.plan import RESIDUAL_GAIN, convolution, plan_of
+from dualgan.networks.sngan.resampling import convolved_and_halved
 from dualgan.networks.spectral import normalised
 
 
@@ -29,16 +30,12 @@ class DiscriminatorBlock(nn.Module):
         learned = halving or in_channels != out_channels
         self.shortcut = normalised(convolution(in_channels, out_channels, 1)) if learned else nn.Identity()
 
-    def down(self, x: Tensor) -> Tensor:
-        """[N, C, H, W] -> [N, C, H / 2, W / 2], or as it is."""
-        return nn.functional.avg_pool2d(x, 2) if self.halving else x
-
     def forward(self, x: Tensor) -> Tensor:
         """[N, in_channels, H, W] -> [N, out_channels, H / 2, W / 2], or of the input's resolution."""
-        y = self.conv1(x if self.takes_image else x.relu())
-        y = self.down(self.conv2(y.relu_()))
-        # A 1x1 convolution commutes with the pooling, and is cheaper after it.
-        out: Tensor = y + self.shortcut(self.down(x))
+        y = self.conv1(x if self.takes_image else x.relu()).relu_()
+        y = convolved_and_halved(y, self.conv2) if self.halving else self.conv2(y)
+        # A 1x1 convolution commutes with means over 2x2, and is cheaper after them.
+        out: Tensor = y + self.shortcut(nn.functional.avg_pool2d(x, 2) if self.halving else x)
         return out
 
 

@@ -10,6 +10,7 @@ from dualgan.networks.base import Generator, Latents, NoiseMode, check_at_least_
 from dualgan.networks.class_conditional import ConditionalBatchNorm
 from dualgan.networks.layers import widened
 from dualgan.networks.sngan.plan import RESIDUAL_GAIN, convolution, plan_of
+from dualgan.networks.sngan.resampling import doubled_and_convolved
 
 Upsampling = Literal["nearest", "bilinear"]
 
@@ -56,7 +57,8 @@ class GeneratorBlock(nn.Module):
 
     def forward(self, x: Tensor, classes: Tensor | None = None) -> Tensor:
         """[N, in_channels, H, W], one-hot classes [N, num_classes] -> [N, out_channels, 2H, 2W]."""
-        y = self.conv1(self.up(self.norm1(x, classes)))
+        y = self.norm1(x, classes)
+        y = doubled_and_convolved(y, self.conv1) if self.upsampling == "nearest" else self.conv1(self.up(y))
         y = self.conv2(self.norm2(y, classes))
         # A 1x1 convolution commutes with the upsampling, and is cheaper before it.
         out: Tensor = y + self.up(self.shortcut(x))
