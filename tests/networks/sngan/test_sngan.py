@@ -7,10 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dualgan.networks import Latents, SNGANDiscriminator, SNGANGenerator
+from dualgan.networks import Latents, SNGANDiscriminator, SNGANGenerator, spectral
 from dualgan.networks.class_conditional import ConditionalBatchNorm
 from dualgan.networks.sngan.discriminator import DiscriminatorBlock
 from dualgan.networks.sngan.generator import GeneratorBlock
+from dualgan.networks.sngan.resampling import convolved_and_halved, doubled_and_convolved
 
 RESOLUTIONS = (32, 48, 64, 128, 256)
 PUBLISHED = {32: (4.277, 1.054), 48: (4.878, 10.141), 64: (12.221, 10.141), 128: (32.151, 29.018)}
@@ -208,3 +209,12 @@ def test_what_they_do_not_have_is_refused() -> None:
         SNGANGenerator(32, upsampling="cubic")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="width 0 is out of range"):
         SNGANDiscriminator(32, width=0)
+
+
+@pytest.mark.parametrize("channels", [(3, 5), (96, 96)])
+def test_a_convolution_with_its_resampling_is_one_after_the_other(channels: tuple[int, int]) -> None:
+    layer = spectral.Conv2d(*channels, 3)
+    x = torch.randn(2, channels[0], 6, 8)
+    torch.testing.assert_close(convolved_and_halved(x, layer), F.avg_pool2d(layer(x), 2), rtol=1e-4, atol=1e-5)
+    doubled = x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+    torch.testing.assert_close(doubled_and_convolved(x, layer), layer(doubled), rtol=1e-4, atol=1e-5)
