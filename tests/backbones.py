@@ -5,7 +5,14 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from dualgan.gan import GAN
-from dualgan.networks import Discriminator, Generator, R3GANDiscriminator, R3GANGenerator
+from dualgan.networks import (
+    Discriminator,
+    Generator,
+    R3GANDiscriminator,
+    R3GANGenerator,
+    SNGANDiscriminator,
+    SNGANGenerator,
+)
 from tests import tiny
 from tests.training.toys import ToyDiscriminator, ToyGenerator
 
@@ -43,6 +50,7 @@ BACKBONES: dict[str, Backbone] = {
     "StyleGAN": Backbone(tiny.first_generator, tiny.first_discriminator),
     "StyleGAN that grows": Backbone(tiny.growing_generator, tiny.growing_discriminator),
     "R3GAN": Backbone(partial(R3GANGenerator, z_dim=16, **GROUPED), partial(R3GANDiscriminator, **GROUPED)),
+    "SNGAN": Backbone(partial(SNGANGenerator, z_dim=8, width=4), partial(SNGANDiscriminator, width=4), resolution=32),
     "toys": Backbone(ToyGenerator, ToyDiscriminator),
     "toys without batch normalisation": Backbone(partial(ToyGenerator, norm=False), ToyDiscriminator),
 }

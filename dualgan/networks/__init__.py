@@ -2,6 +2,7 @@
 
 from dualgan.networks.base import Discriminator, Generator, Latents, Network, build_network
 from dualgan.networks.r3gan import R3GANDiscriminator, R3GANGenerator
+from dualgan.networks.sngan import SNGANDiscriminator, SNGANGenerator
 from dualgan.networks.stylegan import StyleGANDiscriminator, StyleGANGenerator
 from dualgan.networks.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
 
@@ -17,6 +18,8 @@ __all__ = [
     "Network",
     "R3GANDiscriminator",
     "R3GANGenerator",
+    "SNGANDiscriminator",
+    "SNGANGenerator",
     "StyleGAN2Discriminator",
     "StyleGAN2Generator",
     "StyleGANDiscriminator",
