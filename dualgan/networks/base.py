@@ -113,7 +113,7 @@ class Generator(Network):
                 f"truncation_psi {truncation_psi:g} has no meaning for {type(self).__name__}, which has no mapping "
                 f"network: leave it out, or give 1"
             )
-        check_labels(labels, self.num_classes, len(latents.z))
+        check_labels(labels, self.num_classes, latents.z.shape[0])  # len() would fix the batch of a graph
         return latents.z
 
     @torch.no_grad()

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from dualgan.files.atomic import write_whole
-from dualgan.networks import Generator
-from dualgan.networks.base import check_has_mapping
+from dualgan.networks import Generator, Latents
 from dualgan.networks.stylegan2.mapping import MappingNetwork
 
 NOISES = ("const", "none", "input")
@@ -26,6 +25,8 @@ _CHECKS = ((1, 1.0), (3, 0.7))  # batch and truncation psi
 
 class GeneratorGraph(nn.Module):
     """Mapping and synthesis in one call, with everything that varies as a tensor.
+
+    Without a mapping network there is no truncation, and styles are the generator's own.
 
     Args:
         generator: In eval mode.
@@ -43,12 +44,12 @@ class GeneratorGraph(nn.Module):
         if noise not in NOISES:
             raise ValueError(f"unknown noise {noise!r}: expected one of {', '.join(NOISES)}")
         if noise != "const" and not generator.has_noise:
-            raise ValueError(f"noise {noise!r} has no effect: this generator was built with noise=False, leave it out")
-        check_has_mapping(generator, "a graph, whose input is a truncation,")
+            raise ValueError(f"noise {noise!r} has no effect: this generator has no layers with noise, leave it out")
         self.generator, self.noise = generator, noise
-        assert isinstance(generator.mapping, MappingNetwork)
-        classes = torch.arange(generator.num_classes) if generator.num_classes else None
-        self.register_buffer("mean_w", generator.mapping.mean_w(classes))  # [w_dim], or [classes, w_dim]
+        if generator.has_mapping:
+            assert isinstance(generator.mapping, MappingNetwork)
+            classes = torch.arange(generator.num_classes) if generator.num_classes else None
+            self.register_buffer("mean_w", generator.mapping.mean_w(classes))  # [w_dim], or [classes, w_dim]
         buffers = dict(generator.synthesis.named_buffers())
         self.maps = {k: v.shape for k, v in buffers.items() if k.endswith("noise_const")} if noise == "input" else {}
 
@@ -56,28 +57,37 @@ class GeneratorGraph(nn.Module):
     def input_names(self) -> list[str]:
         """The arguments in their order: z, labels where there are classes, truncation_psi, noise maps."""
         labels = ["labels"] if self.generator.num_classes else []
+        truncation = ["truncation_psi"] if self.generator.has_mapping else []
         maps = [f"noise_{name.removesuffix('.noise_const').replace('.', '_')}" for name in self.maps]
-        return ["z", *labels, "truncation_psi", *maps]
+        return ["z", *labels, *truncation, *maps]
 
     def inputs(self, count: int, truncation_psi: float) -> tuple[Tensor, ...]:
         """Random inputs for `count` samples."""
         z = torch.randn(count, self.generator.z_dim)
         classes = self.generator.num_classes
         labels = (torch.randint(classes, (count,)),) if classes else ()
+        truncation = (torch.tensor(truncation_psi),) if self.generator.has_mapping else ()
         maps = tuple(torch.randn(count, 1, *shape) for shape in self.maps.values())
-        return z, *labels, torch.tensor(truncation_psi), *maps
+        return z, *labels, *truncation, *maps
 
     def forward(self, z: Tensor, *others: Tensor) -> Tensor:
         """z [N, z_dim], labels [N] int64, truncation_psi [], maps [N, 1, R, R] -> images [N, C, R, R]."""
         labels, others = (others[0], others[1:]) if self.generator.num_classes else (None, others)
-        truncation_psi, *maps = others
-        # StyleGAN, appendix B, with psi as an input: w' = w_avg + psi (w - w_avg)
-        mean = (self.mean_w if labels is None else self.mean_w[labels]).unsqueeze(-2)  # [1, w_dim] or [N, 1, w_dim]
-        ws = mean + truncation_psi * (self.generator.mapping(z, labels) - mean)
+        if self.generator.has_mapping:
+            styles, maps = self.truncated(z, labels, others[0]), others[1:]
+        else:
+            styles, maps = self.generator.styles(Latents(z), labels), others
         mode = "none" if self.noise == "none" else "const"
         replaced = dict(zip(self.maps, maps, strict=True))
-        images: Tensor = torch.func.functional_call(self.generator.synthesis, replaced, (ws,), {"noise_mode": mode})
+        images: Tensor = torch.func.functional_call(self.generator.synthesis, replaced, (styles,), {"noise_mode": mode})
         return images
+
+    # StyleGAN, appendix B, with psi as an input: w' = w_avg + psi (w - w_avg)
+    def truncated(self, z: Tensor, labels: Tensor | None, truncation_psi: Tensor) -> Tensor:
+        """Ws [N, num_ws, w_dim] moved towards their mean."""
+        mean = (self.mean_w if labels is None else self.mean_w[labels]).unsqueeze(-2)  # [1, w_dim] or [N, 1, w_dim]
+        ws: Tensor = mean + truncation_psi * (self.generator.mapping(z, labels) - mean)
+        return ws
 
 
 @dataclass(frozen=True)
@@ -179,7 +189,8 @@ def _trace(graph: GeneratorGraph, batch_size: int | None) -> ExportedProgram:
     example = graph.inputs(batch_size or 2, 0.5)
     batch = Dim("batch")
     dynamic = tuple({0: batch} if value.dim() and batch_size is None else None for value in example)
-    return torch.export.export(graph, example, dynamic_shapes=(dynamic[0], dynamic[1:]))
+    shapes = (dynamic[0], dynamic[1:]) if len(example) > 1 else dynamic
+    return torch.export.export(graph, example, dynamic_shapes=shapes)
 
 
 @torch.no_grad()

@@ -151,13 +151,9 @@ def test_a_killed_run_ends_with_the_bits_of_the_uninterrupted_one(run_cli: RunCL
     assert read_checkpoint(whole / "checkpoints" / "last.ckpt")["dualgan"]["generator"]["class_name"] == GENERATOR
     run_cli.succeeds("export", "--ckpt", "whole/checkpoints/last.ckpt", "--out", "a.safetensors")
     run_cli.succeeds("interpolate", "--ckpt", "a.safetensors", "--seeds", "0-1", "--out", "walk.png")
-    for words_, what in (
-        ("export --out a.pt2", "a graph"),
-        ("interpolate --space w --seeds 0-1 --out w.png", "space w"),
-    ):
-        error = run_cli.fails(*words(words_), "--ckpt", "a.safetensors")
-        assert f"{what}" in error
-        assert "needs a generator with a mapping network, and ToyGenerator has none" in error
+    run_cli.succeeds("export", "--ckpt", "a.safetensors", "--out", "a.pt2")
+    error = run_cli.fails(*words("interpolate --space w --seeds 0-1 --out w.png --ckpt a.safetensors"))
+    assert "space w needs a generator with a mapping network, and ToyGenerator has none" in error
     for verb in ("validate", "predict"):  # know nothing of the data that the queue is sized by
         run_cli.succeeds(verb, "--config", "whole/config.yaml", "--predictions.num", 2)
 

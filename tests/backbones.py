@@ -1,0 +1,43 @@
+"""Every architecture as a pair of small networks, for tests that all of them must pass."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from dualgan.gan import GAN
+from dualgan.networks import Discriminator, Generator
+from tests import tiny
+from tests.training.toys import ToyDiscriminator, ToyGenerator
+
+
+class Backbone(NamedTuple):
+    """Two networks that take `resolution, num_channels, num_classes`.
+
+    Attributes:
+        generator: G.
+        discriminator: D.
+        resolution: The smallest that both can have.
+        conditional: Both can have classes.
+        auxiliary: Losses that belong to the architecture.
+    """
+
+    generator: Callable[..., Generator]
+    discriminator: Callable[..., Discriminator]
+    resolution: int = 8
+    conditional: bool = True
+    auxiliary: tuple[Any, ...] = ()
+
+    def gan(self, **settings: Any) -> GAN:
+        """The two of them in a training; style mixing and path length are on where there is a mapping network."""
+        has_mapping = self.generator(self.resolution, 3, 0).has_mapping
+        without = {} if has_mapping else {"style_mixing": 0, "path_length_weight": 0}
+        settings = {"auxiliary": list(self.auxiliary), "r1_gamma": 1.0, "total_kimg": 1.0, **without, **settings}
+        return GAN(self.resolution, generator=self.generator, discriminator=self.discriminator, **settings)
+
+
+BACKBONES: dict[str, Backbone] = {
+    "StyleGAN2": Backbone(tiny.generator, tiny.discriminator),
+    "StyleGAN2 with attention": Backbone(tiny.attending_generator, tiny.attending_discriminator),
+    "toys": Backbone(ToyGenerator, ToyDiscriminator),
+    "toys without batch normalisation": Backbone(partial(ToyGenerator, norm=False), ToyDiscriminator),
+}
