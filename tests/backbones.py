@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from dualgan.gan import GAN
-from dualgan.networks import Discriminator, Generator
+from dualgan.networks import BigGANDiscriminator, BigGANGenerator, Discriminator, Generator
 from tests import tiny
 from tests.training.toys import ToyDiscriminator, ToyGenerator
 
@@ -35,9 +35,16 @@ class Backbone(NamedTuple):
         return GAN(self.resolution, generator=self.generator, discriminator=self.discriminator, **settings)
 
 
+BIGGAN: dict[str, Any] = {"width": 2, "z_dim": 8, "attention_resolution": 8, "standing_passes": 2}
+
 BACKBONES: dict[str, Backbone] = {
     "StyleGAN2": Backbone(tiny.generator, tiny.discriminator),
     "StyleGAN2 with attention": Backbone(tiny.attending_generator, tiny.attending_discriminator),
+    "BigGAN": Backbone(
+        partial(BigGANGenerator, hierarchical=True, shared_dim=4, **BIGGAN),
+        partial(BigGANDiscriminator, width=2, attention_resolution=8),
+        32,
+    ),
     "toys": Backbone(ToyGenerator, ToyDiscriminator),
     "toys without batch normalisation": Backbone(partial(ToyGenerator, norm=False), ToyDiscriminator),
 }

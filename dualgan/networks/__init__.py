@@ -1,12 +1,15 @@
 """Networks: what is trained."""
 
 from dualgan.networks.base import Discriminator, Generator, Latents, Network, build_network
+from dualgan.networks.biggan import BigGANDiscriminator, BigGANGenerator
 from dualgan.networks.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
 
 DefaultGenerator, DefaultDiscriminator = StyleGAN2Generator, StyleGAN2Discriminator
 """What is trained where a configuration names nothing else: the paper's, config E."""
 
 __all__ = [
+    "BigGANDiscriminator",
+    "BigGANGenerator",
     "DefaultDiscriminator",
     "DefaultGenerator",
     "Discriminator",

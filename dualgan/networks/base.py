@@ -120,6 +120,13 @@ class Generator(Network):
     def observe(self, parts: Sequence[Drawn]) -> None:
         """See the styles of a training batch, split in any way over `parts` and ranks, such as to follow their mean."""
 
+    def estimate_statistics(self) -> None:
+        """Make an averaged generator ready for being looked at: what its layers know of its features, in place.
+
+        The result follows from the weights and buffers alone, a second call changes nothing, and torch's generators
+        are left alone.
+        """
+
     def forward(
         self,
         z: Tensor,

@@ -1,6 +1,7 @@
 """Where the class enters: class-conditional batch normalisation in a generator, projection in a discriminator."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -64,12 +65,19 @@ class ProjectionHead(nn.Module):
         num_features: Width of the features.
         num_classes: Number of classes; 0 is without projection.
         bias: Learn a bias.
+        normalised: Normalises a layer, and may give it other weights.
     """
 
-    def __init__(self, num_features: int, num_classes: int = 0, bias: bool = True) -> None:
+    def __init__(
+        self,
+        num_features: int,
+        num_classes: int = 0,
+        bias: bool = True,
+        normalised: Callable[[Any], Any] = spectral.normalised,
+    ) -> None:
         super().__init__()
-        self.linear = spectral.normalised(spectral.Linear(num_features, 1, bias=bias))
-        self.embedding = spectral.normalised(spectral.Embedding(num_classes, num_features)) if num_classes else None
+        self.linear = normalised(spectral.Linear(num_features, 1, bias=bias))
+        self.embedding = normalised(spectral.Embedding(num_classes, num_features)) if num_classes else None
 
     # Miyato & Koyama, ICLR 2018, Eq. 6: f(x, y) = psi(phi(x)) + <V y, phi(x)>
     def forward(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
