@@ -306,13 +306,13 @@ class GAN(TwoPlayers):
 
     def _view(self, part: Batch, fakes: Fakes, k: int) -> StepView:
         """What auxiliary tasks see of micro-batch k."""
-        real, labels, reference = part
-        fake, drawn = fakes
-
+        (real, labels, reference), (fake, drawn) = part, fakes
         return StepView(
+            self.generator, self.discriminator,
             real, fake, labels, drawn.labels, reference, drawn.latents, k, self.clock,
             generate=lambda latents, purpose: self.fakes_of(latents, drawn.labels, f"auxiliary, {purpose}", k),
             augment=lambda shown, purpose: self.critic.augment(shown, f"auxiliary, {purpose}", k),
             noise=lambda like, purpose: self.noise(like, f"auxiliary, {purpose}", k),
             trunk=lambda shown, own, purpose: self.critic.trunk(shown, own, reference, f"auxiliary, {purpose}", k),
+            logits=lambda seen, own, purpose: self.critic.logits(seen, own, reference, f"auxiliary, {purpose}", k),
         )  # fmt: skip

@@ -3,6 +3,7 @@
 from dualgan.networks.base import Discriminator, Generator, Latents, Network, build_network
 from dualgan.networks.biggan import BigGANDiscriminator, BigGANGenerator
 from dualgan.networks.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
+from dualgan.networks.unet import UNetDiscriminator
 
 DefaultGenerator, DefaultDiscriminator = StyleGAN2Generator, StyleGAN2Discriminator
 """What is trained where a configuration names nothing else: the paper's, config E."""
@@ -18,5 +19,6 @@ __all__ = [
     "Network",
     "StyleGAN2Discriminator",
     "StyleGAN2Generator",
+    "UNetDiscriminator",
     "build_network",
 ]

@@ -11,11 +11,12 @@ from dualgan.networks.layers import widened
 from dualgan.runtime.precision import without_autocast
 
 
-def table(condition_dim: int, num_features: int) -> nn.Module:
-    """A linear function without bias that starts as 0: of a one-hot condition, a table with a row per class."""
-    linear = nn.Linear(condition_dim, num_features, bias=False)
-    nn.init.zeros_(linear.weight)
-    return linear
+class ClassTable(nn.Linear):
+    """Numbers for every class: a linear function, without bias, of its one-hot vector, which starts as 0."""
+
+    def __init__(self, num_classes: int, num_features: int) -> None:
+        super().__init__(num_classes, num_features, bias=False)
+        nn.init.zeros_(self.weight)
 
 
 class ConditionalBatchNorm(nn.Module):
@@ -39,7 +40,7 @@ class ConditionalBatchNorm(nn.Module):
         self,
         num_features: int,
         condition_dim: int,
-        linear: Callable[[int, int], nn.Module] = table,
+        linear: Callable[[int, int], nn.Module] = ClassTable,
         eps: float = 1e-5,
         momentum: float = 0.1,
     ) -> None:

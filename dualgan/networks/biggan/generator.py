@@ -17,7 +17,7 @@ from dualgan.networks.biggan.plan import (
     chosen_attention,
     sizes,
 )
-from dualgan.networks.class_conditional import ConditionalBatchNorm
+from dualgan.networks.class_conditional import ClassTable, ConditionalBatchNorm
 from dualgan.networks.layers import widened
 from dualgan.networks.standing import estimate_batch_statistics
 
@@ -230,14 +230,10 @@ def _norm(slots: Slots, layers: Layers, shared: bool) -> Norm:
         of_embedding = partial(layers.linear, bias=False)
         return lambda channels: ConditionalBatchNorm(channels, slots.condition_dim, of_embedding)
     if slots.class_dim:
-        return lambda channels: ConditionalBatchNorm(channels, slots.class_dim, partial(_table, layers))
+        return lambda channels: ConditionalBatchNorm(
+            channels, slots.class_dim, lambda *ends: layers.started(ClassTable(*ends))
+        )
     return PlainBatchNorm
-
-
-def _table(layers: Layers, num_classes: int, channels: int) -> nn.Module:
-    """A row per class."""
-    table: nn.Module = layers.started(nn.Linear(num_classes, channels, bias=False))
-    return table
 
 
 # Chen et al., "On Self Modulation for Generative Adversarial Networks", ICLR 2019, Eq. 4
