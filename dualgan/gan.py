@@ -190,7 +190,7 @@ class GAN(TwoPlayers):
                 group = self.discriminator.minibatch_std_group
                 check_batch(data.batch_size, self.trainer.world_size, self.micro_batch, group)
                 self.tasks.prepare(size * (1 + data.mirror), data.batch_size)
-            elif self.tasks:
+            elif self.tasks.sized_by_data:
                 raise ValueError("auxiliary tasks are sized by the data: give Trainer.fit a data module")
         if self.warmup_kimg is None:
             self.warmup_kimg = default_warmup_kimg(size, self.total_images)

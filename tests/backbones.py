@@ -4,8 +4,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+from dualgan.auxiliary import CutMix
 from dualgan.gan import GAN
-from dualgan.networks import BigGANDiscriminator, BigGANGenerator, Discriminator, Generator
+from dualgan.networks import (
+    BigGANDiscriminator,
+    BigGANGenerator,
+    Discriminator,
+    Generator,
+    SNGANDiscriminator,
+    SNGANGenerator,
+    UNetDiscriminator,
+)
 from tests import tiny
 from tests.training.toys import ToyDiscriminator, ToyGenerator
 
@@ -40,11 +49,13 @@ BIGGAN: dict[str, Any] = {"width": 2, "z_dim": 8, "attention_resolution": 8, "st
 BACKBONES: dict[str, Backbone] = {
     "StyleGAN2": Backbone(tiny.generator, tiny.discriminator),
     "StyleGAN2 with attention": Backbone(tiny.attending_generator, tiny.attending_discriminator),
+    "SNGAN": Backbone(partial(SNGANGenerator, z_dim=8, width=4), partial(SNGANDiscriminator, width=4), resolution=32),
     "BigGAN": Backbone(
         partial(BigGANGenerator, hierarchical=True, shared_dim=4, **BIGGAN),
         partial(BigGANDiscriminator, width=2, attention_resolution=8),
         32,
     ),
+    "U-Net GAN": Backbone(tiny.generator, partial(UNetDiscriminator, width=1), 32, auxiliary=(CutMix,)),
     "toys": Backbone(ToyGenerator, ToyDiscriminator),
     "toys without batch normalisation": Backbone(partial(ToyGenerator, norm=False), ToyDiscriminator),
 }

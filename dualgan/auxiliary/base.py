@@ -71,9 +71,11 @@ class AuxiliaryTask(nn.Module):
     Attributes:
         name: What its values are called in the logs; that of the class unless something else is set.
         needs_trunk: It works on the features of D's trunk.
+        sized_by_data: It cannot do without `prepare`.
     """
 
     needs_trunk: bool = True
+    sized_by_data: bool = True
 
     def __init__(self, discriminator: Discriminator) -> None:
         super().__init__()
@@ -87,7 +89,7 @@ class AuxiliaryTask(nn.Module):
     def prepare(self, dataset_size: int, batch_size: int) -> None:
         """Learn how many images are trained on, mirrored ones counted, and in one batch of all devices.
 
-        Called once, before any step.
+        Called once, before any step, where the training has a data module.
         """
 
     def discriminator_loss(self, view: StepView) -> Tensor | None:
@@ -131,6 +133,11 @@ class Tasks(nn.ModuleList):
     def each(self) -> list[AuxiliaryTask]:
         """The tasks."""
         return [task for task in self if isinstance(task, AuxiliaryTask)]
+
+    @property
+    def sized_by_data(self) -> bool:
+        """Whether any of them must know how many images are trained on."""
+        return any(task.sized_by_data for task in self.each())
 
     def discriminator_losses(self, view: StepView) -> dict[str, Tensor]:
         """Losses of D's step, by the names that they are logged under."""

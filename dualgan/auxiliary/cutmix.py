@@ -28,7 +28,7 @@ class CutMix(AuxiliaryTask):
         ValueError: A weight is below 0, both are 0, or D has no logits of pixels.
     """
 
-    needs_trunk = False
+    needs_trunk = sized_by_data = False
 
     def __init__(self, discriminator: Discriminator, weight: float = 1.0, consistency: float = 1.0) -> None:
         super().__init__(discriminator)

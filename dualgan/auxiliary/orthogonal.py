@@ -28,7 +28,7 @@ class OrthogonalRegularization(AuxiliaryTask):
         ValueError: A weight is below 0, or both are 0.
     """
 
-    needs_trunk = False
+    needs_trunk = sized_by_data = False
 
     def __init__(self, discriminator: Discriminator, weight: float = 1e-4, generator: float = 1e-4) -> None:
         super().__init__(discriminator)

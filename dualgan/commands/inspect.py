@@ -11,7 +11,7 @@ from jinja2.filters import do_filesizeformat
 from PIL import Image
 
 from dualgan.commands.shared.verbs import POSITIONAL, SWITCH, command
-from dualgan.data.arguments import RESOLUTIONS, check_least
+from dualgan.data.arguments import USUAL_RESOLUTIONS, check_least
 from dualgan.data.files.decoding import Crop, ResizeFilter, to_square
 from dualgan.data.files.remarks import contrast_remarks, frames_by_format, ranges
 from dualgan.data.files.values import checked_range
@@ -80,7 +80,9 @@ def run(
     settings: dict[str, Any] = {"resize_filter": resize_filter, "crop": crop}
     settings |= {"num_channels": num_channels, "cache_dir": cache_dir}
     settings |= {"value_range": checked_range(value_range), "all_frames": all_frames}
-    ImageFolder(data, resolution=resolution or RESOLUTIONS[0], **settings)  # refuses arguments before the long part
+    ImageFolder(
+        data, resolution=resolution or USUAL_RESOLUTIONS[0], **settings
+    )  # refuses arguments before the long part
     files = find_files(data, cache_root(cache_dir), all_frames)
     entries = files.entries()
     left_out = [remark.text for remark in files.remarks]
@@ -156,10 +158,10 @@ def _spread(values: list[int]) -> dict[str, float] | None:
 
 
 def _natural_resolution(good: list[Examined]) -> int:
-    """The largest resolution that at least half of the images have."""
+    """The largest power of two that at least half of the images have as resolution."""
     short = [min(image.checked.width, image.checked.height) for image in good]
     half = int(np.quantile(short, 0.5, method="lower")) if short else 0
-    return int(max((resolution for resolution in RESOLUTIONS if resolution <= half), default=RESOLUTIONS[0]))
+    return int(max((usual for usual in USUAL_RESOLUTIONS if usual <= half), default=USUAL_RESOLUTIONS[0]))
 
 
 def _training(data: str, settings: dict[str, Any], skip_bad_images: bool) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def run(
         src: Folder or zip of images, or any other source that dualgan reads.
         out: Folder to make. It appears when all images are packed; OUT.partial keeps what a stopped run has done, and
             the same command goes on from there.
-        resolution: Height and width of the images, a power of two from 8 to 1024.
+        resolution: Height and width of the images, 8 to 1024; StyleGAN2 takes powers of two.
         filter: Pillow's filter for resizing. It changes metrics: compare numbers of one filter only.
         crop: Square that is kept: "center" the largest centred one, "none" the whole image, which must be square,
             "celeba" the 128x128 around the face of an aligned CelebA image. "lsun" is the LSUN protocol of the GAN

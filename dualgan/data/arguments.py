@@ -3,17 +3,15 @@
 import os
 from typing import get_args
 
-RESOLUTIONS = tuple(2**power for power in range(3, 11))
+USUAL_RESOLUTIONS = tuple(2**power for power in range(3, 11))
 
 
 def check_resolution(resolution: int) -> None:
-    """Raise a ValueError when StyleGAN2 has no networks for this resolution."""
-    if resolution not in RESOLUTIONS:
+    """Raise a ValueError when no network has this resolution; which one of these it takes is the network's affair."""
+    least, most = USUAL_RESOLUTIONS[0], USUAL_RESOLUTIONS[-1]
+    if not least <= resolution <= most:
         raise ValueError(
-            f"resolution {resolution} is not a power of two: StyleGAN2 needs one of 8, 16, ..., 1024. "
-            f"Pass a supported resolution; images are cropped and resized to it."
-            if resolution & (resolution - 1) or resolution < 1
-            else f"resolution {resolution} is out of range: StyleGAN2 needs one of 8, 16, ..., 1024."
+            f"resolution {resolution} is out of range: expected {least} to {most}. Images are cropped and resized to it."
         )
 
 

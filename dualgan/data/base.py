@@ -41,7 +41,7 @@ class ImageDataModule(LightningDataModule):
     `Trainer(use_distributed_sampler=False)`: the sampler itself splits batches over ranks.
 
     Args:
-        resolution: Height and width of the images, a power of two from 8 to 1024.
+        resolution: Height and width of the images, 8 to 1024; StyleGAN2 takes powers of two.
         batch_size: Images per training step over all devices together.
         num_workers: Processes that load batches; 0 loads in the main process.
         mirror: Also train on every image flipped left to right.

@@ -2,6 +2,7 @@
 
 from dualgan.networks.base import Discriminator, Generator, Latents, Network, build_network
 from dualgan.networks.biggan import BigGANDiscriminator, BigGANGenerator
+from dualgan.networks.sngan import SNGANDiscriminator, SNGANGenerator
 from dualgan.networks.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
 from dualgan.networks.unet import UNetDiscriminator
 
@@ -17,6 +18,8 @@ __all__ = [
     "Generator",
     "Latents",
     "Network",
+    "SNGANDiscriminator",
+    "SNGANGenerator",
     "StyleGAN2Discriminator",
     "StyleGAN2Generator",
     "UNetDiscriminator",

@@ -1,7 +1,6 @@
 """CutMix: masks, losses after the paper, and what D sees."""
 
 import math
-from functools import partial
 from typing import Any
 
 import pytest
@@ -11,10 +10,12 @@ from torch import Tensor
 from dualgan.augment import ADA
 from dualgan.auxiliary import CutMix
 from dualgan.auxiliary.cutmix import consistency_loss, masks, mixed_loss
-from dualgan.gan import GAN
 from dualgan.networks import StyleGAN2Discriminator, UNetDiscriminator
 from tests.backbones import BACKBONES
-from tests.networks.conftest import *  # noqa: F403
+from tests.tiny import train
+from tests.training.test_gan import weights
+
+PLAIN: dict[str, Any] = {"r1_gamma": 0, "path_length_weight": 0, "fake_labels": "batch"}
 
 
 def drawn(fraction: float, row: float, column: float, inverted: float, resolution: int = 8) -> Tensor:
@@ -64,28 +65,33 @@ def test_losses_are_the_paper_s() -> None:
     assert consistency_loss(mask * of_real + (1 - mask) * of_fake, of_real, of_fake, mask) < 1e-12
 
 
+@pytest.mark.filterwarnings("ignore:fake_labels 'batch' has no effect")
 @pytest.mark.parametrize("num_classes", [0, 3])
-def test_d_sees_mixtures_of_augmented_images_in_its_own_step_alone(num_classes: int) -> None:
-    gan = BACKBONES["U-Net GAN"].gan(augmentation=ADA(p=0.9), num_classes=num_classes, fake_labels="dataset")
+def test_d_sees_mixtures_of_augmented_images(num_classes: int) -> None:
+    gan = BACKBONES["U-Net GAN"].gan(augmentation=ADA(p=0.9), num_classes=num_classes, **PLAIN)
     seen: list[Any] = []
     gan.discriminator.register_forward_pre_hook(lambda module, given: seen.append(given))
-    (task,) = gan.tasks.each()
-    task.prepare(16, 8)
-    from tests.tiny import tiny_trainer
-
-    trainer = tiny_trainer(1)
-    trainer.fit(gan, datamodule=small_data(num_classes))
-    mixes = [(images, labels) for images, labels, *_ in seen if len(images) == 24]
-    assert len(mixes) == 1
-    images, labels = mixes[0]
+    train(gan, steps=1)
+    ((images, labels, _),) = [given for given in seen if len(given[0]) == 24]
     real, fake, mixed = images.chunk(3)
     of_real, of_fake = ((mixed - kind).abs().amax(dim=1) < 1e-5 for kind in (real, fake))
     assert (of_real | of_fake).all()
-    assert (of_real.any() and of_fake.any()).item()
+    assert of_real.any()
+    assert of_fake.any()
     if labels is not None:
-        assert torch.equal(labels, labels[:8].repeat(3))
-    assert {"loss/cutmix"} == {name for name in gan.latest if "cutmix" in name}
+        assert torch.equal(labels, (torch.arange(8) % 3).repeat(3))
     assert gan.latest["loss/cutmix"] > 0
+    assert "loss/cutmix/generator" not in gan.latest  # G meets D as it is
+
+
+@pytest.mark.filterwarnings("ignore:fake_labels 'batch' has no effect")
+def test_it_changes_d_and_leaves_its_gradients_to_the_weights() -> None:
+    with_it, without = (BACKBONES["U-Net GAN"].gan(auxiliary=tasks, **PLAIN) for tasks in ([CutMix], []))
+    for gan in (with_it, without):
+        train(gan, steps=1)
+    differs = {name for name, value in weights(without).items() if not torch.equal(value, with_it.state_dict()[name])}
+    assert any(name.startswith("discriminator.up32") for name in differs)
+    assert not any(name.startswith("generator.") for name in differs)  # its step comes first
 
 
 def test_what_it_needs_is_said() -> None:

@@ -34,7 +34,7 @@ REFUSED = {
     "--wandb.mode sometimes": ["wandb.mode", "sometimes", "offline"],
     "--config nowhere.yaml": ["nowhere.yaml", "clevr_demo.yaml", "church_contr.yaml"],
     "--data.resolution 12": ["resolution 12", "power of two", "8, 16"],
-    "--data.resolution 4": ["resolution 4", "8, 16"],
+    "--data.resolution 4": ["resolution 4", "8 to 1024"],
     "--data.batch_size 6 --model.micro_batch 4": ["batch_size 6", "micro_batch 4", "multiple of 4"],
     "--data.batch_size 64": ["batch_size 64", "16 images"],
     "--data ImageFolder --data.root nowhere --data.hint GetItHere": ["nowhere", "GetItHere"],

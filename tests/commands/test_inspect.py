@@ -161,7 +161,7 @@ def test_mistakes_are_explained(folder: Path, run_cli: RunCLI) -> None:
     (folder / "inner.zip").write_bytes(b"")
     assert "'set' holds no images" in run_cli.fails("inspect", "set")
     assert "inner.zip" in run_cli.fails("inspect", "set")
-    assert "resolution 200 is not a power of two" in run_cli.fails("inspect", "set", "--resolution", 200)
+    assert "resolution 2000 is out of range" in run_cli.fails("inspect", "set", "--resolution", 2000)
     assert "near_distance 4 is out of range" in run_cli.fails("inspect", "set", "--near_distance", 4)
     assert "rows 0 is too small" in run_cli.fails("inspect", "set", "--rows", 0)
 

@@ -83,7 +83,7 @@ def prepare(
         src: What `open_files` opens.
         out: Folder to make. `OUT.partial` beside it keeps finished shards of a stopped run, `OUT.problems.txt` the
             report about bad images.
-        resolution: Height and width, a power of two from 8 to 1024.
+        resolution: Height and width, 8 to 1024.
         resize_filter: Pillow's filter.
         crop: Square that is kept of each image.
         num_channels: 3 for colour, 1 for gray; that of the files by default.

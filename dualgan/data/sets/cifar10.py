@@ -16,7 +16,7 @@ class CIFAR10(FileImages):
         root: Official archive or the folder it unpacks to, a folder that holds one of these, or a folder or zip of
             images with a dataset.json.
         split: "train" (50,000 images) or "test" (10,000).
-        resolution: Height and width of the images, a power of two from 8 to 1024.
+        resolution: Height and width of the images, 8 to 1024; StyleGAN2 takes powers of two.
         use_labels: Train a conditional GAN on the ten classes.
         kwargs: Settings of all sets of image files.
     """

@@ -35,7 +35,7 @@ class FileImages(ImageDataModule, registered=False):
 
     Args:
         root: Folder or zip of images, folder of an LMDB, or folder or URL of a packed set.
-        resolution: Height and width of the images, a power of two from 8 to 1024.
+        resolution: Height and width of the images, 8 to 1024; StyleGAN2 takes powers of two.
         resize_filter: Pillow's filter for resizing. It changes metrics: compare numbers of one filter only.
         crop: Square that is kept: "center", the largest in the middle; "celeba", 128x128 around the face of an aligned
             CelebA image; "none" for images that are square.

@@ -27,7 +27,7 @@ class SyntheticCLEVR(ImageDataModule):
     Args:
         num_images: Number of images.
         scene_seed: Seed of the scenes.
-        resolution: Height and width of the images, a power of two from 8 to 1024.
+        resolution: Height and width of the images, 8 to 1024; StyleGAN2 takes powers of two.
         cache_dir: Folder for the rendered images; $DUALGAN_CACHE or ~/.cache/dualgan by default.
         num_renderers: Processes that render, one per CPU by default; 1 renders in the main process.
         kwargs: Settings of all sets. No worker, loading in the main process, is fastest for small images.

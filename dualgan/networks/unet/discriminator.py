@@ -35,8 +35,8 @@ class UNetDiscriminator(Discriminator):
     layers but the last are spectrally normalised. 128 and 256 are published, 32 and 64 leave out blocks of 128 next to
     the image.
 
-    Source: Schonfeld et al., "A U-Net Based Discriminator for Generative Adversarial Networks", CVPR 2020, with the sizes
-    of its public code.
+    Source: Schonfeld et al., "A U-Net Based Discriminator for Generative Adversarial Networks", CVPR 2020, with the
+    sizes of its public code.
 
     Args:
         resolution: Width and height of the images: 32, 64, 128 or 256.

@@ -286,7 +286,7 @@ def test_two_runs_do_not_meet(root: Path, tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"resolution": 200}, "resolution 200 is not a power of two"),
+        ({"resolution": 2000}, "resolution 2000 is out of range: expected 8 to 1024"),
         ({"shard_mb": 0}, "shard_mb 0 is too small"),
         ({"workers": 0}, "workers 0 is too small"),
     ],

@@ -51,7 +51,7 @@ def test_the_decoder_sees_the_encoder_s_features_of_its_size() -> None:
 
 def test_its_encoder_is_biggan_s_but_for_the_last_block() -> None:
     with torch.device("meta"):
-        unet, biggan = UNetDiscriminator(128), BigGANDiscriminator(128)
+        unet, biggan = UNetDiscriminator(128, width=1), BigGANDiscriminator(128, width=1)
         for ours, theirs in zip(unet.blocks, biggan.blocks[:-1], strict=True):
             shapes = [[p.shape for p in D.get_submodule(n).parameters()] for D, n in ((unet, ours), (biggan, theirs))]
             assert shapes[0] == shapes[1]
