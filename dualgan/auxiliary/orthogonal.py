@@ -16,8 +16,8 @@ class OrthogonalRegularization(AuxiliaryTask):
 
     Of spectrally normalised layers it is the weight before its normalisation. Embeddings are left out.
 
-    Source: Brock et al., "Large Scale GAN Training for High Fidelity Natural Image Synthesis", ICLR 2019, Eq. 3, of rows
-    and with half of its weight, as in its authors' PyTorch code.
+    Source: Brock et al., "Large Scale GAN Training for High Fidelity Natural Image Synthesis", ICLR 2019, Eq. 3, of
+    rows and with half of its weight, as in its authors' PyTorch code.
 
     Args:
         discriminator: D.
