@@ -67,7 +67,8 @@ def mixed_loss(whole: Tensor, pixels: Tensor, mask: Tensor) -> Tensor:
 # Eq. 6: E[(D_dec(mix(x, G(z), M)) - mix(D_dec(x), D_dec(G(z)), M))^2]
 def consistency_loss(of_mixed: Tensor, of_real: Tensor, of_fake: Tensor, mask: Tensor) -> Tensor:
     """Mean squared difference of logits [N, R, R] of mixed images' pixels from the mixed logits."""
-    return (of_mixed - torch.lerp(of_fake, of_real, mask.to(of_real.dtype))).square().mean()
+    difference: Tensor = of_mixed - torch.lerp(of_fake, of_real, mask.to(of_real.dtype))
+    return difference.square().mean()
 
 
 def masks(noise: Tensor, resolution: int) -> Tensor:

@@ -20,5 +20,4 @@ def scored_together(
     """
     both = None if labels is None else torch.cat([labels, labels if fake_labels is None else fake_labels])
     heads = as_heads(discriminator(torch.cat([real, fake]), both, reference))
-    parts = [head.split([len(real), len(fake)]) for head in heads]
-    return tuple(first for first, _ in parts), tuple(second for _, second in parts)
+    return tuple(head[: len(real)] for head in heads), tuple(head[len(real) :] for head in heads)

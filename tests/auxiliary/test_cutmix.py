@@ -39,10 +39,10 @@ def test_a_mask_is_a_box_around_a_pixel_as_far_as_it_lies_inside() -> None:
 
 def test_masks_are_each_image_s_own_and_half_real_on_the_average() -> None:
     found = masks(torch.randn(2000, 4, generator=torch.Generator().manual_seed(0)), 16)
-    assert set(found.unique().tolist()) == {0.0, 1.0}
+    assert set(found.flatten().tolist()) == {0.0, 1.0}
     shares = found.mean(dim=(1, 2))
     assert abs(shares.mean() - 0.5) < 0.03
-    assert len(shares.unique()) > 50
+    assert len(set(shares.tolist())) > 50
 
 
 def sigmoid(x: float) -> float:

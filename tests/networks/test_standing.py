@@ -24,6 +24,7 @@ def statistics(G: BigGANGenerator) -> dict[str, Tensor]:
 
 def test_they_are_the_mean_statistics_of_batches_of_64() -> None:
     G = small(32, 3, 3, standing_passes=2).eval()
+    assert G.synthesis.norm.running_mean is not None
     torch.nn.init.constant_(G.synthesis.norm.running_mean, 5)
     seen: list[Tensor] = []
     hook = G.synthesis.norm.register_forward_pre_hook(lambda module, given: seen.append(given[0]))

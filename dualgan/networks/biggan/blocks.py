@@ -34,11 +34,13 @@ class Layers:
 
     def conv(self, in_channels: int, out_channels: int, kernel_size: int = 3, bias: bool = True) -> nn.Module:
         """A convolution that keeps the resolution."""
-        return self.normalised(spectral.Conv2d(in_channels, out_channels, kernel_size, bias=bias))
+        layer: nn.Module = self.normalised(spectral.Conv2d(in_channels, out_channels, kernel_size, bias=bias))
+        return layer
 
     def linear(self, in_features: int, out_features: int, bias: bool = True) -> nn.Module:
         """A dense layer."""
-        return self.normalised(spectral.Linear(in_features, out_features, bias=bias))
+        layer: nn.Module = self.normalised(spectral.Linear(in_features, out_features, bias=bias))
+        return layer
 
     def normalised(self, layer: Any) -> Any:
         """A layer with initial weights, normalised."""
@@ -155,7 +157,8 @@ class DownBlock(nn.Module):
         if self.down:  # a 1x1 convolution is the same after the mean, and cheaper
             y, x = F.avg_pool2d(y, 2), F.avg_pool2d(x, 2)
         y = y + (x if self.skip is None else self.skip(x))
-        return y if self.attention is None else self.attention(y)
+        result: Tensor = y if self.attention is None else self.attention(y)
+        return result
 
 
 def doubled(x: Tensor) -> Tensor:

@@ -70,7 +70,8 @@ class BigGANDiscriminator(Discriminator):
         for k, name in enumerate(self.blocks):
             down = k < DOWN[resolution]
             attends = given.index(attention) == k if attention else False
-            self.add_module(name, DownBlock(*channels[k : k + 2], layers, down, first=k == 0, attention=attends))
+            ends = channels[k], channels[k + 1]
+            self.add_module(name, DownBlock(*ends, layers, down, first=k == 0, attention=attends))
         self.trunk_width = channels[-1]
         self.head = ProjectionHead(channels[-1], num_classes, normalised=layers.normalised)
 

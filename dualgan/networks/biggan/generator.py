@@ -59,10 +59,10 @@ class Slots(nn.Module):
     # BigGAN, Appendix B, Figure 15: z is split, and each part but the first joins the class embedding
     def forward(self, styles: Tensor) -> tuple[Tensor, list[Tensor]]:
         """[N, z_dim + class_dim] -> what the first layer sees, and what each block's normalisation does."""
-        z, of_class = styles.split([self.z_dim, self.class_dim], dim=1)
+        z, of_class = styles[:, : self.z_dim], styles[:, self.z_dim :]
         if self.whole:
             return z, [z] * self.blocks
-        first, *others = z.split(self.first_dim, dim=1)
+        first, *others = z.chunk(self.parts, dim=1)
         return first, [torch.cat([of_class, part], dim=1) for part in others] or [of_class] * self.blocks
 
 
@@ -100,7 +100,7 @@ class BigGANSynthesis(nn.Module):
     def features(self, styles: Tensor, until: str | None = None) -> Tensor:
         """What the last block gives, or what the attention of the block `until` takes in."""
         first, conditions = self.slots(styles)
-        x = self.linear(first).unflatten(1, (-1, 4, 4))
+        x: Tensor = self.linear(first).unflatten(1, (-1, 4, 4))
         for name, condition in zip(self.names, conditions, strict=True):
             block = self.get_submodule(name)
             assert isinstance(block, UpBlock)

@@ -14,8 +14,12 @@ from dualgan.studies.attention import compute_maps
 
 SMALL: dict[str, Any] = {"width": 2, "z_dim": 8, "standing_passes": 2}
 HIERARCHICAL: dict[str, Any] = {**SMALL, "hierarchical": True, "shared_dim": 5}
-small = partial(BigGANGenerator, 32, **SMALL)
-hierarchical = partial(BigGANGenerator, 32, **HIERARCHICAL)
+small: Any = partial(BigGANGenerator, 32, **SMALL)
+hierarchical: Any = partial(BigGANGenerator, 32, **HIERARCHICAL)
+
+
+def part(network: nn.Module, path: str) -> Any:
+    return network.get_submodule(path)
 
 
 def parameters(network: Network) -> int:
@@ -55,7 +59,7 @@ def test_the_class_enters_by_the_normalisation_of_the_blocks_alone() -> None:
     with torch.no_grad():
         for block in ("b8", "b16", "b32"):
             for name in ("norm0.gain", "norm0.bias", "norm1.gain", "norm1.bias"):
-                layer = G.synthesis.get_submodule(f"{block}.{name}")
+                layer = part(G.synthesis, f"{block}.{name}")
                 layer.parametrizations.weight.original[:, :5] = 0  # the columns of the class embedding
     z = torch.randn(1, 8).expand(4, -1)
     images = G(z, torch.arange(4))
@@ -89,7 +93,7 @@ def test_each_part_of_a_hierarchical_z_reaches_its_own_block() -> None:
 
 def test_a_table_per_layer_gives_every_class_its_own_gain_and_bias() -> None:
     G = small(3, 3).eval()
-    norm = G.synthesis.get_submodule("b8").norm0
+    norm = part(G.synthesis, "b8").norm0
     x, labels = torch.randn(2, 8, 4, 4), torch.tensor([2, 0])
     y = norm(x, F.one_hot(labels, 3).float())
     for k, label in enumerate(labels):
@@ -102,7 +106,7 @@ def test_without_classes_all_blocks_see_the_whole_z() -> None:
     first, conditions = G.synthesis.slots(z := torch.randn(2, 6))
     assert all(torch.equal(seen, z) for seen in (first, *conditions))
     assert len(conditions) == 4
-    assert isinstance(G.synthesis.get_submodule("b8").norm0.gain, nn.Sequential)
+    assert isinstance(part(G.synthesis, "b8").norm0.gain, nn.Sequential)
 
 
 def plain(layer: Any, x: Tensor) -> Tensor:
@@ -140,6 +144,7 @@ def test_logits_are_projections() -> None:
     D = BigGANDiscriminator(32, 3, 3, width=2).eval()
     images, labels = torch.rand(2, 3, 32, 32), torch.tensor([2, 0])
     features = F.relu(D.trunk(images)).sum(dim=(2, 3))
+    assert D.head.embedding is not None
     embedding = D.head.embedding.weight[labels]
     expected = features @ D.head.linear.weight[0] + D.head.linear.bias + (embedding * features).sum(dim=1)
     torch.testing.assert_close(D(images, labels), expected)
@@ -161,7 +166,7 @@ def test_spectral_norms_are_1_after_a_few_calls(initial_weights: Any) -> None:
     labels = torch.tensor([0, 1])
     for _ in range(100):
         D(G(torch.randn(2, 8), labels), labels)
-    normalised = [m for network in (G, D) for m in network.eval().modules() if hasattr(m, "parametrizations")]
+    normalised: list[Any] = [m for network in (G, D) for m in network.eval().modules() if hasattr(m, "parametrizations")]
     assert len(normalised) == 27 + 16
     for layer in normalised:
         norm = torch.linalg.matrix_norm(layer.weight.flatten(1), ord=2)
@@ -170,7 +175,7 @@ def test_spectral_norms_are_1_after_a_few_calls(initial_weights: Any) -> None:
 
 def test_attention_is_sagan_s_and_can_be_drawn() -> None:
     G = hierarchical(3, 2, attention_resolution=16)
-    block = G.synthesis.get_submodule("b16")
+    block = part(G.synthesis, "b16")
     before = G.state_dict()
     assert block.attention is not None
     nn.init.ones_(block.attention.gamma)
