@@ -42,6 +42,7 @@ PROGRAMS = {
     "peers": [Toy("--width toy --resolution 32 --repeats 1 --bf16", r"bfloat16, penalties float32[\s\S]*^peak MB")],
     "profile_step": [Toy("--resolution 32 --steps 1", r"^ms +[\d.]+")],
     "render": [Toy("--count 16 --workers 1", r"128x128: [\d.]+ images/s")],
+    "sngan": [Toy("--batch 4 --widths 4 4 --n_dis 2 --turns 1", r"^images/s of D, median +[\d.]+")],
     "train_step": [
         Toy("--width toy --resolution 32 --repeats 1 --no-memory", r"^images/s"),
         Toy("--width toy --resolution 32 --repeats 1 --no-memory --bf16 --channels-last", r"^images/s"),
@@ -143,6 +144,32 @@ class TestPeers:
         expected = functional.conv2d(functional.pad(wide, (1, 1, 1, 1)), kernel.flip(0, 1)[None, None], stride=down)
         assert out.dtype == dtype
         torch.testing.assert_close(out.float(), expected, rtol=0.02, atol=0.02)
+
+
+class TestSNGAN:
+    """The benchmark beside torch-mimicry, which need not be there."""
+
+    MISSING = importlib.util.find_spec("torch_mimicry") is None
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="forks its processes")
+    def test_says_what_to_install(self, tmp_path: Path, caches: None) -> None:
+        said = run("sngan", "--batch 4 --widths 4 4 --n_dis 1 --turns 1", tmp_path)
+        sentence = "torch-mimicry is not installed and left out: pip install --no-deps torch-mimicry"
+        assert (sentence in said) == self.MISSING
+        assert ("ours is faster by" in said) != self.MISSING
+
+    def test_times_one_step_at_a_time(self, benchmarks_on_path: None) -> None:
+        from sngan import Turns
+
+        events: list[str] = []
+        turns = Turns(torch.zeros(1), n_dis=2, turns=2, peer=lambda: events.append("peer"))
+        batches = iter(turns)
+        next(batches)  # as Lightning fetches them
+        for _ in batches:
+            events.append("step")
+        # the first turn, which warms up, is a step short; the last step is after the last turn
+        assert events == ["peer", "step", "peer", "step", "step", "peer", "step", "step", "step"]
+        assert len(turns.ours) == len(turns.theirs) == 3
 
 
 def test_operations_are_counted(benchmarks_on_path: None) -> None:

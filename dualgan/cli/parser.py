@@ -1,7 +1,8 @@
 """The parser of the trainer verbs: which classes their options take, and our complaints."""
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from jsonargparse import Namespace
 from pytorch_lightning.cli import LightningArgumentParser
 
 from dualgan.augment import Augmentation
@@ -35,6 +36,17 @@ class Parser(ParagraphParser, LightningArgumentParser):
     """Lightning's parser with our complaints."""
 
     classes = CHOICES
+
+    def get_defaults(self, *settings: Any, **more: Any) -> Namespace:
+        """Default of every option; a class without the defaults of its arguments, which are filled in at the end.
+
+        A class that is named in its place would inherit those that it has an argument for: R3GAN, StyleGAN2's widths.
+        """
+        defaults = super().get_defaults(*settings, **more)
+        for name in CHOICES:
+            if isinstance(chosen := defaults.get(name), Namespace) and "init_args" in chosen:
+                del chosen["init_args"]
+        return defaults
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Complain about the words of the command line.

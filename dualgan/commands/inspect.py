@@ -80,9 +80,8 @@ def run(
     settings: dict[str, Any] = {"resize_filter": resize_filter, "crop": crop}
     settings |= {"num_channels": num_channels, "cache_dir": cache_dir}
     settings |= {"value_range": checked_range(value_range), "all_frames": all_frames}
-    ImageFolder(
-        data, resolution=resolution or USUAL_RESOLUTIONS[0], **settings
-    )  # refuses arguments before the long part
+    # refuses arguments before the long part
+    ImageFolder(data, resolution=resolution or USUAL_RESOLUTIONS[0], **settings)
     files = find_files(data, cache_root(cache_dir), all_frames)
     entries = files.entries()
     left_out = [remark.text for remark in files.remarks]

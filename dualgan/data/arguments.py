@@ -11,7 +11,8 @@ def check_resolution(resolution: int) -> None:
     least, most = USUAL_RESOLUTIONS[0], USUAL_RESOLUTIONS[-1]
     if not least <= resolution <= most:
         raise ValueError(
-            f"resolution {resolution} is out of range: expected {least} to {most}. Images are cropped and resized to it."
+            f"resolution {resolution} is out of range: expected {least} to {most}. "
+            f"Images are cropped and resized to it."
         )
 
 

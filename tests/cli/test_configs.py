@@ -1,5 +1,6 @@
 """Every shipped configuration through the real command line."""
 
+import inspect
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -10,6 +11,7 @@ import yaml
 
 from dualgan.cli.lightning import parse_fit
 from dualgan.cli.main import main
+from dualgan.networks import Generator, Network
 from dualgan.terminal.configs import resolve_configs
 from tests.conftest import NETWORKS, QUIET, RunCLI, words
 
@@ -125,3 +127,16 @@ def test_every_file_for_devices_is_parsed_over_a_row_of_the_paper() -> None:
 def test_files_for_devices_are_found_by_name(run_cli: RunCLI) -> None:
     error = run_cli.fails("fit", *SMALL, *words("--data SyntheticCLEVR --config one_nodes.yaml"))
     assert "did you mean 'one_node.yaml'?" in error
+
+
+@pytest.mark.parametrize("name", sorted(n for n in Network.registry if Network.registry[n].__module__.startswith("dualgan.")))
+def test_a_network_that_is_named_alone_has_its_own_defaults(name: str) -> None:
+    network = Network.registry[name]
+    player = "generator" if issubclass(network, Generator) else "discriminator"
+    options = parse_fit(["--data", "SyntheticCLEVR", f"--model.{player}", name])
+    defaults = {
+        key: parameter.default
+        for key, parameter in inspect.signature(network).parameters.items()
+        if key not in ("resolution", "num_channels", "num_classes")
+    }
+    assert options.model[player].init_args.as_dict() == defaults
