@@ -85,4 +85,5 @@ def masks(noise: Tensor, resolution: int) -> Tensor:
         pixel = (middle * resolution).floor().clamp(max=resolution - 1)
         inside.append((place >= (pixel - half)[:, None]) & (place < (pixel + half)[:, None]))
     box = inside[0][:, :, None] & inside[1][:, None, :]
-    return (box == (inverted > 0.5)[:, None, None]).to(noise.dtype)
+    is_real: Tensor = box == (inverted > 0.5)[:, None, None]
+    return is_real.to(noise.dtype)

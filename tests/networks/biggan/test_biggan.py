@@ -166,7 +166,8 @@ def test_spectral_norms_are_1_after_a_few_calls(initial_weights: Any) -> None:
     labels = torch.tensor([0, 1])
     for _ in range(100):
         D(G(torch.randn(2, 8), labels), labels)
-    normalised: list[Any] = [m for network in (G, D) for m in network.eval().modules() if hasattr(m, "parametrizations")]
+    layers: list[Any] = [layer for network in (G, D) for layer in network.eval().modules()]
+    normalised = [layer for layer in layers if hasattr(layer, "parametrizations")]
     assert len(normalised) == 27 + 16
     for layer in normalised:
         norm = torch.linalg.matrix_norm(layer.weight.flatten(1), ord=2)
