@@ -129,7 +129,9 @@ def test_files_for_devices_are_found_by_name(run_cli: RunCLI) -> None:
     assert "did you mean 'one_node.yaml'?" in error
 
 
-@pytest.mark.parametrize("name", sorted(n for n in Network.registry if Network.registry[n].__module__.startswith("dualgan.")))
+@pytest.mark.parametrize(
+    "name", sorted(n for n in Network.registry if Network.registry[n].__module__.startswith("dualgan."))
+)
 def test_a_network_that_is_named_alone_has_its_own_defaults(name: str) -> None:
     network = Network.registry[name]
     player = "generator" if issubclass(network, Generator) else "discriminator"
