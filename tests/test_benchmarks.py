@@ -1,6 +1,8 @@
 """Every program in benchmarks/ runs, at a size that takes a moment."""
 
+import importlib
 import importlib.util
+import json
 import multiprocessing
 import os
 import re
@@ -113,6 +115,12 @@ def test_helpers_are_used() -> None:
 @pytest.fixture
 def benchmarks_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(FOLDER))
+
+
+def test_the_page_of_limited_data_shows_the_recorded_numbers(benchmarks_on_path: None) -> None:
+    folder = FOLDER.parent / "docs" / "experiments"
+    table = importlib.import_module("limited_data_study").table
+    assert table(json.loads((folder / "limited_data.json").read_text())) in (folder / "limited_data.md").read_text()
 
 
 class TestPeers:

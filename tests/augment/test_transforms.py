@@ -6,10 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+import dualgan
 from dualgan.augment import ADA, Augmentation, Combined, DiffAugment
 from dualgan.augment.ada import TRANSFORMS
+from dualgan.augment.bilinear import sample
 from dualgan.augment.corruption import octave_bands
 from dualgan.augment.draws import Draws
 from dualgan.augment.geometry import rotation, scaling, translation
@@ -167,6 +170,20 @@ def test_a_warp_moves_what_it_should_where_it_should() -> None:
         assert divmod(int(seen.argmax()), 16) == place
     grown = warp(torch.rand(1, 3, 16, 16).mean(dim=(2, 3), keepdim=True).expand(1, 3, 16, 16), rotation(torch.ones(1)))
     torch.testing.assert_close(grown, grown[:, :, :1, :1].expand_as(grown), rtol=0, atol=1e-5)  # a plain image stays so
+
+
+def test_samples_are_differentiable_twice() -> None:
+    images = torch.randn(2, 3, 8, 7, dtype=torch.float64, requires_grad=True)
+    places = torch.rand(2, 5, 6, 2, dtype=torch.float64) * 2.4 - 1.2
+    torch.testing.assert_close(sample(images, places), F.grid_sample(images, places, align_corners=True))
+    assert torch.autograd.gradcheck(lambda x: sample(x, places), images)
+    assert torch.autograd.gradgradcheck(lambda x: sample(x, places) ** 3, images)
+
+
+def test_no_sampler_is_used_whose_second_derivative_is_missing_on_some_devices() -> None:
+    package = Path(dualgan.__file__).parent
+    users = {path.name for path in package.rglob("*.py") if "grid_sample" in path.read_text()}
+    assert users == {"bilinear.py"}
 
 
 def test_outside_of_an_image_its_mirror_image_is_seen() -> None:
