@@ -190,7 +190,7 @@ class GAN(TwoPlayers):
                 group = self.discriminator.minibatch_std_group
                 check_batch(data.batch_size, self.trainer.world_size, self.micro_batch, group)
                 self.tasks.prepare(size * (1 + data.mirror), data.batch_size, self.total_images)
-            elif self.tasks:
+            elif self.tasks.sized_by_data:
                 raise ValueError("auxiliary tasks are sized by the data: give Trainer.fit a data module")
         if self.warmup_kimg is None:
             self.warmup_kimg = default_warmup_kimg(size, self.total_images)
@@ -306,13 +306,13 @@ class GAN(TwoPlayers):
 
     def _view(self, part: Batch, fakes: Fakes, k: int) -> StepView:
         """What auxiliary tasks see of micro-batch k."""
-        real, labels, reference = part
-        fake, drawn = fakes
-
+        (real, labels, reference), (fake, drawn) = part, fakes
         return StepView(
+            self.generator, self.discriminator,
             real, fake, labels, drawn.labels, reference, drawn.latents, k, self.clock,
             generate=lambda latents, purpose: self.fakes_of(latents, drawn.labels, f"auxiliary, {purpose}", k),
             augment=lambda shown, purpose: self.critic.augment(shown, f"auxiliary, {purpose}", k),
             noise=lambda like, purpose: self.noise(like, f"auxiliary, {purpose}", k),
             trunk=lambda shown, own, purpose: self.critic.trunk(shown, own, reference, f"auxiliary, {purpose}", k),
+            logits=lambda seen, own, purpose: self.critic.logits(seen, own, reference, f"auxiliary, {purpose}", k),
         )  # fmt: skip

@@ -4,14 +4,18 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+from dualgan.auxiliary import CutMix
 from dualgan.gan import GAN
 from dualgan.networks import (
+    BigGANDiscriminator,
+    BigGANGenerator,
     Discriminator,
     Generator,
     R3GANDiscriminator,
     R3GANGenerator,
     SNGANDiscriminator,
     SNGANGenerator,
+    UNetDiscriminator,
 )
 from tests import tiny
 from tests.training.toys import ToyDiscriminator, ToyGenerator
@@ -43,6 +47,7 @@ class Backbone(NamedTuple):
 
 
 GROUPED: dict[str, Any] = {"channel_base": 128, "channel_max": 16, "group_width": 8, "blocks_per_stage": 1}
+BIGGAN: dict[str, Any] = {"width": 2, "z_dim": 8, "attention_resolution": 8, "standing_passes": 2}
 
 BACKBONES: dict[str, Backbone] = {
     "StyleGAN2": Backbone(tiny.generator, tiny.discriminator),
@@ -51,6 +56,12 @@ BACKBONES: dict[str, Backbone] = {
     "StyleGAN that grows": Backbone(tiny.growing_generator, tiny.growing_discriminator),
     "R3GAN": Backbone(partial(R3GANGenerator, z_dim=16, **GROUPED), partial(R3GANDiscriminator, **GROUPED)),
     "SNGAN": Backbone(partial(SNGANGenerator, z_dim=8, width=4), partial(SNGANDiscriminator, width=4), resolution=32),
+    "BigGAN": Backbone(
+        partial(BigGANGenerator, hierarchical=True, shared_dim=4, **BIGGAN),
+        partial(BigGANDiscriminator, width=2, attention_resolution=8),
+        32,
+    ),
+    "U-Net GAN": Backbone(tiny.generator, partial(UNetDiscriminator, width=1), 32, auxiliary=(CutMix,)),
     "toys": Backbone(ToyGenerator, ToyDiscriminator),
     "toys without batch normalisation": Backbone(partial(ToyGenerator, norm=False), ToyDiscriminator),
 }

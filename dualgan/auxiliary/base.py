@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
-from dualgan.networks import Discriminator, Latents
+from dualgan.networks import Discriminator, Generator, Latents
+from dualgan.networks.base import Heads
 
 
 @dataclass(frozen=True)
@@ -13,6 +14,8 @@ class StepView:
     """What a task sees of a step: one micro-batch of one rank.
 
     Attributes:
+        generator: G; its parameters require a gradient in G's step.
+        discriminator: D; its parameters require a gradient in D's step.
         real: Real images [N, C, R, R] in [-1, 1].
         fake: Generated images [N, C, R, R]; with gradient into G in G's step.
         labels: Class indices [N] of the real images; None without classes.
@@ -25,10 +28,13 @@ class StepView:
         augment: Images, purpose -> what D sees of them.
         noise: A tensor, purpose -> standard normal numbers of its shape.
         trunk: Images, their class indices, purpose -> augmented, then D's features [N, trunk_width, h, w].
+        logits: Augmented images, their class indices, purpose -> logits of D's heads.
 
     What is drawn in a call follows from the step, the task, the player and the purpose, a name of the task's choice.
     """
 
+    generator: Generator
+    discriminator: Discriminator
     real: Tensor
     fake: Tensor
     labels: Tensor | None
@@ -41,6 +47,7 @@ class StepView:
     augment: Callable[[Tensor, str], Tensor]
     noise: Callable[[Tensor, str], Tensor]
     trunk: Callable[[Tensor, Tensor | None, str], Tensor]
+    logits: Callable[[Tensor, Tensor | None, str], Heads]
 
     def of(self, task: str) -> "StepView":
         """The same with streams of one task's own."""
@@ -50,6 +57,7 @@ class StepView:
             augment=lambda images, purpose: self.augment(images, f"{task}, {purpose}"),
             noise=lambda like, purpose: self.noise(like, f"{task}, {purpose}"),
             trunk=lambda images, labels, purpose: self.trunk(images, labels, f"{task}, {purpose}"),
+            logits=lambda images, labels, purpose: self.logits(images, labels, f"{task}, {purpose}"),
         )
 
 
@@ -62,12 +70,17 @@ class AuxiliaryTask(nn.Module):
 
     Attributes:
         name: What its values are called in the logs; that of the class unless something else is set.
+        needs_trunk: It works on the features of D's trunk.
+        sized_by_data: It cannot do without `prepare`.
     """
+
+    needs_trunk: bool = True
+    sized_by_data: bool = True
 
     def __init__(self, discriminator: Discriminator) -> None:
         super().__init__()
         self.name = type(self).__name__
-        if discriminator.trunk_width is None:
+        if self.needs_trunk and discriminator.trunk_width is None:
             raise ValueError(
                 f"{type(self).__name__} works on the features of D's trunk, and {type(discriminator).__name__} offers "
                 f"none (trunk_width): choose another discriminator, or leave the task out"
@@ -76,7 +89,7 @@ class AuxiliaryTask(nn.Module):
     def prepare(self, dataset_size: int, batch_size: int, total_images: int) -> None:
         """Learn how many images there are, mirrored ones counted, in one batch of all devices, and in the training.
 
-        Called once, before any step.
+        Called once, before any step, where the training has a data module.
         """
 
     def discriminator_loss(self, view: StepView) -> Tensor | None:
@@ -120,6 +133,11 @@ class Tasks(nn.ModuleList):
     def each(self) -> list[AuxiliaryTask]:
         """The tasks."""
         return [task for task in self if isinstance(task, AuxiliaryTask)]
+
+    @property
+    def sized_by_data(self) -> bool:
+        """Whether any of them must know how many images are trained on."""
+        return any(task.sized_by_data for task in self.each())
 
     def discriminator_losses(self, view: StepView) -> dict[str, Tensor]:
         """Losses of D's step, by the names that they are logged under."""

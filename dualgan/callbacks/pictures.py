@@ -56,10 +56,13 @@ class Pictures(Callback):
 
     def _show(self, trainer: Trainer, gan: GAN) -> None:
         kimg = gan.clock / 1000
-        if not trainer.is_global_zero or kimg == self.last_kimg:
+        if kimg == self.last_kimg:
             return
         self.last_kimg = kimg
         with aside(trainer):
+            gan.settle()
+            if not trainer.is_global_zero:
+                return
             picture = self.picture(gan)
             if picture is not None:
                 write(picture, run_folder(trainer) / self.name / at_clock(gan.clock, ".png"))

@@ -246,6 +246,7 @@ class Quality(Callback):
         reference = trainer.datamodule.reference_set(num_real)  # type: ignore[attr-defined]
         size = reference.dataset_size
         total = images_to_see(self.metrics, num_fake, min(num_real or size, size))
+        gan.settle()
         with Progress("Evaluating", total, shown=trainer.is_global_zero) as shown, self._warnings_once():
             return evaluate(
                 gan.generator_ema,

@@ -126,6 +126,13 @@ class Generator(Network):
     def observe(self, parts: Sequence[Drawn]) -> None:
         """See the styles of a training batch, split in any way over `parts` and ranks, such as to follow their mean."""
 
+    def estimate_statistics(self) -> None:
+        """Make an averaged generator ready for being looked at: what its layers know of its features, in place.
+
+        The result follows from the weights and buffers alone, a second call changes nothing, and torch's generators
+        are left alone.
+        """
+
     def forward(
         self,
         z: Tensor,
@@ -158,6 +165,7 @@ class Discriminator(Network):
         takes_reference: Every image is seen next to a reference image, a real one, that must be given with it.
         attention_resolution: Resolution of the feature map that attention looks at, None without attention.
         minibatch_std_group: Samples that each logit depends on; 1 without such statistics.
+        has_pixel_logits: The second head is a logit of every pixel, [N, R, R].
         trunk_width: Channels of the trunk's output; None where `trunk` is not offered.
         blocks: Names of the modules that an image passes one after the other, which fine-tuning may freeze; maybe none.
     """
@@ -165,6 +173,7 @@ class Discriminator(Network):
     takes_reference: bool = False
     attention_resolution: int | None = None
     minibatch_std_group: int = 1
+    has_pixel_logits: bool = False
     trunk_width: int | None = None
     blocks: Sequence[str] = ()
     num_classes: int

@@ -1,6 +1,7 @@
 """Where the class enters: class-conditional batch normalisation in a generator, projection in a discriminator."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,11 +11,12 @@ from dualgan.networks.layers import widened
 from dualgan.runtime.precision import without_autocast
 
 
-def table(condition_dim: int, num_features: int) -> nn.Module:
-    """A linear function without bias that starts as 0: of a one-hot condition, a table with a row per class."""
-    linear = nn.Linear(condition_dim, num_features, bias=False)
-    nn.init.zeros_(linear.weight)
-    return linear
+class ClassTable(nn.Linear):
+    """Numbers for every class: a linear function, without bias, of its one-hot vector, which starts as 0."""
+
+    def __init__(self, num_classes: int, num_features: int) -> None:
+        super().__init__(num_classes, num_features, bias=False)
+        nn.init.zeros_(self.weight)
 
 
 class ConditionalBatchNorm(nn.Module):
@@ -38,7 +40,7 @@ class ConditionalBatchNorm(nn.Module):
         self,
         num_features: int,
         condition_dim: int,
-        linear: Callable[[int, int], nn.Module] = table,
+        linear: Callable[[int, int], nn.Module] = ClassTable,
         eps: float = 1e-5,
         momentum: float = 0.1,
     ) -> None:
@@ -64,12 +66,19 @@ class ProjectionHead(nn.Module):
         num_features: Width of the features.
         num_classes: Number of classes; 0 is without projection.
         bias: Learn a bias.
+        normalised: Normalises a layer, and may give it other weights.
     """
 
-    def __init__(self, num_features: int, num_classes: int = 0, bias: bool = True) -> None:
+    def __init__(
+        self,
+        num_features: int,
+        num_classes: int = 0,
+        bias: bool = True,
+        normalised: Callable[[Any], Any] = spectral.normalised,
+    ) -> None:
         super().__init__()
-        self.linear = spectral.normalised(spectral.Linear(num_features, 1, bias=bias))
-        self.embedding = spectral.normalised(spectral.Embedding(num_classes, num_features)) if num_classes else None
+        self.linear = normalised(spectral.Linear(num_features, 1, bias=bias))
+        self.embedding = normalised(spectral.Embedding(num_classes, num_features)) if num_classes else None
 
     # Miyato & Koyama, ICLR 2018, Eq. 6: f(x, y) = psi(phi(x)) + <V y, phi(x)>
     def forward(self, features: Tensor, labels: Tensor | None = None) -> Tensor:

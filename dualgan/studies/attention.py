@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dualgan.networks import Generator
+from dualgan.networks import Generator, Latents
 from dualgan.networks.attention import SelfAttention
 from dualgan.networks.attention.base import Position
 from dualgan.networks.sampling import drawn_classes, evaluating, generate, latents
@@ -130,8 +130,8 @@ def compute_maps(
     with evaluating(generator), torch.inference_mode():
         z = latents(seeds, generator.z_dim).to(images.device)
         classes = None if labels is None else labels.to(images.device)
-        ws = generator.mapping(z, classes, truncation_psi=truncation_psi)
-        maps = generator.attention_maps(ws, pixels).float()
+        styles = generator.styles(Latents(z), classes, truncation_psi)
+        maps = generator.attention_maps(styles, pixels).float()
     return AttentionMaps(
         images.cpu().numpy(), maps.cpu().numpy(), pixels, size, attention.footprint, type(attention).__name__
     )

@@ -84,6 +84,12 @@ class Critic:
         reference = self._seen_reference(reference, purpose, part)
         return self.discriminator.trunk(self.augment(images, purpose, part), labels, reference)
 
+    def logits(
+        self, seen: Tensor, labels: Tensor | None, reference: Tensor | None, purpose: str, part: int = 0
+    ) -> Heads:
+        """Logits of images [N, C, R, R] that have been augmented already."""
+        return as_heads(self.discriminator(seen, labels, self._seen_reference(reference, purpose, part)))
+
     def augment(self, images: Tensor, purpose: str, part: int = 0) -> Tensor:
         """What D sees of images [N, C, R, R]."""
         self.reseed(purpose, part)

@@ -16,7 +16,7 @@ from dualgan.networks import Discriminator, Generator, Latents, Network
 from dualgan.networks.base import Drawn, Mixing, as_heads
 from dualgan.networks.classes import ImageClass, listed
 from dualgan.networks.sampling import generate
-from dualgan.runtime.distributed import rank, world_size
+from dualgan.runtime.distributed import average_over_ranks_, rank, world_size
 from dualgan.runtime.seeding import reseed
 from dualgan.terminal.console import say
 from dualgan.training.labels import FakeLabels
@@ -194,8 +194,18 @@ class Players(LightningModule):
         images = generate(self.generator_ema, seeds, truncation_psi=psi, noise_mode=noise)
         return torch.cat(list(images))
 
+    def settle(self) -> None:
+        """Make the averaged generator ready for being looked at, alike on all ranks; all of them must call it.
+
+        The training never reads what this changes: every step copies the trained generator's buffers over it.
+        """
+        self.generator_ema.estimate_statistics()
+        if not self.generator_ema.repeatable:
+            average_over_ranks_([b for b in self.generator_ema.buffers() if b.is_floating_point()])
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what rebuilds the networks without a configuration."""
+        """Add what rebuilds the networks without a configuration; whoever loads the averaged generator looks at it."""
+        self.settle()  # in place, and so in the tensors that the checkpoint holds already
         checkpoint["dualgan"] = header(self.generator, self.discriminator)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

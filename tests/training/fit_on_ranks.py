@@ -20,14 +20,14 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from dualgan.augment import ADA
 from dualgan.augment.draws import Draws
-from dualgan.auxiliary import InstanceDiscrimination
+from dualgan.auxiliary import CutMix, InstanceDiscrimination, OrthogonalRegularization
 from dualgan.callbacks import Quality, RankConsistency, RunCheckpoint, SampleGrid
 from dualgan.callbacks.ranks import RankMismatchError
 from dualgan.data import Batch, SyntheticCLEVR
 from dualgan.gan import GAN
 from dualgan.losses import DualContrastive, GradientPenalty, Hinge, PathLength, Saturating, Wasserstein
 from dualgan.losses.dual_contrastive import dual_contrast
-from dualgan.networks import Latents
+from dualgan.networks import BigGANGenerator, Latents, UNetDiscriminator
 from dualgan.networks.attention import SAN
 from dualgan.runtime.distributed import rank, world_size
 from dualgan.runtime.seeding import mix_seed
@@ -149,6 +149,11 @@ growing = {"generator": partial(first_generator, **fast), "discriminator": parti
 swapped: dict[str, Callable[[], Any]] = {"loss": DualContrastive}
 networks = {"generator": ToyGenerator, "discriminator": ToyDiscriminator, "path_length_weight": 0, "style_mixing": 0}
 extensions: dict[str, Any] = {"augmentation": SharedStrength(), "auxiliary": [ToyTask]}
+pixels: dict[str, Any] = {
+    "resolution": 32, "discriminator": partial(UNetDiscriminator, width=1),
+    "auxiliary": [CutMix, partial(OrthogonalRegularization, weight=1e-7, generator=1e-7)],
+    "r1_gamma": 1e-6, "r2_gamma": 1e-6, "gradient_penalty": 1e-6,  # of the sum of 1,025 logits
+}  # fmt: skip
 GANS: dict[str, dict[str, Any]] = {
     "warm-up, swapped": plain | swapped | {"warmup_kimg": 0.008},
     "minimax": plain | {"loss": partial(DualContrastive, "minimax")},
@@ -167,6 +172,7 @@ GANS: dict[str, dict[str, Any]] = {
     "adaptive augmentation, micro-batches": plain | {"augmentation": adaptive(), "micro_batch": 4},
     "extensions, micro-batches": plain | swapped | extensions | {"micro_batch": 4},
     "growing": growing | swapped,
+    "U-Net GAN": plain | swapped | pixels,
     "classes, micro-batches": plain | swapped | {"num_classes": 3, "micro_batch": 4, "fake_labels": "batch"},
 }  # fmt: skip
 # through the data module and its sampler
@@ -180,14 +186,17 @@ FROM_FILES = (
 )
 
 
-def build(batch: int, loss: Callable[[], Any] | None = None, **settings: Any) -> SharedDraws:
+def build(batch: int, loss: Callable[[], Any] | None = None, resolution: int = 8, **settings: Any) -> SharedDraws:
     gan = SharedDraws(
-        8, loss=loss and loss(), r1_gamma=1.0, r2_gamma=0.5, gradient_penalty=1.0, d_reg_interval=1,
-        g_reg_interval=1, **{"total_kimg": 2 * 0.001 * batch, "warmup_kimg": 0.0, **settings},
+        resolution, loss=loss and loss(), d_reg_interval=1, g_reg_interval=1,
+        **{
+            "r1_gamma": 1.0, "r2_gamma": 0.5, "gradient_penalty": 1.0, "total_kimg": 2 * 0.001 * batch,
+            "warmup_kimg": 0.0, **settings,
+        },
     )  # fmt: skip
     gan.batch = batch // RANKS
     gan.path_length.penalty = SharedNoise()
-    gan.penalties.terms[-1] = SharedPositions(), 1.0
+    gan.penalties.terms[-1] = SharedPositions(), gan.penalties.terms[-1][1]
     for name, parameter in gan.generator.named_parameters():
         if name.endswith("noise_strength"):
             parameter.requires_grad_(False)  # its gradient is the noise's, which each rank draws for itself
@@ -204,9 +213,9 @@ def trainer_for(folder: Path, *callbacks: Callback, **settings: Any) -> Trainer:
     )  # fmt: skip
 
 
-def clevr(folder: Path, batch: int) -> SyntheticCLEVR:
+def clevr(folder: Path, batch: int, resolution: int = 8) -> SyntheticCLEVR:
     cache = os.fspath(CACHE)
-    return SyntheticCLEVR(num_images=16, resolution=8, batch_size=batch, num_renderers=1, cache_dir=cache)
+    return SyntheticCLEVR(num_images=16, resolution=resolution, batch_size=batch, num_renderers=1, cache_dir=cache)
 
 
 def fit(name: str, folder: Path) -> dict[str, Any]:
@@ -230,6 +239,15 @@ def norms(folder: Path) -> bool:
     gan = GAN(8, total_kimg=0.08, **settings)
     trainer_for(folder, RankConsistency(0.001)).fit(gan, datamodule=clevr(folder, 8))
     return gan.clock == 80 and bool(gan.generator_ema.state_dict()["synthesis.norm.running_mean"].any())
+
+
+def standing(folder: Path) -> bool:
+    """Whether ranks agree where the averaged generator's statistics are estimated for pictures and checkpoints."""
+    G, D = partial(BigGANGenerator, width=1, z_dim=4, standing_passes=1), partial(UNetDiscriminator, width=1)
+    gan = GAN(32, total_kimg=0.024, generator=G, discriminator=D, path_length_weight=0, style_mixing=0, r1_gamma=0)
+    callbacks = SampleGrid(every_kimg=0.008, rows=1, columns=2), RankConsistency(0.001), RunCheckpoint(every_kimg=0.008)
+    trainer_for(folder, *callbacks).fit(gan, datamodule=clevr(folder, 8, 32))
+    return gan.clock == 24
 
 
 def score(folder: Path) -> dict[str, float]:
@@ -305,6 +323,7 @@ def main(folder: str, path: str) -> None:
     results: dict[str, Any] = {name: fit(name, runs) for name in GANS}
     results["scores"] = score(runs)
     results["norms"] = norms(runs)
+    results["standing"] = standing(runs / "standing")
     results["trajectory"] = follow(replay(), trainer_for(runs, max_steps=20, precision="64-true"))
     if RANKS > 1:
         results["drifts"] = {name: drift(name, runs / name) for name in DRIFTS}

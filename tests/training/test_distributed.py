@@ -16,7 +16,7 @@ CASES = (
     "warm-up, swapped", "minimax", "local", "non-saturating", "saturating", "hinge", "wasserstein",
     "attention, references", "attention, references, micro-batches", "self-attention in D", "extensions",
     "extensions, micro-batches", "classes, micro-batches", "adaptive augmentation",
-    "adaptive augmentation, micro-batches", "FakeCLR", "InsGen, micro-batches", "growing",
+    "adaptive augmentation, micro-batches", "FakeCLR", "InsGen, micro-batches", "growing", "U-Net GAN",
 )  # fmt: skip
 
 
@@ -60,7 +60,7 @@ def assert_close(one: dict[str, Any], two: dict[str, Any]) -> None:
 
 
 def test_every_case_is_tested(runs: Runs) -> None:
-    assert set(CASES) == set(runs.one) - {"scores", "norms", "trajectory"}
+    assert set(CASES) == set(runs.one) - {"scores", "norms", "standing", "trajectory"}
 
 
 # Trap: alternating players under DDP, and gathers that lose or double the gradient.
@@ -97,6 +97,11 @@ def test_two_ranks_follow_the_published_trajectory(runs: Runs) -> None:
 def test_ranks_agree_on_what_normalisation_moves(runs: Runs) -> None:
     assert runs.one["norms"]
     assert runs.two["norms"]  # compared bit by bit after every step
+
+
+def test_ranks_agree_on_standing_statistics(runs: Runs) -> None:
+    assert runs.one["standing"]
+    assert runs.two["standing"]
 
 
 def test_scores_of_the_same_weights_are_the_same(runs: Runs) -> None:
