@@ -51,7 +51,8 @@ def test_projection_is_the_formula(shape: tuple[int, ...]) -> None:
     psi, embedding = head.linear.weight[0], head.embedding.weight
 
     def logit(n: int, phi: Tensor) -> Tensor:  # Miyato & Koyama, Eq. 6
-        return psi @ phi + head.linear.bias[0] + embedding[LABELS[n]] @ phi
+        found: Tensor = psi @ phi + head.linear.bias[0] + embedding[LABELS[n]] @ phi
+        return found
 
     logits = head(features, LABELS)
     assert logits.shape == (4, *shape)
