@@ -189,7 +189,7 @@ class GAN(TwoPlayers):
             if data is not None:
                 group = self.discriminator.minibatch_std_group
                 check_batch(data.batch_size, self.trainer.world_size, self.micro_batch, group)
-                self.tasks.prepare(size * (1 + data.mirror), data.batch_size)
+                self.tasks.prepare(size * (1 + data.mirror), data.batch_size, self.total_images)
             elif self.tasks:
                 raise ValueError("auxiliary tasks are sized by the data: give Trainer.fit a data module")
         if self.warmup_kimg is None:

@@ -1,5 +1,6 @@
 """Adaptive discriminator augmentation, ADA (Karras et al., NeurIPS 2020)."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -78,7 +79,7 @@ def strengths_of(transforms: str | list[str] | dict[str, float]) -> dict[str, fl
     """Factor on p of each chosen transform by name, from letters, names of groups and transforms, or such with factors.
 
     Raises:
-        ValueError: A name is unknown, there is none, or a factor is negative.
+        ValueError: A name is unknown, there is none, or the factors are out of range or all 0.
     """
     if isinstance(transforms, str):
         transforms = PIPELINES.get(transforms, [transforms])
@@ -92,7 +93,9 @@ def strengths_of(transforms: str | list[str] | dict[str, float]) -> dict[str, fl
                 f"ADA knows no transform '{name}': expected one of the letters {', '.join(PIPELINES)}, or a list of "
                 f"groups ({', '.join(GROUPS)}) or transforms ({', '.join(TRANSFORMS)})"
             )
-        if factor < 0:
-            raise ValueError(f"ADA's factor {factor:g} of '{name}' is negative: expected a number from 0 on")
+        if not 0 <= factor < math.inf:
+            raise ValueError(f"ADA's factor {factor:g} of '{name}' is out of range: expected a number from 0 on")
         strengths |= dict.fromkeys(GROUPS.get(name, (name,)), float(factor))
+    if not any(strengths.values()):
+        raise ValueError("ADA's factors are all 0: raise one, or leave the augmentation out")
     return strengths

@@ -1,9 +1,11 @@
 """What every augmentation answers; the training step never asks which one it has."""
 
+from abc import ABC, abstractmethod
+
 from torch import Tensor, nn
 
 
-class Augmentation(nn.Module):
+class Augmentation(nn.Module, ABC):
     """Changes all images that D sees in training: real, generated and reference images, in every step and penalty.
 
     It draws from torch's global generators, which are reseeded before each call, so that a pass that is repeated for
@@ -35,9 +37,9 @@ class Augmentation(nn.Module):
         """
         return {}
 
+    @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
         """Images [N, C, R, R] in [-1, 1] -> what D sees of them, of the same shape."""
-        raise NotImplementedError
 
     def real(self, real: Tensor, fake: Tensor) -> Tensor:
         """What stands for the real images [N, C, R, R] in D's main step, before `forward`; may take generated ones."""

@@ -1,15 +1,22 @@
 """Several augmentations at once."""
 
+from collections.abc import Iterable, Iterator
+
 from torch import Tensor, nn
 
 from dualgan.augment.base import Augmentation
+
+
+def _single(augmentations: Iterable[Augmentation]) -> Iterator[Augmentation]:
+    for one in augmentations:
+        yield from _single(one.each()) if isinstance(one, Combined) else [one]
 
 
 class Combined(Augmentation):
     """One augmentation after the other, such as APA and ADA, each with its own strength.
 
     Args:
-        augmentations: Two or more, of different classes.
+        augmentations: Two or more, of different classes, also within those that are combined themselves.
 
     Raises:
         ValueError: There are fewer than two, or two of one class, whose logged numbers could not be told apart.
@@ -17,7 +24,7 @@ class Combined(Augmentation):
 
     def __init__(self, augmentations: list[Augmentation]) -> None:
         super().__init__()
-        names = [type(one).__name__ for one in augmentations]
+        names = [type(one).__name__ for one in _single(augmentations)]
         if len(set(names)) < max(len(names), 2):
             raise ValueError(f"Combined has {', '.join(names) or 'nothing'}: expected two or more of different classes")
         self.augmentations = nn.ModuleList(augmentations)

@@ -16,12 +16,14 @@ BANDS = 4
 
 
 @lru_cache(maxsize=4)
+@torch.inference_mode(False)  # what is kept must be of use in training too
 def band_power(device: torch.device, dtype: torch.dtype) -> Tensor:
     """Share of each octave band, lowest first, in the power of natural images, [4]."""
     return torch.tensor([10.0, 1.0, 1.0, 1.0], dtype=dtype).div(13).to(device)
 
 
 @lru_cache(maxsize=4)
+@torch.inference_mode(False)
 def octave_bands(device: torch.device, dtype: torch.dtype) -> Tensor:
     """Filters [4, 43] that split a row of pixels into four octaves, lowest first, and add up to one impulse.
 
@@ -77,8 +79,9 @@ def imgfilter(images: Tensor, draws: Draws, probability: Tensor) -> Tensor:
 
 def noise(images: Tensor, draws: Draws, probability: Tensor) -> Tensor:
     """Add white noise of a random strength to images [N, C, R, R]."""
-    sigma = torch.where(draws.happens(probability), draws.normal().abs() * NOISE_STD, 0.0)
-    return images + sigma[:, None, None, None] * torch.randn_like(images)
+    happens, sigma = draws.happens(probability), draws.normal().abs() * NOISE_STD
+    noisy = images + sigma[:, None, None, None] * torch.randn_like(images)
+    return torch.where(happens[:, None, None, None], noisy, images)
 
 
 def cutout(images: Tensor, draws: Draws, probability: Tensor) -> Tensor:

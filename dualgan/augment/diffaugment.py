@@ -24,16 +24,19 @@ class DiffAugment(Augmentation):
             CIFAR-10.
 
     Raises:
-        ValueError: There is none, or one is unknown.
+        ValueError: There is none, or one is unknown or there twice.
     """
 
     def __init__(self, policy: Sequence[Policy] = ("color", "translation", "cutout")) -> None:
         super().__init__()
-        if not policy or set(policy) - set(POLICIES):
-            raise ValueError(
-                f"DiffAugment's policy {list(policy)} is not known: expected some of {', '.join(POLICIES)}"
-            )
-        self.policy = tuple(policy)
+        names = [policy] if isinstance(policy, str) else list(policy)
+        if not names:
+            raise ValueError(f"DiffAugment's policy is empty: expected some of {', '.join(POLICIES)}")
+        if unknown := [name for name in names if name not in POLICIES]:
+            raise ValueError(f"DiffAugment's policy has no '{unknown[0]}': expected some of {', '.join(POLICIES)}")
+        if len(set(names)) < len(names):
+            raise ValueError(f"DiffAugment's policy {', '.join(names)} has one twice: expected each at most once")
+        self.policy = tuple(names)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images [N, C, R, R] in [-1, 1] -> changed ones, which may leave [-1, 1]."""
@@ -58,7 +61,7 @@ def about(middle: Tensor, images: Tensor, factor: Tensor) -> Tensor:
 
 
 def translation(images: Tensor, draws: Draws) -> Tensor:
-    """Shift by whole pixels, up to an eighth of the width, black where nothing is left."""
+    """Shift by whole pixels, up to an eighth of the width; 0, a middle gray, where nothing is left."""
     width = images.shape[-1]
     most = int(width * SHIFT + 0.5)
     here = torch.arange(width, device=images.device)

@@ -53,6 +53,10 @@ class Fixed(Strength):
         self.always = p
         self.register_load_state_dict_post_hook(_keep_p)  # type: ignore[no-untyped-call]
 
+    def prepare(self, total_images: int, centred: bool) -> str | None:
+        """Say it where nothing will ever happen."""
+        return None if self.p else "has p 0: images stay as they are"
+
     def observe(self, real: Tensor, fake: Tensor, finite: Tensor, images_seen: int) -> dict[str, Tensor]:
         """Nothing."""
         return {}
@@ -78,7 +82,13 @@ class Linear(Strength):
     def prepare(self, total_images: int, centred: bool) -> str | None:
         """Take the length of the training unless another was given."""
         self.images = self.images or total_images
-        return None
+        if self.images <= total_images:
+            return None
+        reached = self.end * self.way(total_images / self.images)
+        return (
+            f"reaches p {reached:.3g} instead of {self.end:g}: its kimg {self.images / 1000:g} is longer than the "
+            f"training of total_kimg {total_images / 1000:g}"
+        )
 
     def observe(self, real: Tensor, fake: Tensor, finite: Tensor, images_seen: int) -> dict[str, Tensor]:
         """Move p to where it is at the next step."""
@@ -189,7 +199,9 @@ def strength_of(
         raise ValueError(f"{owner}: p {p:g} is no probability: expected a number from 0 to 1")
     if target is not None and not 0 < target < 1:
         raise ValueError(f"{owner}: target {target:g} is out of range: expected a number between 0 and 1, such as 0.6")
-    if kimg is not None and not kimg > 0:
+    if p == 0 and schedule in ("linear", "cosine"):
+        raise ValueError(f"{owner}: p 0 has no effect with the schedule '{schedule}': leave {owner} out, or raise p")
+    if kimg is not None and not 0 < kimg < math.inf:
         raise ValueError(f"{owner}: kimg {kimg:g} is out of range: expected a number above 0")
     if interval is not None and interval < 1:
         raise ValueError(f"{owner}: interval {interval} is out of range: expected at least 1")
@@ -208,7 +220,7 @@ def strength_of(
     raise ValueError(f"{owner}: schedule '{schedule}' is not known: expected adaptive, linear, cosine or fixed")
 
 
-class Strengthened(Augmentation):
+class Strengthened(Augmentation, ABC):
     """An augmentation that happens with a probability p, which it logs.
 
     Args:

@@ -25,6 +25,7 @@ MARGIN = 3  # pixels beyond the border that the filter on the way back reaches
 
 
 @lru_cache(maxsize=8)
+@torch.inference_mode(False)  # what is kept must be of use in training too
 def enlarging(width: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """Matrix [width, 2 (width + 2 MARGIN) - 1] from pixels to samples half a pixel apart.
 
@@ -39,6 +40,7 @@ def enlarging(width: int, device: torch.device, dtype: torch.dtype) -> Tensor:
 
 
 @lru_cache(maxsize=8)
+@torch.inference_mode(False)
 def reducing(width: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """Matrix [2 width + 10, width] back from samples half a pixel apart, the first CENTRE of them before the border."""
     filter = torch.tensor(SYM6, dtype=torch.float64).view(1, 1, TAPS)

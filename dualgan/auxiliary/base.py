@@ -73,8 +73,8 @@ class AuxiliaryTask(nn.Module):
                 f"none (trunk_width): choose another discriminator, or leave the task out"
             )
 
-    def prepare(self, dataset_size: int, batch_size: int) -> None:
-        """Learn how many images are trained on, mirrored ones counted, and in one batch of all devices.
+    def prepare(self, dataset_size: int, batch_size: int, total_images: int) -> None:
+        """Learn how many images there are, mirrored ones counted, in one batch of all devices, and in the training.
 
         Called once, before any step.
         """
@@ -134,10 +134,10 @@ class Tasks(nn.ModuleList):
         found = {f"loss/{task.name}/generator": task.generator_loss(view.of(f"{task.name}, G")) for task in self.each()}
         return {name: value for name, value in found.items() if value is not None}
 
-    def prepare(self, dataset_size: int, batch_size: int) -> None:
-        """Tell all of them how many images are trained on, and in one batch of all devices."""
+    def prepare(self, dataset_size: int, batch_size: int, total_images: int) -> None:
+        """Tell all of them how many images there are, in one batch of all devices, and in the training."""
         for task in self.each():
-            task.prepare(dataset_size, batch_size)
+            task.prepare(dataset_size, batch_size, total_images)
 
     def commit(self, finite: Tensor, images_seen: int) -> dict[str, Tensor]:
         """Let all of them move what moves once a step; returns what they want to be logged."""

@@ -11,9 +11,11 @@ from dualgan.auxiliary.base import AuxiliaryTask, StepView
 from dualgan.auxiliary.contrast import info_nce
 from dualgan.auxiliary.method import Enqueued, Forgetting, Preset, method_of
 from dualgan.auxiliary.perturbation import Perturbation, perturbed
-from dualgan.auxiliary.queue import KeyQueue
+from dualgan.auxiliary.queue import KeyQueue, whole_batch
 from dualgan.networks import Discriminator
 from dualgan.runtime.distributed import world_size
+from dualgan.runtime.precision import without_autocast
+from dualgan.terminal.console import say
 
 SHARE_OF_DATA = 0.05
 
@@ -38,7 +40,8 @@ class Stream(nn.Module):
         super().__init__()
         self.head, self.width, self.name = Head(channels, hidden, width), width, name
         self.momentum_head = copy.deepcopy(self.head).requires_grad_(False)
-        self.fresh: list[Tensor] = []
+        self.fresh: list[Tensor] = []  # keys of each micro-batch of the step,
+        self.real: list[Tensor] = []  # and those of real images, of which some take their place
 
     def prepare(self, size: int) -> None:
         """Make the queue, of a size that follows from the data."""
@@ -73,7 +76,7 @@ class InstanceDiscrimination(AuxiliaryTask):
         queue_size: Keys in each queue; null is 5 % of the data set with its mirrored images, and at least one
             batch of all devices.
         real_fraction: Part of the keys in the queue of generated images that are of real ones (supplement, Table 5).
-        real_from_kimg: From when on (its config B: half of the training).
+        real_from: From which part of the training on, 0 to below 1 (its config B: 0.5).
         temperature: Of the contrast.
         momentum: Of the copies, per step.
         hidden: Width of the head.
@@ -97,7 +100,7 @@ class InstanceDiscrimination(AuxiliaryTask):
         enqueued: Enqueued | None = None,
         queue_size: int | None = None,
         real_fraction: float = 0.0,
-        real_from_kimg: float = 0.0,
+        real_from: float = 0.0,
         temperature: float = 0.2,
         momentum: float = 0.999,
         hidden: int = 512,
@@ -111,9 +114,9 @@ class InstanceDiscrimination(AuxiliaryTask):
         }  # fmt: skip
         self.name = preset or "instance"
         self.method = method_of(preset, {name: value for name, value in given.items() if value is not None})
-        self.queue_size, self.real_fraction, self.real_from = queue_size, real_fraction, real_from_kimg * 1000
+        self.queue_size, self.real_fraction, self.real_from = queue_size, real_fraction, real_from
         self.temperature, self.momentum = temperature, momentum
-        self._check_numbers(real_from_kimg, hidden, width)
+        self._check_numbers(hidden, width)
         assert discriminator.trunk_width is not None
         kinds = {"real": self.method.real, "fake": self.method.fake}
         self.streams = nn.ModuleDict(
@@ -122,22 +125,26 @@ class InstanceDiscrimination(AuxiliaryTask):
         self.encoder = copy.deepcopy(discriminator).eval().requires_grad_(False)
         self.trained = (discriminator,)  # a tuple, so that D is not a part of this module too
 
-    def _check_numbers(self, real_from_kimg: float, hidden: int, width: int) -> None:
+    def _check_numbers(self, hidden: int, width: int) -> None:
         at_least_one = {"queue_size": self.queue_size, "hidden": hidden, "width": width}
         for name, size in at_least_one.items():
             if size is not None and size < 1:
                 raise ValueError(f"{self.name}: {name} {size} is out of range: expected 1 or more")
         if not self.temperature > 0:
             raise ValueError(f"{self.name}: temperature {self.temperature:g} is out of range: expected above 0")
-        for name, part in {"momentum": self.momentum, "real_fraction": self.real_fraction}.items():
-            if not 0 <= part <= 1:
-                raise ValueError(f"{self.name}: {name} {part:g} is out of range: expected a number from 0 to 1")
+        if not 0 <= self.real_fraction <= 1:
+            raise ValueError(
+                f"{self.name}: real_fraction {self.real_fraction:g} is out of range: expected a number from 0 to 1"
+            )
+        for name, part in {"momentum": self.momentum, "real_from": self.real_from}.items():
+            if not 0 <= part < 1:
+                raise ValueError(f"{self.name}: {name} {part:g} is out of range: expected a number from 0 to below 1")
         if self.real_fraction and not self.method.fake:
             raise ValueError(
                 f"{self.name}: real_fraction {self.real_fraction:g} has no effect without generated images (fake 0)"
             )
-        if real_from_kimg and not self.real_fraction:
-            raise ValueError(f"{self.name}: real_from_kimg {real_from_kimg:g} has no effect without real_fraction")
+        if self.real_from and not self.real_fraction:
+            raise ValueError(f"{self.name}: real_from {self.real_from:g} has no effect without real_fraction")
 
     def stream(self, kind: str) -> Stream:
         """Head, momentum head and queue of "real" or "fake" images."""
@@ -145,7 +152,7 @@ class InstanceDiscrimination(AuxiliaryTask):
         assert isinstance(stream, Stream)
         return stream
 
-    def prepare(self, dataset_size: int, batch_size: int) -> None:
+    def prepare(self, dataset_size: int, batch_size: int, total_images: int) -> None:
         """Make the queues, and let the copies start from the networks as they are now.
 
         Raises:
@@ -159,6 +166,12 @@ class InstanceDiscrimination(AuxiliaryTask):
                 f"{self.name}: queue_size {size} is smaller than the batch of all devices, {batch_size}: a step would "
                 f"overwrite its own keys. Give at least {batch_size}, or leave it out"
             )
+        if self.method.forgetting == "queue" and size <= batch_size:
+            say(
+                f"{self.name}: the queue of {size} keys holds one batch, so that all are of one age and its forgetting "
+                f"factor weighs them alike. It takes a larger set, a smaller batch or a larger queue_size"
+            )
+        self.total_images = total_images
         if any(hasattr(self.stream(kind), "queue") for kind in self.streams):
             return
         for kind in self.streams:
@@ -189,7 +202,9 @@ class InstanceDiscrimination(AuxiliaryTask):
             features = view.trunk(view.fake, view.fake_labels, "query")
             key = self._keys(view, self._near(view), view.fake_labels, "fake", "key")
             kept = key if self.method.enqueued == "keys" else self._momentum_queries(features)
-            self.stream("fake").fresh.append(self._some_real(view, kept))
+            self.stream("fake").fresh.append(kept)
+            if self.real_fraction and view.images_seen >= self.real_from * self.total_images:
+                self.stream("fake").real.append(self._keys(view, view.real, view.labels, "fake", "real among fakes"))
             losses.append(self.method.fake * self._contrast("fake", features, key))
         return torch.stack(losses).sum()
 
@@ -212,8 +227,9 @@ class InstanceDiscrimination(AuxiliaryTask):
         for kind in self.streams:
             stream = self.stream(kind)
             now = images_seen + world_size() * sum(map(len, stream.fresh))
-            stream.queue.push(stream.fresh, finite, now)
+            stream.queue.push(self._some_real(whole_batch(stream.fresh), stream.real), finite, now)
             stream.fresh.clear()
+            stream.real.clear()
             ages[f"{self.name}/queue_age_{kind}"] = stream.queue.ages(now).mean()
         return ages
 
@@ -237,16 +253,17 @@ class InstanceDiscrimination(AuxiliaryTask):
         queries: Tensor = self.stream("fake").momentum_head(features)
         return queries
 
-    def _some_real(self, view: StepView, keys: Tensor) -> Tensor:
-        """Keys [N, d] of generated images, the wanted fraction of them replaced by such of real images."""
-        if not self.real_fraction or view.images_seen < self.real_from:
+    def _some_real(self, keys: Tensor, real: list[Tensor]) -> Tensor:
+        """Keys [N, d] of the generated images of all devices, the wanted fraction replaced by those of real images."""
+        if not real:
             return keys
         number = torch.arange(len(keys), device=keys.device)
         replaced = ((number + 1) * self.real_fraction).floor() > (number * self.real_fraction).floor()
-        real = self._keys(view, view.real, view.labels, "fake", "real among fakes")
-        return torch.where(replaced[:, None], real, keys)
+        return torch.where(replaced[:, None], whole_batch(real), keys)
 
     def _contrast(self, kind: str, features: Tensor, key: Tensor) -> Tensor:
         stream = self.stream(kind)
         weights = self.method.weights(stream.queue.made_at) if kind == "fake" else None
-        return info_nce(stream.head(features), key, stream.queue.keys, weights, self.temperature)
+        query = stream.head(features)
+        with without_autocast(query.device.type):  # similarities in bfloat16 would hide what the weights say
+            return info_nce(query, key, stream.queue.keys, weights, self.temperature)

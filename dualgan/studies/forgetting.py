@@ -11,6 +11,7 @@ from dualgan.pictures.figures import DPI
 
 COLOURS = ("#000000", "#0072b2", "#009e73", "#d55e00", "#cc79a7", "#e69f00")  # told apart by colour-blind people too
 PANEL = 3.2  # inches
+MAX_QUEUE = 100_000  # keys, of which each is a step of the curve
 
 
 def weights_by_age(queue_size: int, temperature: float, batch_size: int) -> list[float]:
@@ -23,6 +24,8 @@ def weights_by_age(queue_size: int, temperature: float, batch_size: int) -> list
         raise ValueError(
             f"queue size {queue_size} with batch size {batch_size}: expected a queue of at least one batch of 1 or more"
         )
+    if queue_size > MAX_QUEUE:
+        raise ValueError(f"queue size {queue_size:,} is more than a figure can show: give {MAX_QUEUE:,} at most")
     if not temperature > 0:
         raise ValueError(f"temperature {temperature:g} is out of range: expected a number above 0, such as 0.01")
     iterations = -torch.div(torch.arange(queue_size), batch_size, rounding_mode="floor").double()
@@ -66,6 +69,7 @@ def draw_forgetting(curves: Sequence[dict[str, Any]]) -> Figure:
         axes.set_title(f"queue of {size:,}", fontsize=9)
         axes.set_xlabel("place in the queue, newest first", fontsize=8)
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")  # the usual one writes mathematics, which figures here show as it is
         axes.set_ylim(1e-6, 1)
     panels[0].set_ylabel("weight m", fontsize=8)
     panels[-1].legend(fontsize=7)

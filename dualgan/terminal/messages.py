@@ -113,6 +113,12 @@ class ParagraphParser(ArgumentParser):
                 f"them one by one, as --{key}.NAME VALUE. {_SEE}",
                 key,
             )
+        if (
+            key
+            and "Expected a <class 'list'>" in message
+            and (given := re.search(r"Given value: (\w+)$", message.strip()))
+        ):
+            return MistakeError(f"{key} {given[1]!r} is not a list: --{key}+ {given[1]} adds to it. {_SEE}", key)
         if key:
             reason = cleaned(message.partition(f'"{key}"')[2].lstrip(": \n"))
             return MistakeError(f"{key}: {reason}. {_SEE}", key)
@@ -167,7 +173,7 @@ def options_of(parser: ArgumentParser) -> list[str]:
 
 def class_names(base: type) -> list[str]:
     """Names of all classes that can be chosen where `base` is expected; a registry says which are no mere bases."""
-    found = {child.__name__ for child in _below(base)}
+    found = {child.__name__ for child in _below(base) if not inspect.isabstract(child)}
     return sorted(found & set(getattr(base, "registry", found)))
 
 

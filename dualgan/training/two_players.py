@@ -10,6 +10,7 @@ from pytorch_lightning.strategies.parallel import ParallelStrategy
 from torch import Tensor, nn
 from torch.optim import Adam
 
+from dualgan.auxiliary.queue import check_times
 from dualgan.data.batches import Batch
 from dualgan.losses import AdversarialLoss
 from dualgan.networks import Discriminator, Generator
@@ -196,8 +197,13 @@ class TwoPlayers(Players):
         self.clock = int(self.images_seen)
 
     def on_train_start(self) -> None:
-        """Take the optimizer settings from this run's configuration: restored ones bring the old run's back."""
+        """Take the optimizer settings from this run's configuration: restored ones bring the old run's back.
+
+        Raises:
+            ValueError: What was restored is not of the time that the clock shows.
+        """
         self.update_optimizers()
+        check_times(self, self.clock)
         if self.clock >= self.total_images:
             self.trainer.should_stop = True  # a finished run was resumed
 

@@ -121,7 +121,11 @@ def test_combined_asks_each() -> None:
         (lambda: ADA("bgx"), r"ADA knows no transform 'bgx': expected one of the letters b, bg, .* \(blit, geo"),
         (lambda: ADA(["blur"]), "ADA knows no transform 'blur'"),
         (lambda: ADA([]), "ADA has no transforms: name some, such as 'bgc'"),
-        (lambda: ADA({"xflip": -1}), "ADA's factor -1 of 'xflip' is negative"),
+        (lambda: ADA({"xflip": -1}), "ADA's factor -1 of 'xflip' is out of range"),
+        (lambda: ADA({"xflip": float("nan")}), "ADA's factor nan of 'xflip' is out of range"),
+        (lambda: ADA({"blit": 0, "hue": 0}), "ADA's factors are all 0"),
+        (lambda: ADA(schedule="linear", p=0), "ADA: p 0 has no effect with the schedule 'linear'"),
+        (lambda: APA(kimg=float("inf")), "APA: kimg inf is out of range"),
         (lambda: ADA(target=1.5), "ADA: target 1.5 is out of range: expected a number between 0 and 1, such as 0.6"),
         (lambda: ADA(target=0), "ADA: target 0 is out of range"),
         (lambda: APA(p=1.5), "APA: p 1.5 is no probability: expected a number from 0 to 1"),
@@ -131,15 +135,25 @@ def test_combined_asks_each() -> None:
         (lambda: ADA(schedule="fixed", p=0.1, kimg=2), "ADA: kimg 2 has no effect with the schedule 'fixed'"),
         (lambda: ADA(schedule="fixed"), "ADA: the schedule 'fixed' needs p, the probability of every image"),
         (lambda: APA(schedule="cosine"), "APA: the schedule 'cosine' needs p, the probability that it ends at"),
-        (lambda: DiffAugment([]), r"DiffAugment's policy \[\] is not known: expected some of color, translation"),
-        (lambda: DiffAugment(["colour"]), r"DiffAugment's policy \['colour'\] is not known"),  # type: ignore[list-item]
+        (lambda: DiffAugment([]), "DiffAugment's policy is empty: expected some of color, translation"),
+        (lambda: DiffAugment(["colour"]), "DiffAugment's policy has no 'colour'"),  # type: ignore[list-item]
+        (lambda: DiffAugment(["color", "color"]), "DiffAugment's policy color, color has one twice"),
         (lambda: Combined([ADA()]), "Combined has ADA: expected two or more of different classes"),
         (lambda: Combined([ADA(), ADA()]), "Combined has ADA, ADA: expected two or more of different classes"),
+        (lambda: Combined([ADA(), Combined([APA(), ADA()])]), "Combined has ADA, APA, ADA: expected two or more"),
     ],
 )  # fmt: skip
 def test_mistakes_are_named(make: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         make()
+
+
+def test_what_a_schedule_does_not_reach_is_said() -> None:
+    assert ADA(schedule="linear", kimg=10).prepare(5000, False) == (
+        "ADA reaches p 0.3 instead of 0.6: its kimg 10 is longer than the training of total_kimg 5"
+    )
+    assert ADA(schedule="fixed", p=0).prepare(5000, False) == "ADA has p 0: images stay as they are"
+    assert ADA(schedule="linear", kimg=5).prepare(5000, False) is None
 
 
 @pytest.mark.parametrize("augmentation", [ADA(), APA(), DiffAugment(), Combined([APA(), ADA()])])

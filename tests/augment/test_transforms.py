@@ -132,11 +132,13 @@ class TestEveryAugmentation:
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("schedule", ["adaptive", "linear", "fixed", "cosine"])
 def test_at_strength_0_images_stay_as_they_are_bit_by_bit(schedule: str, channels: int) -> None:
-    p = None if schedule == "adaptive" else 0.0
+    p = {"adaptive": None, "fixed": 0.0}.get(schedule, 0.6)  # the others start at 0
     ada = ADA("bgcfnc", schedule, p=p)  # type: ignore[arg-type]
-    images = torch.randn(8, channels, 16, 16).requires_grad_()
+    images = torch.randn(8, channels, 16, 16)
+    images[0] = -0.0
+    images.requires_grad_()
     seen = ada(images)
-    assert torch.equal(seen, images)
+    assert torch.equal(seen.view(torch.int32), images.view(torch.int32))
     seen.sum().backward()
     assert images.grad is not None
     assert torch.equal(images.grad, torch.ones_like(images))
@@ -170,6 +172,15 @@ def test_a_warp_moves_what_it_should_where_it_should() -> None:
         assert divmod(int(seen.argmax()), 16) == place
     grown = warp(torch.rand(1, 3, 16, 16).mean(dim=(2, 3), keepdim=True).expand(1, 3, 16, 16), rotation(torch.ones(1)))
     torch.testing.assert_close(grown, grown[:, :, :1, :1].expand_as(grown), rtol=0, atol=1e-5)  # a plain image stays so
+
+
+def test_a_look_without_gradients_does_not_spoil_the_training() -> None:
+    ada = ADA("bgcfnc", "fixed", p=1.0)
+    images = torch.randn(2, 3, 11, 11)  # a size that nothing has met before
+    with torch.inference_mode():
+        ada(images)
+    ada(images.requires_grad_()).sum().backward()
+    assert images.grad is not None
 
 
 def test_samples_are_differentiable_twice() -> None:

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dualgan.augment import ADA
 from dualgan.auxiliary import InstanceDiscrimination
+from dualgan.auxiliary.contrast import info_nce
 from dualgan.auxiliary.method import PRESETS
-from dualgan.auxiliary.queue import KeyQueue
+from dualgan.auxiliary.queue import KeyQueue, whole_batch
 from dualgan.data import SyntheticCLEVR
 from dualgan.gan import GAN
 from dualgan.losses import DualContrastive
@@ -146,12 +148,19 @@ def test_the_second_view_keeps_the_mixing_of_styles(tmp_path: Path) -> None:
 
 
 def test_part_of_the_queue_can_be_of_real_images(tmp_path: Path) -> None:
-    plain, mixed, later = (
-        fit(tiny_gan(auxiliary=[instance(**settings)]), tmp_path / str(k), steps=1).stream("fake").queue.keys
-        for k, settings in enumerate(({}, {"real_fraction": 0.25}, {"real_fraction": 0.25, "real_from_kimg": 0.008}))
+    quarter = {"real_fraction": 0.25}
+    trainings: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        ({}, {}), (quarter, {}), ({**quarter, "real_from": 0.5}, {}), (quarter, {"micro_batch": 4}),
+        ({}, {"micro_batch": 4}),
+    ]  # fmt: skip
+    plain, mixed, later, in_parts, plain_in_parts = (
+        fit(tiny_gan(auxiliary=[instance(**own)], **settings), tmp_path / str(k), steps=1).stream("fake").queue.keys
+        for k, (own, settings) in enumerate(trainings)
     )
     assert (plain != mixed).any(dim=1).tolist() == [False, False, False, True] * 2
     assert torch.equal(plain, later)
+    # the same images of the batch
+    assert (plain_in_parts != in_parts).any(dim=1).tolist() == [False, False, False, True] * 2
 
 
 def test_constant_weights_are_not_the_same_as_none(tmp_path: Path) -> None:
@@ -167,21 +176,53 @@ def test_the_newest_keys_are_in_front() -> None:
     queue = KeyQueue(6, 2, "fake")
     for step in range(3):
         parts = [torch.full((2, 2), float(10 * step + k)) for k in range(2)]
-        queue.push(parts, torch.tensor(True), 4 * (step + 1))
+        queue.push(whole_batch(parts), torch.tensor(True), 4 * (step + 1))
     assert queue.keys[:, 0].tolist() == [20, 21, 20, 21, 10, 11]  # parts are strided shares
     assert queue.made_at.tolist() == [12, 12, 12, 12, 8, 8]
     torch.testing.assert_close(queue.ages(12), torch.tensor([0.0, 0, 0, 0, 0.004, 0.004]))
     foreign = {"keys": queue.keys, "made_at": queue.made_at.flip(0)}
-    with pytest.raises(ValueError, match=r"does not go from its newest key to its oldest \(made_at rises\)"):
+    with pytest.raises(ValueError, match=r"is not in order of age \(made_at rises\)"):
         queue.load_state_dict(foreign)
+
+
+@pytest.mark.parametrize("shift", [-100, 1000])
+def test_keys_of_another_time_are_refused_before_they_are_used(shift: int, tmp_path: Path) -> None:
+    first, second = (tiny_gan(auxiliary=[instance()]) for _ in range(2))
+    trainer = tiny_trainer(3)
+    trainer.fit(first, datamodule=data(tmp_path))
+    first.get_buffer("tasks.0.streams.fake.queue.made_at").add_(shift)
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    with pytest.raises(ValueError, match=rf"made at {24 + shift} to {24 + shift} images .* the clock stands at 24"):
+        tiny_trainer(5).fit(second, datamodule=data(tmp_path), ckpt_path=tmp_path / "a.ckpt", weights_only=True)
+
+
+def test_a_queue_of_one_batch_cannot_forget(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    fit(tiny_gan(auxiliary=[instance(queue_size=8)]), tmp_path, steps=1)
+    assert "the queue of 8 keys holds one batch, so that all are of one age" in capsys.readouterr().out
+    fit(tiny_gan(auxiliary=[instance(queue_size=9)]), tmp_path, steps=1)
+    assert "of one age" not in capsys.readouterr().out
+
+
+def test_similarities_are_exact_under_autocast() -> None:
+    task = InstanceDiscrimination(discriminator(resolution=8), "fakeclr", **SMALL)
+    task.prepare(100, 8, 100)
+    stream = task.stream("fake")
+    features, key = torch.randn(8, task.trained[0].trunk_width or 0, 4, 4), F.normalize(torch.randn(8, 4), dim=1)
+    with torch.autocast("cpu", torch.bfloat16):
+        query = stream.head(features)
+        found = task._contrast("fake", features, key)
+    expected = info_nce(query, key, stream.queue.keys, task.method.weights(stream.queue.made_at), task.temperature)
+    assert torch.equal(found, expected)
 
 
 MISTAKES: dict[str, dict[str, Any]] = {
     "queue_size 0 is out of range: expected 1 or more": {"queue_size": 0},
     "temperature 0 is out of range: expected above 0": {"temperature": 0.0},
-    "momentum 1.5 is out of range: expected a number from 0 to 1": {"momentum": 1.5},
+    "momentum 1.5 is out of range: expected a number from 0 to below 1": {"momentum": 1.5},
     "real_fraction -0.5 is out of range": {"real_fraction": -0.5},
-    "real_from_kimg 2 has no effect without real_fraction": {"real_from_kimg": 2.0},
+    "real_from 0.5 has no effect without real_fraction": {"real_from": 0.5},
+    "real_from -3 is out of range: expected a number from 0 to below 1": {"real_fraction": 0.5, "real_from": -3.0},
+    "momentum 1 is out of range": {"momentum": 1.0},
     r"real_fraction 0.5 has no effect without generated images \(fake 0\)": {
         "preset": "instance_real", "real_fraction": 0.5,
     },
@@ -205,13 +246,13 @@ def test_what_only_the_data_show_is_refused_before_training(tmp_path: Path) -> N
         fit(tiny_gan(auxiliary=[instance(queue_size=7)]), tmp_path)
     task = InstanceDiscrimination(discriminator(resolution=8), "fakeclr")
     with pytest.raises(ValueError, match="fakeclr needs images to size its queue by, and the data set has 0"):
-        task.prepare(0, 8)
+        task.prepare(0, 8, 100)
 
 
 def test_queues_are_5_percent_of_the_data() -> None:
     for images, batch, expected in ((10_000, 64, 500), (389, 64, 64), (2000, 16, 100)):
         task = InstanceDiscrimination(discriminator(resolution=8), "fakeclr", **SMALL)
-        task.prepare(images, batch)
+        task.prepare(images, batch, 100)
         assert task.stream("fake").queue.keys.shape == (expected, 4)
 
 
@@ -262,3 +303,13 @@ def test_micro_batches_and_references_work_with_it(tmp_path: Path) -> None:
     task = fit(gan, tmp_path)
     assert task.stream("fake").queue.made_at.tolist() == [24] * 8
     assert all(value.isfinite() for value in gan.latest.values())
+
+
+def test_one_task_in_place_of_a_list_is_explained(run_cli: RunCLI) -> None:
+    error = run_cli.fails("fit", *DATA, "--model.auxiliary", "InstanceDiscrimination")
+    assert "'InstanceDiscrimination' is not a list: --model.auxiliary+ InstanceDiscrimination adds to it" in error
+
+
+def test_bases_are_not_offered(run_cli: RunCLI) -> None:
+    error = run_cli.fails("fit", *DATA, "--model.augmentation", "Strengthened")
+    assert "expected one of ADA, APA, Combined, DiffAugment, NoAugmentation" in error

@@ -48,7 +48,7 @@ def test_sets_have_the_published_settings(name: str, in_empty_folder: Path) -> N
     if name == "cifar10":
         assert (model.r1_gamma, model.ema_kimg, model.ema_rampup, model.total_kimg) == (0.01, 500, 0.05, 100_000)
         assert (model.path_length_weight, model.style_mixing) == (0, 0)
-        assert (arguments["residual"], arguments["minibatch_std_group"], arguments["mapping_layers"]) == (False, 32, 2)
+        assert (arguments["residual"], arguments["minibatch_std_group"], arguments["mapping_layers"]) == (False, 32, 8)
         assert networks["generator"].init_args["mapping_layers"] == 2
         assert data.use_labels
         return
@@ -70,7 +70,7 @@ def test_methods_are_what_their_names_say(name: str, in_empty_folder: Path) -> N
     assert [task.init_args.preset for task in model.auxiliary or ()] == ([preset] if preset else [])
     if name.startswith("queue_real"):
         (task,) = model.auxiliary
-        assert (task.init_args.real_fraction, task.init_args.real_from_kimg) == (0.5, 5000 * name.endswith("b"))
+        assert (task.init_args.real_fraction, task.init_args.real_from) == (0.5, 0.5 * name.endswith("b"))
 
 
 def test_the_other_overlays(in_empty_folder: Path) -> None:

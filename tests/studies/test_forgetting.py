@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dualgan.studies.forgetting import weights_by_age
+from dualgan.pictures.figures import render
+from dualgan.studies.forgetting import draw_forgetting, study_forgetting, weights_by_age
 from tests.conftest import RunCLI, words
 
 
@@ -33,10 +34,19 @@ def test_the_command_draws_a_panel_for_every_queue(run_cli: RunCLI, in_empty_fol
     assert curves[0]["weights"] == pytest.approx([1 / 50] * 50)  # a queue of one batch is of one age
 
 
+def test_the_axis_shows_numbers() -> None:
+    figure = draw_forgetting(study_forgetting([100], [0.01], 50))
+    render(figure)
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert "0.01" in labels
+    assert not any("$" in label for label in labels)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         ("--queue_sizes 40", "queue size 40 with batch size 50: expected a queue of at least one batch"),
+        ("--queue_sizes 200000", "queue size 200,000 is more than a figure can show: give 100,000 at most"),
         ("--batch_size 0", "queue size 200 with batch size 0"),
         ("--temperatures 0", "temperature 0 is out of range: expected a number above 0, such as 0.01"),
         ("--temperatures 1 2 3 4 5 6 7", "7 temperatures are more than a figure can show: give 6 at most"),

@@ -115,7 +115,7 @@ class ToyTask(AuxiliaryTask):
         self.head = nn.Linear(discriminator.trunk_width, 4)
         self.fresh: list[Tensor] = []
 
-    def prepare(self, dataset_size: int, batch_size: int) -> None:
+    def prepare(self, dataset_size: int, batch_size: int, total_images: int) -> None:
         self.register_buffer("queue", torch.zeros(max(dataset_size // 4, batch_size), 4))
         self.register_buffer("ages", torch.zeros(len(self.queue), dtype=torch.int64))
 
