@@ -25,6 +25,18 @@ class Augmentation(nn.Module, ABC):
         """
         return None
 
+    def over(self, total_images: int, images_seen: int) -> dict[str, float]:
+        """Numbers that follow from the length of the training, at some time: who goes on with another hears of them.
+
+        Args:
+            total_images: Length of the training in real images.
+            images_seen: The clock.
+
+        Returns:
+            Values by what they are called.
+        """
+        return {}
+
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
         """Images [N, C, R, R] in [-1, 1] -> what D sees of them, of the same shape."""

@@ -38,6 +38,10 @@ class Combined(Augmentation):
         said = [one.prepare(total_images, shift_invariant) for one in self.each()]
         return "; ".join(words for words in said if words) or None
 
+    def over(self, total_images: int, images_seen: int) -> dict[str, float]:
+        """The numbers of all of them."""
+        return {name: value for one in self.each() for name, value in one.over(total_images, images_seen).items()}
+
     def forward(self, images: Tensor) -> Tensor:
         """Images [N, C, R, R] through all of them."""
         for one in self.each():

@@ -36,13 +36,22 @@ class Strength(nn.Module, ABC):
         """
         return None
 
+    def over(self, total_images: int, images_seen: int) -> float | None:
+        """p at some time of a training of some length, in images; None where it does not follow from these."""
+        return None
+
     @abstractmethod
     def observe(self, real: Tensor, fake: Tensor, finite: Tensor, images_seen: int) -> dict[str, Tensor]:
         """See the logits [N, ...] of D's main step; returns what is worth logging beside p."""
 
 
 class Fixed(Strength):
-    """Always the same p."""
+    """Always the same p, whatever that of a checkpoint is."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__(p)
+        self.always = p
+        self.register_load_state_dict_post_hook(_keep_p)  # type: ignore[no-untyped-call]
 
     def prepare(self, total_images: int, centred: bool) -> str | None:
         """Say it where nothing will ever happen."""
@@ -51,6 +60,11 @@ class Fixed(Strength):
     def observe(self, real: Tensor, fake: Tensor, finite: Tensor, images_seen: int) -> dict[str, Tensor]:
         """Nothing."""
         return {}
+
+
+def _keep_p(strength: nn.Module, _: object) -> None:
+    assert isinstance(strength, Fixed)
+    strength.p.fill_(strength.always)
 
 
 class Linear(Strength):
@@ -63,6 +77,7 @@ class Linear(Strength):
     def __init__(self, p: float, kimg: float | None) -> None:
         super().__init__(0.0)
         self.end, self.images = p, None if kimg is None else kimg * 1000
+        self.takes_all = kimg is None
 
     def prepare(self, total_images: int, centred: bool) -> str | None:
         """Take the length of the training unless another was given."""
@@ -78,8 +93,15 @@ class Linear(Strength):
     def observe(self, real: Tensor, fake: Tensor, finite: Tensor, images_seen: int) -> dict[str, Tensor]:
         """Move p to where it is at the next step."""
         assert self.images is not None
-        self.p.fill_(self.end * self.way(min((images_seen + len(real) * world_size()) / self.images, 1.0)))
+        self.p.fill_(self._at(images_seen + len(real) * world_size(), self.images))
         return {}
+
+    def over(self, total_images: int, images_seen: int) -> float | None:
+        """p at some time, where it rises over the training."""
+        return self._at(images_seen, total_images) if self.takes_all else None
+
+    def _at(self, images_seen: int, images: float) -> float:
+        return self.end * self.way(min(images_seen / images, 1.0))
 
     def way(self, time: float) -> float:
         """Part of the way from 0 to the end at a part of the time."""
@@ -229,6 +251,11 @@ class Strengthened(Augmentation, ABC):
         """Learn the length of the training, and what logits mean under its loss."""
         said = self.strength.prepare(total_images, shift_invariant)
         return said and f"{self.name} {said}"
+
+    def over(self, total_images: int, images_seen: int) -> dict[str, float]:
+        """p where it rises over the training."""
+        p = self.strength.over(total_images, images_seen)
+        return {} if p is None else {f"p of {self.name}": p}
 
     def observe(self, real_logits: Tensor, fake_logits: Tensor, finite: Tensor, images_seen: int) -> dict[str, Tensor]:
         """Adapt p."""

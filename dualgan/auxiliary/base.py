@@ -128,7 +128,10 @@ class Tasks(nn.ModuleList):
         super().__init__(tasks)
         names = [task.name for task in self.each()]
         if len(set(names)) < len(names):
-            raise ValueError(f"auxiliary has two tasks of one name ({', '.join(names)}): give each its own")
+            raise ValueError(
+                f"auxiliary has two tasks of one name ({', '.join(names)}), whose logged numbers could not be told "
+                f"apart: leave one out, or give one another class or, for InstanceDiscrimination, another preset"
+            )
 
     def each(self) -> list[AuxiliaryTask]:
         """The tasks."""

@@ -8,6 +8,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
 from dualgan.callbacks.clock import aside, check_interval, crossed
+from dualgan.callbacks.length import jumps
 from dualgan.callbacks.provenance import conditions, warn_if_changed
 from dualgan.callbacks.quality import Quality
 from dualgan.files.atomic import naming
@@ -81,6 +82,8 @@ class RunCheckpoint(Checkpoint):
         self._rows = run.get("metrics_rows")
         if trainer.state.fn == "fit":
             warn_if_changed(run, conditions(trainer, pl_module))
+            if jump := jumps(run, pl_module):
+                say(jump)
         latest = checkpoint.get("latest", {}).items()
         pl_module.latest = {name: torch.tensor(value, device=pl_module.device) for name, value in latest}
 

@@ -40,11 +40,12 @@ from dualgan.runs.folder import (
     LAST,
     default_run_dir,
     holds_run,
+    last_of,
     refuse_to_overwrite,
     resolve_checkpoint,
     run_folder,
 )
-from dualgan.runs.going_on import about_existing_run, nothing_to_do
+from dualgan.runs.going_on import about_existing_run, about_unfit_checkpoint, nothing_to_do
 from dualgan.runs.limits import without_limits
 from dualgan.runs.metrics_csv import MetricsFile
 from dualgan.runs.retention import complete_save
@@ -55,6 +56,7 @@ from dualgan.terminal.console import harmless, is_rank_zero, quiet_libraries, sa
 from dualgan.terminal.messages import MistakeError, explain, name_the_file
 from dualgan.training.checks import check_precision
 from dualgan.training.initial_weights import start_from
+from dualgan.weights.checkpoints import NETWORK_FILES, UnfitCheckpointError
 
 C = TypeVar("C", bound=Callback)
 
@@ -126,7 +128,8 @@ class DualGANCLI(LightningCLI):
             type=str | None,
             default=None,
             help="Start `fit` from the networks of this file: .ckpt of a run, .safetensors of `dualgan export` or "
-            "`import`, or official .pkl. The clock starts at 0; a run that goes on with --ckpt_path reads it no more",
+            "`import`, or official .pkl; of a run's folder the last checkpoint. The clock starts at 0; a run that goes "
+            "on with --ckpt_path reads it no more",
         )
         parser.add_class_arguments(WandbOptions, "wandb")
         for section, callback in SECTIONS.items():
@@ -183,6 +186,8 @@ class DualGANCLI(LightningCLI):
         config.run_dir = config.ckpt_path = None
         if self.subcommand == "fit":
             refuse_to_overwrite(self.run_dir, self.ckpt_path)
+            if config.init_from is not None and self.ckpt_path is None:
+                config.init_from = last_of(config.init_from, f"a {NETWORK_FILES}")
             self._look_at_existing_run()
         say(f"Reading the images ({config.data.class_path.rpartition('.')[2]})")
 
@@ -220,7 +225,7 @@ class DualGANCLI(LightningCLI):
         if self.ckpt_path is not None:
             say(f"Going on from {self.ckpt_path}; init_from {origin} is where the run began, and is not read again.")
             return
-        start_from(self.model, origin)
+        start_from(self.model, origin, self.datamodule.class_names)
         say(f"Starting from the networks of {origin}")
 
     def instantiate_classes(self) -> None:
@@ -269,6 +274,10 @@ class DualGANCLI(LightningCLI):
             try:
                 with explained(self.run_dir, subcommand), pages_shared_with_forks():
                     super()._run_subcommand(subcommand)
+            except UnfitCheckpointError as error:
+                assert self.ckpt_path is not None
+                config, size = self._plain_config()[1], self.datamodule.dataset_size
+                raise ValueError(about_unfit_checkpoint(error, self.ckpt_path, config, size)) from error
             except ValueError as error:
                 if subcommand != "fit" or self.trainer.global_step == 0:  # a mistake in the input
                     raise

@@ -3,7 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import torch
@@ -138,9 +138,12 @@ def _advice(run_dir: Path, verb: str) -> str:
 def alone_in(run_dir: Path) -> Iterator[None]:
     """Keep other trainings out of a run's folder; the system lifts the lock when the process ends, however it ends.
 
+    A folder that is made here, and in which nothing comes to be, is removed in the end.
+
     Raises:
         ValueError: Another process trains there.
     """
+    made = [folder for folder in (run_dir, *run_dir.parents) if not folder.exists()]
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -155,4 +158,10 @@ def alone_in(run_dir: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        if [path.name for path in run_dir.glob("*")] == [LOCK]:
+            with suppress(OSError):  # a system that keeps open files
+                (run_dir / LOCK).unlink()  # while it is held: nobody else's
         lock.release()
+        for folder in made:
+            with suppress(OSError):  # something is in it
+                folder.rmdir()

@@ -43,8 +43,12 @@ def holds_run(folder: Path) -> bool:
     return (folder / METRICS).exists() or any((folder / CHECKPOINTS).glob("*.ckpt"))
 
 
-def last_of(place: str) -> str:
+def last_of(place: str, files: str = "a .ckpt file") -> str:
     """The last checkpoint where a run's folder was given, and says so; anything else as it is.
+
+    Args:
+        place: A folder or something else.
+        files: Which files could have been given too, for messages.
 
     Raises:
         ValueError: A folder without one.
@@ -56,7 +60,7 @@ def last_of(place: str) -> str:
     if last is None:
         raise ValueError(
             f"{place} is a folder without {CHECKPOINTS}/{LAST}: give the folder of a run that has saved a checkpoint, "
-            f"or a .ckpt file"
+            f"or {files}"
         )
     say(f"Taking {last}, the last checkpoint of {place}")
     return os.fspath(last)

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,14 @@ from dualgan.runs.failures import fit_again
 from dualgan.runs.folder import CHECKPOINTS, CONFIG, LAST
 from dualgan.runs.limits import Limit, Progress, limits_reached, progress_in
 from dualgan.runs.reading import read_config, setting
-from dualgan.weights.checkpoints import images_seen_in
+from dualgan.weights.checkpoints import UnfitCheckpointError, images_seen_in, read_checkpoint
 
+# Settings of the model that decide which tensors each part of a checkpoint has.
+SHAPING = {
+    "networks": ["generator", "discriminator"],
+    "augmentation": ["augmentation"],
+    "auxiliary": ["auxiliary"],
+}
 SEEDS = ("seed_everything", "model.seed", "data.seed")
 
 
@@ -37,6 +44,46 @@ def nothing_to_do(run_dir: Path, ckpt_path: str, config: dict[str, Any]) -> str 
     if saved is None:
         return f"{text}."
     return f"{text}, for instance:\n  {_command(run_dir, ckpt_path, limits_reached(progress, saved))}"
+
+
+def about_unfit_checkpoint(
+    error: UnfitCheckpointError, ckpt_path: str, config: dict[str, Any], dataset_size: int
+) -> str:
+    """Why a checkpoint does not fit a configuration, with the settings that have changed since, and what to do.
+
+    Args:
+        error: What differs.
+        ckpt_path: The checkpoint to go on from.
+        config: The configuration as plain data.
+        dataset_size: Number of images in use.
+    """
+    run = read_checkpoint(ckpt_path).get("run", {})
+    saved = run.get("config") or {}
+    settings = [("model", name) for part in error.parts for name in SHAPING[part]]
+    found = [text for keys in settings for text in _difference(saved, config, keys)] if saved else []
+    sizes = list(_sizes(run, config, dataset_size)) if "auxiliary" in error.parts else []
+    found += sizes
+    if "networks" in error.parts:
+        return f"{error}. What differs: {in_short(found)}" if found else str(error)
+    sized = ". Queues are sized by the data and the batch, unless queue_size is given" if sizes else ""
+    return (
+        f"{ckpt_path} does not fit these settings: {in_short(found) or error}{sized}. The state of what it was trained "
+        f"with is a part of it: keep that, or start a new run from its networks with --init_from "
+        f"{shlex.quote(ckpt_path)}"
+    )
+
+
+def _sizes(run: dict[str, Any], config: dict[str, Any], dataset_size: int) -> Iterator[str]:
+    """What has changed of all that sizes the queues of auxiliary tasks."""
+    for name in ("batch_size", "mirror") if run.get("config") else ():
+        yield from _difference(run["config"], config, ("data", "init_args", name))
+    if run.get("dataset_size") not in (None, dataset_size):
+        yield f"the number of images was {run['dataset_size']} and is {dataset_size}"
+
+
+def _difference(saved: dict[str, Any], config: dict[str, Any], keys: tuple[str, ...]) -> Iterator[str]:
+    name = ".".join(key for key in keys if key != "init_args")
+    return differences(setting(saved, *keys), setting(config, *keys), name)
 
 
 def about_existing_run(run_dir: Path, words: list[str], config: dict[str, Any], seed_is_drawn: bool) -> str:

@@ -22,7 +22,7 @@ from dualgan.terminal.console import say
 from dualgan.training.labels import FakeLabels
 from dualgan.weights.checkpoints import changes_since, check_classes, check_header, check_shapes, header, migrate
 
-OF_TRAINING = ("tasks.",)
+OF_TRAINING = ("tasks.", "augmentation.")
 
 
 class Fakes(NamedTuple):
@@ -223,7 +223,7 @@ class Players(LightningModule):
                 f"the checkpoint is of dualgan {found.get('version')}; from here on {'; '.join(since)}: the run will "
                 f"differ from one that was trained by one version alone"
             )
-        if self.trainer.state.fn != "fit":  # auxiliary tasks are sized by the data, and are of no use to other verbs
+        if self.trainer.state.fn != "fit":  # of no use to other verbs, and tasks are sized by the data
             others = {k: v for k, v in checkpoint["state_dict"].items() if not k.startswith(OF_TRAINING)}
             own = {k: v for k, v in self.state_dict().items() if k.startswith(OF_TRAINING)}
             checkpoint["state_dict"] = others | own

@@ -1,6 +1,6 @@
 """Everything around the two-player step: optimizers, moving average, clock, logging and divergence."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, cast
 
@@ -16,11 +16,12 @@ from dualgan.losses import AdversarialLoss
 from dualgan.networks import Discriminator, Generator
 from dualgan.networks.base import Mixing
 from dualgan.runtime.distributed import average_over_ranks_, mean_over_ranks
+from dualgan.terminal.console import say
 from dualgan.training.averaging import MovingAverage, follow_
 from dualgan.training.checks import check_growth
 from dualgan.training.critic import Critic
 from dualgan.training.divergence import Divergence
-from dualgan.training.freezing import freeze
+from dualgan.training.freezing import freeze, refit_adam, worth_keeping
 from dualgan.training.labels import FakeLabels
 from dualgan.training.microbatch import number_of_parts, strided
 from dualgan.training.optimizers import AdamOptions, forget, step_together
@@ -71,6 +72,8 @@ class TwoPlayers(Players):
         super().__init__(generator, discriminator, loss, mixing, fake_labels, seed)
         freeze(discriminator, freeze_d)
         check_growth(generator, discriminator)
+        self.freeze_d = freeze_d
+        self.thawed: list[str] = []  # parameters of D's frozen blocks that are trained: they had no weights to keep
         self.automatic_optimization = False
         self.total_images = round(total_kimg * 1000)
         self.adams, self.average, self.cooldown_kimg = adams, average, cooldown_kimg
@@ -93,6 +96,48 @@ class TwoPlayers(Players):
         parts = number_of_parts(len(batch.images), self.micro_batch)
         own = self.as_seen(batch)
         return [Batch(*strided(k, parts, *own)) for k in range(parts)]
+
+    # ---- frozen blocks of D --------------------------------------------------------------------------------------
+
+    def freeze_what_came_from(self, path: str, anew: Collection[str]) -> None:
+        """Train what a file did not give, the parameters `anew` of D, in frozen blocks too.
+
+        Raises:
+            ValueError: It gave nothing of these blocks.
+        """
+        self.thawed = worth_keeping(self.discriminator, self.freeze_d, anew, path)
+        freeze(self.discriminator, self.freeze_d, self.thawed)
+        if self.thawed:
+            say(f"freeze_d {self.freeze_d}: {', '.join(self.thawed)} start anew, and so are trained and not frozen")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what is trained in frozen blocks."""
+        super().on_save_checkpoint(checkpoint)
+        if self.thawed:
+            checkpoint["thawed"] = self.thawed
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Freeze what this configuration says, whatever was frozen when the checkpoint was saved.
+
+        Raises:
+            ValueError: As for `Players`.
+        """
+        super().on_load_checkpoint(checkpoint)
+        if self.trainer.state.fn != "fit" or "optimizer_states" not in checkpoint:
+            return
+        self.thawed = list(checkpoint.get("thawed", ()))
+        freeze(self.discriminator, self.freeze_d, self.thawed)
+        own = len(list(self.discriminator.parameters()))
+        others = sum(p.requires_grad for p in list(self.trained_modules()[1].parameters())[own:])
+        adam = checkpoint["optimizer_states"][1]
+        before = refit_adam(adam, self.discriminator, others, self.freeze_d, self.thawed)
+        if before is not None:
+            names = self.discriminator.blocks
+            if self.freeze_d > before:
+                said = f"{', '.join(names[before : self.freeze_d])} of D stay as they are now"
+            else:
+                said = f"{', '.join(names[self.freeze_d : before])} of D are trained again, with new moments"
+            say(f"freeze_d was {before} and is {self.freeze_d}: from here on {said}.")
 
     # ---- optimizers ----------------------------------------------------------------------------------------------
 

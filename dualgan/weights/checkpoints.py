@@ -24,6 +24,7 @@ FORMAT_VERSION = 4
 
 _LITTLE = 0.01  # of the mean w: no more than truncation itself leaves open
 _NETWORKS_ONLY = (".safetensors", ".pkl")  # files without optimizers and clock
+NETWORK_FILES = ".ckpt, .safetensors or .pkl file"
 _GRAPHS = (".onnx", ".pt2", ".onnx.data")
 
 
@@ -180,21 +181,47 @@ def check_classes(checkpoint: dict[str, Any], generator: Generator) -> tuple[Ima
     return classes
 
 
+class UnfitCheckpointError(ValueError):
+    """The tensors of a checkpoint do not fit the configuration.
+
+    Attributes:
+        parts: What they do not fit: "networks", "augmentation", "auxiliary".
+    """
+
+    def __init__(self, message: str, parts: list[str]) -> None:
+        super().__init__(message)
+        self.parts = parts
+
+
+_PARTS = {"augmentation": "augmentation", "tasks": "auxiliary"}
+"""Settings of the model whose state is in the checkpoint, by the first word of its tensors; others are networks."""
+
+
 def check_shapes(checkpoint: dict[str, Any], expected: dict[str, Tensor]) -> None:
-    """Refuse a checkpoint whose tensors do not fit the networks of the configuration.
+    """Refuse a checkpoint whose tensors do not fit the networks, augmentation or auxiliary tasks of the configuration.
 
     Raises:
-        ValueError: Names or shapes differ; the message names the first ones.
+        UnfitCheckpointError: Names or shapes differ; the message names the first ones.
     """
     built = checkpoint["dualgan"]
     state: dict[str, Tensor] = checkpoint["state_dict"]
     problems = shape_differences(shapes_of(state), shapes_of(expected), "the configuration")
-    if problems:
-        raise ValueError(
-            f"the checkpoint does not fit the configured networks ({len(problems)} differences, for instance: "
-            f"{'; '.join(problems[:3])}). It was made with {_in_short(built['generator'])} and "
-            f"{_in_short(built['discriminator'])}: use the config.yaml of its run{_of_another_version(built)}"
+    if not problems:
+        return
+    parts = sorted({_PARTS.get(problem.partition(".")[0], "networks") for problem in problems})
+    named = f"{len(problems)} differences, for instance: {'; '.join(problems[:3])}"
+    if "networks" in parts:
+        raise UnfitCheckpointError(
+            f"the checkpoint does not fit the configured networks ({named}). It was made with "
+            f"{_in_short(built['generator'])} and {_in_short(built['discriminator'])}: use the config.yaml of its run"
+            f"{_of_another_version(built)}",
+            parts,
         )
+    raise UnfitCheckpointError(
+        f"the checkpoint holds the state of another model.{' and model.'.join(parts)} than is configured ({named})"
+        f"{_of_another_version(built)}",
+        parts,
+    )
 
 
 def _in_short(description: dict[str, Any]) -> str:
@@ -262,12 +289,13 @@ def read_networks(path: str | os.PathLike[str]) -> dict[str, Any]:
         ValueError: No such file, not one of these kinds, or unreadable.
     """
     path = Path(path)
+    if not path.is_file():
+        found = f"{path} is a folder" if path.is_dir() else f"no file at {path}"
+        raise ValueError(f"{found}: expected a {NETWORK_FILES} with networks, such as RUN/checkpoints/last.ckpt")
     if path.suffix not in _NETWORKS_ONLY:
         checkpoint = read_checkpoint(path)
         _warn_of_uncounted_means(checkpoint, path)
         return checkpoint | {"source": str(path)}
-    if not path.is_file():
-        raise ValueError(f"no file at {path}: expected a .ckpt, .safetensors or .pkl file with networks")
     if path.suffix == ".safetensors":
         content = read_safetensors(path)
         check_header(content, str(path))

@@ -235,6 +235,12 @@ def test_mistakes_are_named(message: str) -> None:
         tiny_gan(auxiliary=[partial(InstanceDiscrimination, **{"preset": "fakeclr", **MISTAKES[message]})])
 
 
+def test_two_tasks_of_one_name_are_told_what_can_be_done() -> None:
+    with pytest.raises(ValueError, match=r"one name \(fakeclr, fakeclr\).*leave one out, or .* another preset"):
+        tiny_gan(auxiliary=[instance(), instance()])
+    assert len(tiny_gan(auxiliary=[instance(), instance("insgen")]).tasks) == 2
+
+
 def test_what_only_the_data_show_is_refused_before_training(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="fakeclr: queue_size 7 is smaller than the batch of all devices, 8"):
         fit(tiny_gan(auxiliary=[instance(queue_size=7)]), tmp_path)

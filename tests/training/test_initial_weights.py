@@ -1,5 +1,7 @@
 """Players that start from networks of a file."""
 
+import warnings
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -8,11 +10,10 @@ import torch
 
 from dualgan.gan import GAN
 from dualgan.networks import StyleGAN2Discriminator
+from dualgan.networks.classes import ImageClass
 from dualgan.training.initial_weights import start_from
-from dualgan.weights.checkpoints import read_checkpoint
-from tests.conftest import TINY, RunCLI
+from dualgan.training.labels import LabelSource
 from tests.tiny import generator, tiny_gan, train
-from tests.training.toys import ToyDiscriminator
 from tests.weights.official.official_files import official_content, players, write_official
 
 SIZE = ("resolution", "num_channels", "num_classes")
@@ -67,17 +68,26 @@ def test_other_shapes_are_named(tmp_path: Path) -> None:
         start_from(other, tmp_path / "a.ckpt")
 
 
-def other_than(trained: GAN, path: Path, capsys: pytest.CaptureFixture[str], **shape: int) -> tuple[GAN, str]:
+def other_than(
+    trained: GAN,
+    path: Path,
+    capsys: pytest.CaptureFixture[str],
+    classes: Sequence[str] = (),
+    freeze_d: int = 0,
+    **shape: int,
+) -> tuple[GAN, str]:
     """A GAN of another shape that starts from a trained one, and what is said."""
     train(trained, steps=1).save_checkpoint(path)
     size = {"resolution": trained.generator.resolution, "num_channels": 3, "num_classes": 0}
-    fresh = tiny_gan(**{**size, **shape}, seed=2, fake_labels="batch" if shape.get("num_classes") else "dataset")
+    labels: LabelSource = "batch" if shape.get("num_classes") else "dataset"
+    fresh = tiny_gan(**{**size, **shape}, seed=2, fake_labels=labels, freeze_d=freeze_d)
     capsys.readouterr()
-    start_from(fresh, path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        start_from(fresh, path, classes)
     return fresh, capsys.readouterr().out
 
 
-@pytest.mark.filterwarnings("ignore:.*was made with")
 @pytest.mark.parametrize("resolution", [8, 32])
 def test_another_resolution_takes_the_layers_that_both_have(
     resolution: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -98,7 +108,6 @@ def test_another_resolution_takes_the_layers_that_both_have(
         assert "b16.conv1.weight" in said
 
 
-@pytest.mark.filterwarnings("ignore:.*was made with")
 def test_another_number_of_channels_takes_all_but_the_first_and_last_layers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -108,7 +117,6 @@ def test_another_number_of_channels_takes_all_but_the_first_and_last_layers(
     train(fresh, steps=1)
 
 
-@pytest.mark.filterwarnings("ignore:.*was made with")
 def test_classes_are_added_without_changing_the_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     trained = tiny_gan()
     fresh, said = other_than(trained, tmp_path / "a.ckpt", capsys, num_classes=3)
@@ -124,34 +132,21 @@ def test_classes_are_added_without_changing_the_images(tmp_path: Path, capsys: p
     train(gone, steps=1)
 
 
-def test_frozen_blocks_keep_their_weights_and_the_others_learn(tmp_path: Path) -> None:
-    gan = tiny_gan(16, freeze_d=1)
-    before = state(gan)
-    trainer = train(gan, steps=3)
-    after = state(gan)
-    moved = {
-        name.split(".")[1] for name in before if name.startswith("disc") and not torch.equal(before[name], after[name])
-    }
-    assert moved == {"b8", "b4"}
-    trainer.save_checkpoint(tmp_path / "a.ckpt")
-    saved = torch.load(tmp_path / "a.ckpt", weights_only=True)["optimizer_states"][1]["state"]
-    frozen = len(list(gan.discriminator.get_submodule("b16").parameters()))
-    assert len(saved) == len(list(gan.discriminator.parameters())) - frozen
-
-
-def test_only_blocks_that_are_there_can_be_frozen() -> None:
-    with pytest.raises(ValueError, match=r"freeze_d 2 is out of range: StyleGAN2Discriminator has 1 blocks \(b8\)"):
-        tiny_gan(freeze_d=2)
-    with pytest.raises(ValueError, match="freeze_d 1 is out of range: ToyDiscriminator has no blocks that it names"):
-        tiny_gan(discriminator=ToyDiscriminator, freeze_d=1)
-
-
-def test_freezing_needs_weights_worth_keeping(run_cli: RunCLI, in_empty_folder: Path) -> None:
-    error = run_cli.fails("fit", *TINY, "--model.freeze_d", 1)
-    assert "freeze_d keeps weights of an earlier training: name its file with --init_from FILE" in error
-    run_cli.succeeds("fit", *TINY, "--run_dir", "first")
-    start = ("--init_from", "first/checkpoints/last.ckpt", "--model.freeze_d", 1)
-    run_cli.succeeds("fit", *TINY, *start, "--run_dir", "second")
-    one, two = (read_checkpoint(Path(run) / "checkpoints" / "last.ckpt")["state_dict"] for run in ("first", "second"))
-    assert torch.equal(one["discriminator.b8.conv0.weight"], two["discriminator.b8.conv0.weight"])
-    assert not torch.equal(one["discriminator.b4.conv.weight"], two["discriminator.b4.conv.weight"])
+def test_classes_of_the_same_name_keep_what_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trained = tiny_gan(num_classes=3, fake_labels="batch")
+    names = [ImageClass(name, 5) for name in ("cat", "dog", "emu")]
+    trained.generator.classes = trained.generator_ema.classes = tuple(names)
+    fresh, said = other_than(trained, tmp_path / "a.ckpt", capsys, ("ant", "emu", "cat", "cow"), num_classes=4)
+    assert "mapping.w_shift_updates: those of emu, cat, anew for other classes" in said
+    z, images = torch.randn(2, 16), torch.randn(4, 3, 8, 8)
+    for before, now in ((0, 2), (2, 1)):
+        old, new = (torch.full((4,), number) for number in (before, now))
+        for name in ("generator", "generator_ema"):
+            one, other = (gan.get_submodule(name).eval() for gan in (trained, fresh))
+            kept = one(z, old[:2], truncation_psi=0.5, noise_mode="const")
+            torch.testing.assert_close(other(z, new[:2], truncation_psi=0.5, noise_mode="const"), kept)
+        torch.testing.assert_close(fresh.discriminator(images, new), trained.discriminator(images, old))
+    ant = fresh.generator(z, torch.zeros(2, dtype=torch.int64), noise_mode="const")
+    assert not any(torch.equal(ant, trained.generator(z, torch.full((2,), k), noise_mode="const")) for k in range(3))
+    assert not fresh.generator.mapping.get_buffer("w_shift_updates")[[0, 3]].any()
+    train(fresh, steps=1)

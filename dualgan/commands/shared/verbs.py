@@ -10,6 +10,7 @@ from dualgan.commands.shared.real_images import EPILOG, split_options
 from dualgan.runs.folder import last_of
 from dualgan.runtime.private_parts import actions_of
 from dualgan.terminal.messages import ParagraphParser
+from dualgan.weights.checkpoints import NETWORK_FILES
 
 # Forms of options in argparse's words.
 SWITCH: Mapping[str, Any] = {"action": "store_true"}
@@ -69,6 +70,6 @@ def arguments(
     parser.epilog = " ".join([EPILOG, epilog] if takes_data else [epilog]).strip() or None
     given |= parser.parse_args(words).as_dict()
     if given.get("ckpt"):
-        ckpt = given["ckpt"]
-        given["ckpt"] = [last_of(one) for one in ckpt] if isinstance(ckpt, list) else last_of(ckpt)
+        ckpt, kinds = given["ckpt"], f"a {NETWORK_FILES}"
+        given["ckpt"] = [last_of(one, kinds) for one in ckpt] if isinstance(ckpt, list) else last_of(ckpt, kinds)
     return given

@@ -43,13 +43,16 @@ class FewShot(FileImages):
     def __init__(
         self, name: FewShotName = "obama", root: str | None = None, reference: str = "train", **kwargs: Any
     ) -> None:
-        super().__init__(root or "data/few_shot", reference=reference, **kwargs)
+        embedded = name == "lfw100"
+        default = "lfw100 of scikit-image" if embedded else "data/few_shot"
+        super().__init__(root or default, reference=reference, **kwargs)
         check_choice("name", name, FewShotName)
-        if name == "lfw100" and root is not None:
+        if embedded and root is not None:
             raise ValueError(
                 f"root '{root}' has no meaning for FewShot 'lfw100', which is in scikit-image. Leave it out."
             )
         self.chosen: FewShotName = name
+        self.warns_of_small = not embedded  # no larger ones can be had
 
     @property
     def advice(self) -> str:

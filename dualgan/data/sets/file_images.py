@@ -65,6 +65,9 @@ class FileImages(ImageDataModule, registered=False):
     quiet = False
     """Whether what is to be known about the images has been said."""
 
+    warns_of_small = True
+    """Whether it is worth a warning that images are enlarged."""
+
     part = ""
     """What was asked for other than the usual part of the set, such as "split 'val'": packed sets know no parts."""
 
@@ -237,7 +240,7 @@ class FileImages(ImageDataModule, registered=False):
         if bad and self.skip_bad_images:
             warnings.warn(f"'{self.root}': going on without {_name_bad(bad)}", stacklevel=2)
         small = sum(min(checked.width, checked.height) < self.resolution for checked in good)
-        if small:
+        if small and self.warns_of_small:
             warnings.warn(
                 f"'{self.root}': {small} of {len(good)} images are smaller than resolution {self.resolution} and are "
                 f"enlarged; a smaller resolution would keep them sharp.",

@@ -1,6 +1,7 @@
 """The published sets in small copies of their official layouts."""
 
 import json
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,9 @@ def test_lfw_faces_are_those_of_scikit_image() -> None:
     assert np.array_equal(real(whole)[7, :, :, 0], by_hand)
     assert data.fingerprint != whole.fingerprint
     assert data.reference_set().dataset_size == 100
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # there are none larger than 25x25
+        assert ready(FewShot("lfw100", resolution=32, num_workers=0)).dataset_size == 100
     with pytest.raises(ValueError, match="root 'here' has no meaning for FewShot 'lfw100'"):
         FewShot("lfw100", root="here")
 
