@@ -102,6 +102,9 @@ def find_config(name: str) -> str:
     known = [path.name for path in shipped_configs()]
     if close := get_close_matches(Path(name).name, known, n=1, cutoff=0.8):
         raise ValueError(f"no configuration {name!r}: it is neither a file nor shipped; did you mean {close[0]!r}?")
-    sets = [path.name for path in shipped_configs() if path.parent.name not in ("overlays", "trainer")]
+    sets = [path.name for path in shipped_configs() if path.parent.name not in ("overlays", "trainer", "backbones")]
     shown = ", ".join(name for name in sets if "_attn" not in name)  # these stand beside the sets of the same name
-    raise ValueError(f"no configuration {name!r}: it is neither a file nor one of the shipped {shown}, nor an overlay")
+    raise ValueError(
+        f"no configuration {name!r}: it is neither a file nor one of the shipped {shown}, nor an overlay or one of another "
+        f"backbone"
+    )
