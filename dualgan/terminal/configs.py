@@ -105,6 +105,6 @@ def find_config(name: str) -> str:
     sets = [path.name for path in shipped_configs() if path.parent.name not in ("overlays", "trainer", "backbones")]
     shown = ", ".join(name for name in sets if "_attn" not in name)  # these stand beside the sets of the same name
     raise ValueError(
-        f"no configuration {name!r}: it is neither a file nor one of the shipped {shown}, nor an overlay or one of another "
-        f"backbone"
+        f"no configuration {name!r}: it is neither a file nor one of the shipped {shown}, nor an overlay or one of "
+        f"another backbone"
     )
