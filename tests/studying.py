@@ -33,7 +33,8 @@ OPTIONS: dict[str, Any] = {
 """Two steps of eight images at 8x8."""
 
 forks = multiprocessing.get_context("forkserver")
-forks.set_forkserver_preload(["dualgan.cli.lightning", "dualgan.callbacks", "tests.studying"])
+# nothing of "tests": in another folder that might be a package of that name which some dependency has installed
+forks.set_forkserver_preload(["dualgan.cli.lightning", "dualgan.callbacks"])
 
 
 def write_study(rows: Mapping[str, Any], path: str = "toy.yaml", **more: Any) -> Path:

@@ -88,7 +88,7 @@ def run_program(name: str, words: list[str], output: Path) -> None:
 
 # Programs start from a process that has imported what most of them import: half of their time otherwise.
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["dualgan.cli.lightning", "dualgan.callbacks", "tests.test_benchmarks"])
+processes.set_forkserver_preload(["dualgan.cli.lightning", "dualgan.callbacks"])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks its processes, and some programs read /proc")
