@@ -1,9 +1,9 @@
 """How the discriminators of the StyleGANs end: minibatch standard deviation at 4x4 and two dense layers."""
 
-import torch
 from torch import Tensor, nn
 
 from dualgan.networks.base import Discriminator
+from dualgan.networks.joint import joined
 from dualgan.networks.layers import EqualizedConv2d, EqualizedLinear, MinibatchStd
 
 
@@ -62,6 +62,6 @@ class EpilogueDiscriminator(Discriminator, abstract=True):
         Raises:
             ValueError: As for a call.
         """
-        both = None if labels is None else torch.cat([labels, labels if fake_labels is None else fake_labels])
-        real_logits, fake_logits = self(torch.cat([real, fake]), both, reference, kinds=2).chunk(2)
+        images, both = joined(real, fake, labels, fake_labels)
+        real_logits, fake_logits = self(images, both, reference, kinds=2).chunk(2)
         return real_logits, fake_logits

@@ -98,7 +98,8 @@ def test_networks_are_named_too(run_cli: RunCLI, started: Started) -> None:
 
 def test_other_verbs_do_not_need_what_only_the_training_does(run_cli: RunCLI, started: Started) -> None:
     run = started("ada")
-    run_cli.succeeds("validate", "--config", run / "config.yaml", "--model.augmentation", "null")
+    out = run_cli.succeeds("validate", "--config", run / "config.yaml", "--model.augmentation", "null")
+    assert "val/loss/discriminator" in out
 
 
 def test_a_fixed_probability_takes_effect_at_once(run_cli: RunCLI, started: Started) -> None:

@@ -4,12 +4,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dualgan.networks.base import (
-    Discriminator,
-    Heads,
     check_at_least_one,
-    check_images,
     check_labels,
-    check_reference,
 )
 from dualgan.networks.biggan.blocks import DownBlock, InitialWeights, Layers
 from dualgan.networks.biggan.plan import (
@@ -21,11 +17,11 @@ from dualgan.networks.biggan.plan import (
     sizes,
 )
 from dualgan.networks.class_conditional import ProjectionHead
-from dualgan.networks.joint import scored_together
+from dualgan.networks.joint import BlockDiscriminator
 from dualgan.networks.layers import widened
 
 
-class BigGANDiscriminator(Discriminator):
+class BigGANDiscriminator(BlockDiscriminator):
     """BigGAN discriminator with spectral normalisation and projection; what is not given is as published.
 
     Sources and resolutions: those of `BigGANGenerator`.
@@ -75,20 +71,6 @@ class BigGANDiscriminator(Discriminator):
         self.trunk_width = channels[-1]
         self.head = ProjectionHead(channels[-1], num_classes, normalised=layers.normalised)
 
-    def trunk(
-        self, images: Tensor, labels: Tensor | None = None, reference: Tensor | None = None, kinds: int = 1
-    ) -> Tensor:
-        """Images [N, C, R, R] in [-1, 1] -> what the last block gives, [N, trunk_width, 4, 4], 8x8 at 32.
-
-        Raises:
-            ValueError: The images are of another shape, or reference images were given.
-        """
-        check_images(images, self.num_channels, self.resolution)
-        check_reference(reference, self.takes_reference, images, kinds)
-        for name in self.blocks:
-            images = self.get_submodule(name)(images)
-        return images
-
     def features(self, images: Tensor, labels: Tensor | None = None, reference: Tensor | None = None) -> Tensor:
         """Images [N, C, R, R] in [-1, 1] -> what the logit is a linear function of, [N, trunk_width]."""
         return F.relu(self.trunk(images, labels, reference)).sum(dim=(2, 3))
@@ -103,14 +85,3 @@ class BigGANDiscriminator(Discriminator):
         check_labels(labels, self.num_classes, len(images))
         logits: Tensor = self.head(self.features(images, labels, reference), labels)
         return widened(logits)
-
-    def pair(
-        self,
-        real: Tensor,
-        fake: Tensor,
-        labels: Tensor | None = None,
-        reference: Tensor | None = None,
-        fake_labels: Tensor | None = None,
-    ) -> tuple[Tensor | Heads, Tensor | Heads]:
-        """Logits of real and generated images, from one pass over both as in BigGAN's public code."""
-        return scored_together(self, real, fake, labels, fake_labels, reference)

@@ -7,15 +7,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dualgan.networks.base import (
-    Discriminator,
     check_at_least_one,
-    check_images,
     check_labels,
-    check_reference,
     check_resolution,
     one_hot,
 )
 from dualgan.networks.convolution import Geometry, convolve, pointwise
+from dualgan.networks.joint import BlockDiscriminator
 from dualgan.networks.layers import FIR, widened
 from dualgan.networks.r3gan.blocks import (
     CHANNEL_BASE,
@@ -66,7 +64,7 @@ class Stage(nn.Module):
         return x if self.weight is None else pointwise(x, self.weight)
 
 
-class R3GANDiscriminator(Discriminator):
+class R3GANDiscriminator(BlockDiscriminator):
     """R3GAN's discriminator, that of CIFAR-10 at 32, of FFHQ at 64 and 256 by default.
 
     It mirrors `R3GANGenerator`, whose docstring says what the networks of ImageNet have. With classes, logits are
@@ -115,23 +113,6 @@ class R3GANDiscriminator(Discriminator):
         self.out = drawn(width if num_classes else 1, width)
         self.embedding = drawn(width, num_classes, gain=1 / math.sqrt(width)) if num_classes else None
 
-    def trunk(
-        self, images: Tensor, labels: Tensor | None = None, reference: Tensor | None = None, kinds: int = 1
-    ) -> Tensor:
-        """Images [N, C, R, R] in [-1, 1] -> features [N, trunk_width, 4, 4] of the last residual block.
-
-        `labels` and `kinds` are accepted for a common interface.
-
-        Raises:
-            ValueError: The images are of another shape, or reference images were given.
-        """
-        check_images(images, self.num_channels, self.resolution)
-        check_reference(reference, self.takes_reference, images, kinds)
-        x = images
-        for name in self.blocks:
-            x = self.get_submodule(name)(x)
-        return x
-
     def features(self, images: Tensor, labels: Tensor | None = None, reference: Tensor | None = None) -> Tensor:
         """Images [N, C, R, R] in [-1, 1] -> last hidden layer [N, d], float32: each channel's product with a 4x4 map.
 
@@ -139,25 +120,6 @@ class R3GANDiscriminator(Discriminator):
             ValueError: As for `trunk`.
         """
         return (widened(self.trunk(images, labels, reference)) * self.basis).sum(dim=(2, 3))
-
-    def pair(
-        self,
-        real: Tensor,
-        fake: Tensor,
-        labels: Tensor | None = None,
-        reference: Tensor | None = None,
-        fake_labels: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Logits [N] of real and [N] of generated images, from one pass over both.
-
-        The same values as two calls give, in fewer and larger operations.
-
-        Raises:
-            ValueError: As for a call.
-        """
-        both = None if labels is None else torch.cat([labels, labels if fake_labels is None else fake_labels])
-        real_logits, fake_logits = self(torch.cat([real, fake]), both, reference).chunk(2)
-        return real_logits, fake_logits
 
     def forward(self, images: Tensor, labels: Tensor | None = None, reference: Tensor | None = None) -> Tensor:
         """Images [N, C, R, R] in [-1, 1], class indices [N] -> logits [N], float32 under autocast too.

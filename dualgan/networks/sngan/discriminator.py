@@ -1,10 +1,10 @@
 """SNGAN's residual discriminator, every weight spectrally normalised."""
 
-import torch
 from torch import Tensor, nn
 
-from dualgan.networks.base import Discriminator, check_at_least_one, check_images, check_labels, check_reference
+from dualgan.networks.base import check_at_least_one, check_labels
 from dualgan.networks.class_conditional import ProjectionHead
+from dualgan.networks.joint import BlockDiscriminator
 from dualgan.networks.layers import widened
 from dualgan.networks.sngan.plan import RESIDUAL_GAIN, convolution, plan_of
 from dualgan.networks.sngan.resampling import convolved_and_halved
@@ -39,7 +39,7 @@ class DiscriminatorBlock(nn.Module):
         return out
 
 
-class SNGANDiscriminator(Discriminator):
+class SNGANDiscriminator(BlockDiscriminator):
     """SNGAN discriminator; with classes, logits have the projection on the class's embedding beside them.
 
     Args:
@@ -72,19 +72,8 @@ class SNGANDiscriminator(Discriminator):
     def trunk(
         self, images: Tensor, labels: Tensor | None = None, reference: Tensor | None = None, kinds: int = 1
     ) -> Tensor:
-        """Images [N, C, R, R] in [-1, 1] -> features [N, trunk_width, h, w], 0 or more, of the last block.
-
-        `labels` are accepted for a common interface.
-
-        Raises:
-            ValueError: The images are of another shape, or reference images are given.
-        """
-        check_images(images, self.num_channels, self.resolution)
-        check_reference(reference, self.takes_reference, images, kinds)
-        x = images
-        for name in self.blocks:
-            x = self.get_submodule(name)(x)
-        return x.relu_()
+        """See `BlockDiscriminator.trunk`; the features are 0 or more."""
+        return super().trunk(images, labels, reference, kinds).relu_()
 
     def features(self, images: Tensor, labels: Tensor | None = None, reference: Tensor | None = None) -> Tensor:
         """Images [N, C, R, R] in [-1, 1] -> sums of the trunk's features over all places [N, trunk_width].
@@ -103,20 +92,3 @@ class SNGANDiscriminator(Discriminator):
         check_labels(labels, self.num_classes, len(images))
         logits: Tensor = self.head(self.features(images, labels, reference), labels)
         return logits
-
-    def pair(
-        self,
-        real: Tensor,
-        fake: Tensor,
-        labels: Tensor | None = None,
-        reference: Tensor | None = None,
-        fake_labels: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Logits [N] of real and [M] of generated images, from one pass over both and one step of the iteration.
-
-        Raises:
-            ValueError: As for a call.
-        """
-        both = None if labels is None else torch.cat([labels, labels if fake_labels is None else fake_labels])
-        real_logits, fake_logits = self(torch.cat([real, fake]), both, reference).split([len(real), len(fake)])
-        return real_logits, fake_logits

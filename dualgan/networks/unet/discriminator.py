@@ -6,7 +6,6 @@ from torch import Tensor, nn
 
 from dualgan.networks import spectral
 from dualgan.networks.base import (
-    Discriminator,
     Heads,
     check_at_least_one,
     check_images,
@@ -15,7 +14,7 @@ from dualgan.networks.base import (
 )
 from dualgan.networks.biggan.blocks import DownBlock, InitialWeights, Layers, UpBlock
 from dualgan.networks.class_conditional import ProjectionHead
-from dualgan.networks.joint import scored_together
+from dualgan.networks.joint import JointDiscriminator
 from dualgan.networks.layers import widened
 
 # Channels after each block of the encoder, from half the resolution down to 4x4, in multiples of the width.
@@ -28,7 +27,7 @@ ENCODER: dict[int, tuple[int, ...]] = {
 EPS = 1e-6  # of spectral normalisation
 
 
-class UNetDiscriminator(Discriminator):
+class UNetDiscriminator(JointDiscriminator):
     """BigGAN's encoder with a logit of the image, and a decoder with a logit of every pixel.
 
     The decoder's blocks have no normalisation, and each but the first also sees the encoder's features of its size. All
@@ -130,17 +129,6 @@ class UNetDiscriminator(Discriminator):
         check_reference(reference, self.takes_reference, images)
         encoded = self.encode(images)
         return widened(self.head(_summed(encoded[-1]), labels)), widened(self.pixel_head(self.decode(encoded), labels))
-
-    def pair(
-        self,
-        real: Tensor,
-        fake: Tensor,
-        labels: Tensor | None = None,
-        reference: Tensor | None = None,
-        fake_labels: Tensor | None = None,
-    ) -> tuple[Tensor | Heads, Tensor | Heads]:
-        """Logits of real and generated images, from one pass over both as in the public code."""
-        return scored_together(self, real, fake, labels, fake_labels, reference)
 
 
 class _PixelHead(nn.Module):

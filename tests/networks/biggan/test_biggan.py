@@ -154,7 +154,7 @@ def test_both_kinds_of_images_in_one_pass_are_two_calls() -> None:
     D = BigGANDiscriminator(32, 3, 3, width=2).eval()
     real, fake = torch.rand(2, 3, 3, 32, 32)
     labels, others = torch.tensor([0, 1, 2]), torch.tensor([2, 2, 1])
-    (together,), (fakes,) = D.pair(real, fake, labels, None, others)
+    together, fakes = D.pair(real, fake, labels, None, others)
     torch.testing.assert_close(together, D(real, labels))
     torch.testing.assert_close(fakes, D(fake, others))
 
