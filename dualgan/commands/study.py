@@ -57,7 +57,8 @@ def run(
     Args:
         parse_fit: Settings of a training from words for `dualgan fit`.
         file: The study: a YAML file, or the name of a shipped one, such as limited_faces.yaml.
-        out: Folder of the runs, of results.json, table.md, curves.png and compare.html; runs/studies/NAME by default.
+        out: Folder of the runs, of results.json, numbers.json, table.md, curves.png and compare.html; by default
+            runs/studies/NAME.
         hours: Stop all runs after this time, saved, and say what is left.
         workers: Runs at a time: one per GPU by default where there are any, else one per core, each in one thread.
         rows: Only these rows.

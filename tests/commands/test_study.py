@@ -47,6 +47,8 @@ def test_a_study_is_trained_scored_and_summed_up(run_cli: RunCLI) -> None:
     assert run["provenance"]["scores"]["num_fake"] == 8
     scored = json.loads((OUT / "hinge_seed1" / "scores.json").read_text())
     assert run["fd_efficientnet_lite0"] == scored["fd_efficientnet_lite0"]
+    published = json.loads((OUT / "numbers.json").read_text())
+    assert published["hinge"][1] == {name: run[name] for name in ("seed", "kimg", "hours", "fd_efficientnet_lite0")}
     table = (OUT / "table.md").read_text()
     assert "| row | fd_efficientnet_lite0 ↓ | seeds | kimg | hours |" in table
     assert "± " in table

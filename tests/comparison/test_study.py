@@ -136,9 +136,10 @@ class TestResults:
             "| row | fid ↓ | seeds | kimg | hours |\n|:--|--:|--:|--:|--:|\n| b | 9 | 1 | 1 | 0.25 |"
         )
 
-    def test_the_page_of_limited_data_shows_the_recorded_numbers(self) -> None:
-        recorded = json.loads((EXPERIMENTS / "limited_data.json").read_text())
-        assert markdown(recorded) in (EXPERIMENTS / "limited_data.md").read_text()
+    @pytest.mark.parametrize("path", sorted(EXPERIMENTS.glob("*.json")), ids=lambda path: path.stem)
+    def test_the_pages_of_experiments_show_the_recorded_numbers(self, path: Path) -> None:
+        page = path.with_name(path.stem.partition(".")[0] + ".md")
+        assert markdown(json.loads(path.read_text())) in page.read_text()
 
 
 class TestCurves:

@@ -1,4 +1,4 @@
-"""The files that sum a study up: results.json, table.md, curves.png and compare.html."""
+"""The files that sum a study up: results.json, numbers.json, table.md, curves.png and compare.html."""
 
 import json
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 from dualgan.comparison.page import write
 from dualgan.comparison.runs import read_runs
 from dualgan.comparison.study.curves import draw_curves
-from dualgan.comparison.study.results import page, results_of
+from dualgan.comparison.study.results import numbers, page, results_of
 from dualgan.comparison.study.runs import StudyRun
 from dualgan.files.atomic import write_whole
 from dualgan.pictures.figures import render
@@ -15,7 +15,8 @@ from dualgan.pictures.grids import save_png
 from dualgan.runs.folder import holds_run
 from dualgan.runs.reading import Run
 
-RESULTS, TABLE, CURVES, PAGE = "results.json", "table.md", "curves.png", "compare.html"
+RESULTS, NUMBERS, TABLE = "results.json", "numbers.json", "table.md"
+CURVES, PAGE = "curves.png", "compare.html"
 PICTURES, PICTURE_SIZE = 3, 320  # sample grids per run on the page, and their longest side: there may be many runs
 
 
@@ -25,8 +26,9 @@ def write_results(runs: Sequence[StudyRun], out: Path, title: str) -> list[str]:
     if not results:
         return []
     write_whole(out / RESULTS, json.dumps(results, indent=1).encode())
+    write_whole(out / NUMBERS, (json.dumps(numbers(results), indent=1) + "\n").encode())
     write_whole(out / TABLE, page(title, results).encode())
-    return [RESULTS, TABLE]
+    return [RESULTS, NUMBERS, TABLE]
 
 
 def write_figures(runs: Sequence[StudyRun], out: Path) -> list[str]:

@@ -13,6 +13,7 @@ Results = Mapping[str, Sequence[Mapping[str, Any]]]
 
 SPREAD = "mean ± half of the difference between the largest and the smallest"
 _NO_SCORES = ("kimg", "hours")
+_ABOUT = ("notes", "provenance")
 
 
 def results_of(runs: Sequence[StudyRun]) -> dict[str, list[dict[str, Any]]]:
@@ -22,6 +23,13 @@ def results_of(runs: Sequence[StudyRun]) -> dict[str, list[dict[str, Any]]]:
         if (result := run.result()) is not None:
             found.setdefault(run.row, []).append(result)
     return found
+
+
+def numbers(results: Results) -> dict[str, list[dict[str, Any]]]:
+    """What the table is made of, without where it comes from: to be published beside it."""
+    return {
+        row: [{name: run[name] for name in run if name not in _ABOUT} for run in runs] for row, runs in results.items()
+    }
 
 
 def scores_in(results: Results) -> list[str]:
