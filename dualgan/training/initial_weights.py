@@ -118,7 +118,7 @@ def _take(network: Network, state: dict[str, Tensor], name: str, path: str, clas
 def class_axes(network: Network) -> dict[str, int]:
     """Tensors with a place for every class, by name: the axis that these are along."""
     description = network.describe()
-    more = description["init_args"] | {"num_classes": network.num_classes + 1}
+    more = description["init_args"] | {"num_classes": description["init_args"]["num_classes"] + 1}
     with torch.device("meta"):
         shapes = shapes_of(build_network(description | {"init_args": more}).state_dict())
     return {
