@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from dualgan.data import ImageDataModule
 from dualgan.files.atomic import write_json
 from dualgan.files.targets import file_to_write
 from dualgan.networks import Discriminator, Generator
@@ -19,6 +20,8 @@ from dualgan.terminal.tables import aligned
 EXPLANATION = """\
 Multiply-adds are those of one forward pass for one image (with its reference image, where D takes one): convolutions,
 FIR filters included, matrix products and the weighted sums of attention. Elementwise operations are left out."""
+WITHOUT_CLASSES = """\
+Without classes: no data are read, so how many classes use_labels finds is not known. Say it with --num_classes N."""
 
 
 class Cost(NamedTuple):
@@ -86,19 +89,28 @@ def _operations(module: nn.Module, path: str, counted: Mapping[str, int]) -> int
     return sum(_operations(child, f"{path}.{name}", counted) for name, child in module.named_children())
 
 
-def build(config: Any) -> dict[str, Network]:
+def classes_in(data: Any) -> int | None:
+    """Number of classes that the networks of a parsed data section have; None where only the data say."""
+    if not data.init_args.get("use_labels"):
+        return 0
+    return ImageDataModule.registry[data.class_path.rpartition(".")[2]].usual_classes
+
+
+def build(config: Any, num_classes: int | None = None) -> dict[str, Network]:
     """Networks of a parsed configuration on the meta device, without reading any data.
 
-    Colours and classes are those that the data's settings name; otherwise 3 and none.
+    Colours are those that the data's settings name; otherwise 3.
 
     Args:
         config: What `dualgan fit` would train with; growing networks are grown up.
+        num_classes: Number of classes; by default those that the data are known to have, none where that is not known.
 
     Raises:
         ValueError: A network cannot be built like that.
     """
     data = config.data.init_args
-    colours, classes = data.get("num_channels") or 3, data.get("num_classes") or 0
+    colours = data.get("num_channels") or 3
+    classes = (classes_in(config.data) or 0) if num_classes is None else num_classes
     images = {"resolution": data.resolution, "num_channels": colours, "num_classes": classes}
     networks = {}
     for player in ("generator", "discriminator"):
@@ -150,19 +162,27 @@ def main(args: list[str], parse_fit: Callable[[list[str]], Any]) -> None:
     """Run the command with the words of the command line; `parse_fit` reads those that it shares with `fit`."""
     parser = _Words(
         prog="dualgan complexity",
-        usage="dualgan complexity --config FILE [--json FILE] [any option of fit]",
+        usage="dualgan complexity --config FILE [--num_classes N] [--json FILE] [any option of fit]",
         description="Print parameters and multiply-adds of G and D, block by block, and in all. Takes a configuration "
         "and every option of 'dualgan fit'; builds nothing, reads no data.",
         epilog=EXPLANATION,
         allow_abbrev=False,
     )
     parser.add_argument("--json", metavar="FILE", type=Path, help="Also write the numbers to this file.")
+    parser.add_argument(
+        "--num_classes", metavar="N", type=int, help="Number of classes; else that of the data, where it is known."
+    )
     own, rest = parser.parse_known_args(args)
+    if own.num_classes is not None and own.num_classes < 0:
+        raise ValueError(f"--num_classes {own.num_classes} is out of range: expected 0, which is without, or more")
     if own.json is not None:
         file_to_write(own.json, [".json"], "json")
-    networks = build(parse_fit(rest))
+    config = parse_fit(rest)
+    networks = build(config, own.num_classes)
     costs = {player: complexity(network) for player, network in networks.items()}
     print(table(costs))
+    if own.num_classes is None and classes_in(config.data) is None:
+        print(f"\n{WITHOUT_CLASSES}")
     print(f"\n{EXPLANATION}")
     if own.json is not None:
         write_json(own.json, {player: _as_dict(blocks) for player, blocks in costs.items()})

@@ -58,6 +58,9 @@ class ImageDataModule(LightningDataModule):
     registry: ClassVar[dict[str, type["ImageDataModule"]]] = {}
     """The data sets by name; classes that several of them share are not among them."""
 
+    usual_classes: ClassVar[int | None] = None
+    """Number of classes that the set as published has; None where only the files tell."""
+
     shuffled = False
     """Whether the first images are as good a sample of the set as any others."""
 

@@ -6,8 +6,10 @@ One step of the power iteration per call in training mode, none in eval mode: ne
 
 from typing import Any, TypeVar, cast
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrize import is_parametrized
 
 from dualgan.networks.convolution import Geometry, convolve, pointwise
 from dualgan.runtime.precision import without_autocast
@@ -59,3 +61,20 @@ def normalised(layer: Layer, eps: float = 1e-12) -> Layer:
     It is one of the three above, whose weight is seen as a matrix with a row per output, or per class.
     """
     return cast(Layer, spectral_norm(layer, eps=eps))
+
+
+@torch.no_grad()
+def settle(layer: nn.Module) -> None:
+    """Let the power iteration of a normalised layer, whose weight was given other numbers, start where it would end.
+
+    Other layers are left as they are.
+    """
+    if not is_parametrized(layer, "weight"):
+        return
+    weight, vectors = (
+        layer.get_parameter("parametrizations.weight.original"),
+        layer.get_submodule("parametrizations.weight.0"),
+    )
+    left, _, right = torch.linalg.svd(weight.flatten(1), full_matrices=False)
+    vectors.get_buffer("_u").copy_(left[:, 0])
+    vectors.get_buffer("_v").copy_(right[0])

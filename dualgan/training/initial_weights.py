@@ -8,8 +8,10 @@ import torch
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor, nn
 
-from dualgan.networks import Network
+from dualgan.networks import Network, spectral
+from dualgan.networks.base import build_network
 from dualgan.networks.classes import classes_of
+from dualgan.networks.layers import EqualizedLinear
 from dualgan.terminal.console import say
 from dualgan.training.players import Players
 from dualgan.training.two_players import TwoPlayers
@@ -25,8 +27,6 @@ SOURCES = {
 # What may differ between the file's networks and the configured ones: layers of other shapes start anew then.
 ADAPTABLE = ("resolution", "num_channels", "num_classes")
 WIDENED = "mapping.fc0.weight"
-# Tensors with a place for every class, and the axis that these are along.
-OF_CLASSES = {"mapping.embed.weight": 1, "mapping.w_shift_of_class": 0, "mapping.w_shift_updates": 0}
 
 Numbers = dict[str, tuple[int, int]]
 """Classes that both the file and the players have, by name: their numbers there and here."""
@@ -96,18 +96,51 @@ def _take(network: Network, state: dict[str, Tensor], name: str, path: str, clas
     taken = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
     if WIDENED in own and WIDENED in state and WIDENED not in taken:
         taken[WIDENED] = _widened(state[WIDENED], own[WIDENED])
-    of_classes = [key for key in OF_CLASSES if key in own and key in state and key not in taken and classes]
+    axes = class_axes(network) if classes and network.num_classes else {}
+    of_classes = [
+        key for key, axis in sorted(axes.items()) if key not in taken and _fits(state.get(key), own[key], axis)
+    ]
     for key in of_classes:
-        taken[key] = _of_classes(state[key], own[key], OF_CLASSES[key], list(classes.values()))
+        taken[key] = _of_classes(state[key], own[key], axes[key], list(classes.values()), _layer(network, key))
     network.load_state_dict(own | taken)
+    for layer in {_layer(network, key) for key in of_classes}:
+        spectral.settle(layer)
     anew, unused = sorted(own.keys() - taken.keys()), sorted(state.keys() - taken.keys())
     if anew or unused or of_classes:
         notes = [f"{len(taken)} of {len(own)} tensors are those of {path}"]
         notes += [f"anew: {', '.join(anew)}"] if anew else []
         notes += [f"of no use here: {', '.join(unused)}"] if unused else []
-        notes += [f"{', '.join(of_classes)}: those of {_some(classes)}, anew for other classes"] if of_classes else []
+        notes += [f"{_some(of_classes)}: those of {_some(classes)}, anew for other classes"] if of_classes else []
         say(f"{name}: {'; '.join(notes)}")
     return set(anew)
+
+
+def class_axes(network: Network) -> dict[str, int]:
+    """Tensors with a place for every class, by name: the axis that these are along."""
+    description = network.describe()
+    more = description["init_args"] | {"num_classes": description["init_args"]["num_classes"] + 1}
+    with torch.device("meta"):
+        shapes = shapes_of(build_network(description | {"init_args": more}).state_dict())
+    return {
+        name: next(
+            axis for axis, (one, other) in enumerate(zip(value.shape, shapes[name], strict=True)) if one != other
+        )
+        for name, value in network.state_dict().items()
+        if value.shape != shapes[name]
+    }
+
+
+def _fits(found: Tensor | None, fresh: Tensor, axis: int) -> bool:
+    """Whether a tensor is like another but for the number of classes."""
+    if found is None or found.dim() != fresh.dim():
+        return False
+    return all(k == axis or one == other for k, (one, other) in enumerate(zip(found.shape, fresh.shape, strict=True)))
+
+
+def _layer(network: Network, key: str) -> nn.Module:
+    """The layer that a tensor belongs to, normalised or not."""
+    layer, parametrized, _ = key.partition(".parametrizations.")
+    return network.get_submodule(layer if parametrized else key.rpartition(".")[0])
 
 
 def _some(classes: Collection[str], most: int = 10) -> str:
@@ -126,13 +159,13 @@ def _widened(weight: Tensor, fresh: Tensor) -> Tensor:
     return widened
 
 
-def _of_classes(found: Tensor, fresh: Tensor, axis: int, numbers: list[tuple[int, int]]) -> Tensor:
-    """A tensor that has a place for every class along an axis, with what is found of the classes that both have.
+def _of_classes(found: Tensor, fresh: Tensor, axis: int, numbers: list[tuple[int, int]], layer: nn.Module) -> Tensor:
+    """A tensor of a layer with a place for every class along an axis, with what is found of classes that both have.
 
     The other classes start anew. A dense layer of classes divides by the root of their number, and does what it did.
     """
     before, now = zip(*numbers, strict=True)
-    scale = (fresh.shape[axis] / found.shape[axis]) ** 0.5 if axis else 1.0
+    scale = (fresh.shape[axis] / found.shape[axis]) ** 0.5 if isinstance(layer, EqualizedLinear) and axis else 1.0
     return fresh.index_copy(axis, torch.tensor(now), scale * found.index_select(axis, torch.tensor(before)))
 
 

@@ -157,3 +157,28 @@ def test_mistakes(given: str, expected: list[str], run_cli: RunCLI) -> None:
     error = run_cli.fails("complexity", *words(given))
     for text in expected:
         assert text in error
+
+
+def test_networks_have_the_classes_of_the_data(run_cli: RunCLI) -> None:
+    """Published: BigGAN of CIFAR-10 has 4,304,387 and 4,207,361 parameters."""
+    out = run_cli.succeeds("complexity", "--config", "biggan_cifar10.yaml")
+    totals = [numbers(line)[0] for line in out.split("\n") if line.split()[1:2] == ["total"]]
+    assert totals[:2] == [4_304_387, 4_207_361]
+    assert "--num_classes" not in out
+    assert "--num_classes -1 is out of range" in run_cli.fails(
+        "complexity", "--config", "biggan_cifar10.yaml", "--num_classes", "-1"
+    )
+
+
+def test_classes_that_only_the_data_know_are_asked_for(run_cli: RunCLI) -> None:
+    given = words("--config animal_face_128.yaml --data.use_labels true")
+    assert "Without classes: no data are read" in run_cli.succeeds("complexity", *given)
+    out = run_cli.succeeds("complexity", *given, "--num_classes", "7")
+    assert "Without classes" not in out
+    (embedding,) = (numbers(line)[0] for line in out.split("\n") if line.startswith("generator") and " mapping" in line)
+    (without,) = (
+        numbers(line)[0]
+        for line in run_cli.succeeds("complexity", *given, "--num_classes", "0").split("\n")
+        if line.startswith("generator") and " mapping" in line
+    )
+    assert embedding > without

@@ -68,6 +68,64 @@ def test_all_figures_of_a_row() -> None:
     assert row.where == "Tables 1, 6 and S5"
 
 
+OF_OTHER_NETWORKS: dict[tuple[str, ...], dict[str, float]] = {
+    ("church.yaml", "sngan.yaml"): {"fid50k": 7.37},
+    ("church.yaml", "sngan.yaml", "contr.yaml"): {"fid50k": 6.51},
+    ("clevr.yaml", "stylegan.yaml"): {"fid50k": 12.43},
+    ("horse.yaml", "stylegan.yaml", "contr.yaml"): {"fid50k": 6.26},
+    ("ffhq.yaml", "stylegan.yaml", "contr.yaml"): {"fid50k": 6.42},
+    ("ffhq.yaml", "biggan.yaml"): {"fid50k": 11.4},
+    ("ffhq.yaml", "unet.yaml"): {"fid50k": 7.48, "ppl": 32, "precision": 0.68, "recall": 0.19},
+    ("church.yaml", "unet_stylegan2.yaml"): {"fid50k": 11.7, "ppl": 318, "precision": 0.62, "recall": 0.07},
+    ("biggan_cifar10.yaml", "apa.yaml"): {"fid": 8.28},
+    ("biggan_cifar10.yaml", "data_10k.yaml", "fakeclr.yaml"): {"fid": 13.6},
+    ("cifar10.yaml", "fakeclr.yaml"): {"fid50k_full": 2.13},
+    ("cifar10.yaml", "data_10k.yaml", "unconditional.yaml", "insgen.yaml"): {"fid50k_full": 4.83},
+    ("r3gan_cifar10.yaml",): {"fid50k_full": 1.96},
+    ("r3gan_ffhq64.yaml",): {"fid50k_full": 1.95},
+    ("r3gan_ffhq256.yaml",): {"fid50k_full": 2.75},
+    ("sngan_cifar10.yaml", "sngan_mimicry.yaml"): {"fid50k_full": 16.77},
+}
+
+
+@pytest.mark.parametrize(("names", "scores"), OF_OTHER_NETWORKS.items(), ids=lambda value: "+".join(value))
+def test_other_networks_stand_beside_their_figures_and_follow_their_protocol(
+    names: tuple[str, ...], scores: dict[str, float]
+) -> None:
+    run = run_of(parsed(*names))
+    row = published_row(run)
+    assert row is not None
+    assert row.scores == scores
+    quoted = " ".join(heading(path) for path in shipped_configs() if path.name in names)
+    assert f"{next(iter(scores.values()))}" in quoted
+    assert deviations(run, row) == ["not evaluated yet"]
+
+
+def test_another_schedule_than_the_published_one_is_named() -> None:
+    config = parsed("r3gan_cifar10.yaml")
+    config["model"] |= {"r1_gamma": 1.0}
+    config["model"]["learning_rate"]["init_args"]["end"] = 1e-4
+    run = run_of(config)
+    row = published_row(run)
+    assert row is not None
+    assert deviations(run, row) == [
+        "learning_rate.end 0.0001 instead of 5e-05", "r1_gamma 1 instead of a schedule", "not evaluated yet",
+    ]  # fmt: skip
+    scheduled = parsed("church.yaml")
+    scheduled["model"]["learning_rate"] = config["model"]["learning_rate"]
+    row = published_row(run := run_of(scheduled))
+    assert row is not None
+    assert "learning_rate a schedule instead of 0.002" in deviations(run, row)
+
+
+def test_methods_that_were_not_published_with_a_network_stand_beside_no_row() -> None:
+    for names in (
+        ("r3gan_cifar10.yaml", "r3gan_cifar10_contr.yaml"), ("church.yaml", "sngan.yaml", "ada.yaml"),
+        ("ffhq.yaml", "unet_stylegan2.yaml"), ("ffhq_2k.yaml", "fakeclr.yaml"), ("biggan_cifar10.yaml",),
+    ):  # fmt: skip
+        assert published_row(run_of(parsed(*names))) is None, names
+
+
 def test_no_row_for_what_was_not_published() -> None:
     assert figure(parsed("clevr_demo.yaml")) is None  # rendered scenes are not CLEVR
     assert figure(parsed("church_contr.yaml", "d_ref8.yaml")) is None

@@ -34,3 +34,11 @@ def test_eval_mode_leaves_the_iteration_where_it_is() -> None:
     assert all(map(torch.equal, layer.buffers(), before))
     layer.train()(torch.randn(2, 6))
     assert not all(map(torch.equal, layer.buffers(), before))
+
+
+def test_settled_layers_have_norm_1_at_once() -> None:
+    layer = spectral.normalised(spectral.Embedding(5, 4))
+    layer.load_state_dict({name: torch.randn_like(value) for name, value in layer.state_dict().items()})
+    spectral.settle(layer)
+    assert torch.linalg.matrix_norm(layer.eval().weight, 2).item() == pytest.approx(1, abs=1e-5)
+    spectral.settle(nn.Linear(2, 2))

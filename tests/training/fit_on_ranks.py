@@ -25,12 +25,29 @@ from dualgan.callbacks import Quality, RankConsistency, RunCheckpoint, SampleGri
 from dualgan.callbacks.ranks import RankMismatchError
 from dualgan.data import Batch, SyntheticCLEVR
 from dualgan.gan import GAN
-from dualgan.losses import DualContrastive, GradientPenalty, Hinge, PathLength, Saturating, Wasserstein
+from dualgan.losses import (
+    DualContrastive,
+    GradientPenalty,
+    Hinge,
+    PathLength,
+    RelativisticPairing,
+    Saturating,
+    Wasserstein,
+)
 from dualgan.losses.dual_contrastive import dual_contrast
-from dualgan.networks import BigGANGenerator, Latents, UNetDiscriminator
+from dualgan.networks import (
+    BigGANGenerator,
+    Latents,
+    R3GANDiscriminator,
+    R3GANGenerator,
+    SNGANDiscriminator,
+    SNGANGenerator,
+    UNetDiscriminator,
+)
 from dualgan.networks.attention import SAN
 from dualgan.runtime.distributed import rank, world_size
 from dualgan.runtime.seeding import mix_seed
+from tests.backbones import GROUPED
 from tests.tiny import (
     Noise,
     attending_discriminator,
@@ -154,6 +171,10 @@ pixels: dict[str, Any] = {
     "auxiliary": [CutMix, partial(OrthogonalRegularization, weight=1e-7, generator=1e-7)],
     "r1_gamma": 1e-6, "r2_gamma": 1e-6, "gradient_penalty": 1e-6,  # of the sum of 1,025 logits
 }  # fmt: skip
+paired: dict[str, Any] = {
+    "generator": partial(R3GANGenerator, z_dim=16, **GROUPED), "discriminator": partial(R3GANDiscriminator, **GROUPED),
+    "loss": RelativisticPairing, "path_length_weight": 0, "style_mixing": 0, "num_classes": 3, "fake_labels": "batch",
+}  # fmt: skip
 GANS: dict[str, dict[str, Any]] = {
     "warm-up, swapped": plain | swapped | {"warmup_kimg": 0.008},
     "minimax": plain | {"loss": partial(DualContrastive, "minimax")},
@@ -173,6 +194,7 @@ GANS: dict[str, dict[str, Any]] = {
     "extensions, micro-batches": plain | swapped | extensions | {"micro_batch": 4},
     "growing": growing | swapped,
     "U-Net GAN": plain | swapped | pixels,
+    "R3GAN": paired,
     "classes, micro-batches": plain | swapped | {"num_classes": 3, "micro_batch": 4, "fake_labels": "batch"},
 }  # fmt: skip
 # through the data module and its sampler
@@ -239,6 +261,14 @@ def norms(folder: Path) -> bool:
     gan = GAN(8, total_kimg=0.08, **settings)
     trainer_for(folder, RankConsistency(0.001)).fit(gan, datamodule=clevr(folder, 8))
     return gan.clock == 80 and bool(gan.generator_ema.state_dict()["synthesis.norm.running_mean"].any())
+
+
+def sngan(folder: Path) -> dict[str, Any]:
+    """SNGAN on shares of the same batches: what it ends with, and whether the ranks agree after every step."""
+    G, D = partial(SNGANGenerator, z_dim=8, width=4), partial(SNGANDiscriminator, width=4)
+    gan = build(8, Hinge, 32, generator=G, discriminator=D, path_length_weight=0, style_mixing=0)
+    trainer_for(folder, RankConsistency(0.001)).fit(gan, DataLoader(Share(Noise(gan, 8)), batch_size=None))
+    return {"state": gan.state_dict(), "clock": gan.clock}
 
 
 def standing(folder: Path) -> bool:
@@ -323,6 +353,7 @@ def main(folder: str, path: str) -> None:
     results: dict[str, Any] = {name: fit(name, runs) for name in GANS}
     results["scores"] = score(runs)
     results["norms"] = norms(runs)
+    results["SNGAN"] = sngan(runs / "sngan")
     results["standing"] = standing(runs / "standing")
     results["trajectory"] = follow(replay(), trainer_for(runs, max_steps=20, precision="64-true"))
     if RANKS > 1:

@@ -16,7 +16,7 @@ CASES = (
     "warm-up, swapped", "minimax", "local", "non-saturating", "saturating", "hinge", "wasserstein",
     "attention, references", "attention, references, micro-batches", "self-attention in D", "extensions",
     "extensions, micro-batches", "classes, micro-batches", "adaptive augmentation",
-    "adaptive augmentation, micro-batches", "FakeCLR", "InsGen, micro-batches", "growing", "U-Net GAN",
+    "adaptive augmentation, micro-batches", "FakeCLR", "InsGen, micro-batches", "growing", "U-Net GAN", "R3GAN",
 )  # fmt: skip
 
 
@@ -60,7 +60,7 @@ def assert_close(one: dict[str, Any], two: dict[str, Any]) -> None:
 
 
 def test_every_case_is_tested(runs: Runs) -> None:
-    assert set(CASES) == set(runs.one) - {"scores", "norms", "standing", "trajectory"}
+    assert set(CASES) == set(runs.one) - {"scores", "norms", "standing", "trajectory", "SNGAN"}
 
 
 # Trap: alternating players under DDP, and gathers that lose or double the gradient.
@@ -75,7 +75,10 @@ def test_two_ranks_train_exactly_like_one_with_the_whole_batch(case: str, runs: 
 def test_two_ranks_log_what_one_logs(case: str, runs: Runs) -> None:
     one, two = ({**run[case]["logged"]} for run in (runs.one, runs.two))
     penalties = {"loss/r1", "loss/r2", "loss/gradient_penalty"}
-    penalties |= {"loss/toy", "toy/strength"} if "extensions" in case else {"loss/path_length", "path_length/mean"}
+    if "extensions" in case:
+        penalties |= {"loss/toy", "toy/strength"}
+    elif case != "R3GAN":  # which has no mapping network
+        penalties |= {"loss/path_length", "path_length/mean"}
     assert {"loss/generator", "loss/discriminator", "gradient_norm/generator", *penalties} <= one.keys()
     if case == "local":  # chance is another for the smaller batches
         for logged in (one, two):
@@ -97,6 +100,20 @@ def test_two_ranks_follow_the_published_trajectory(runs: Runs) -> None:
 def test_ranks_agree_on_what_normalisation_moves(runs: Runs) -> None:
     assert runs.one["norms"]
     assert runs.two["norms"]  # compared bit by bit after every step
+
+
+# docs/backbones/sngan.md, "On several devices"
+def test_sngan_on_two_ranks_agrees_with_itself_and_not_with_one(runs: Runs) -> None:
+    one, two = runs.one["SNGAN"], runs.two["SNGAN"]
+    assert one["clock"] == two["clock"] == 16  # two ranks were compared bit by bit after every step
+    moving = [name for name in one["state"] if name.startswith("generator.") and name.endswith("running_mean")]
+    assert moving
+    assert not any(torch.allclose(one["state"][name], two["state"][name], rtol=1e-4, atol=1e-5) for name in moving)
+    # its own share of 4 instead of 8 images is another normalisation, and not another training
+    for name, value in one["state"].items():
+        if name.startswith(("generator.", "discriminator.")) and value.is_floating_point() and value.dim() > 1:
+            apart = (two["state"][name] - value).norm() / value.norm()
+            assert apart < 0.2, name
 
 
 def test_ranks_agree_on_standing_statistics(runs: Runs) -> None:

@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch.nn.utils.parametrize import is_parametrized
 
 from dualgan.gan import GAN
-from dualgan.networks import StyleGAN2Discriminator
+from dualgan.networks import StyleGAN2Discriminator, spectral
+from dualgan.networks.base import as_heads
 from dualgan.networks.classes import ImageClass
 from dualgan.training.initial_weights import start_from
 from dualgan.training.labels import LabelSource
+from tests.backbones import BACKBONES, Backbone
 from tests.tiny import generator, tiny_gan, train
 from tests.weights.official.official_files import official_content, players, write_official
 
@@ -149,4 +153,38 @@ def test_classes_of_the_same_name_keep_what_they_are(tmp_path: Path, capsys: pyt
     ant = fresh.generator(z, torch.zeros(2, dtype=torch.int64), noise_mode="const")
     assert not any(torch.equal(ant, trained.generator(z, torch.full((2,), k), noise_mode="const")) for k in range(3))
     assert not fresh.generator.mapping.get_buffer("w_shift_updates")[[0, 3]].any()
+    train(fresh, steps=1)
+
+
+CONDITIONAL = {name: backbone for name, backbone in BACKBONES.items() if backbone.conditional}
+
+
+@pytest.mark.parametrize("backbone", CONDITIONAL.values(), ids=CONDITIONAL)
+def test_every_backbone_keeps_the_classes_of_the_same_name(
+    backbone: Backbone, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained = backbone.gan(num_classes=3, auxiliary=[], fake_labels="batch")
+    trained.generator.classes = trained.generator_ema.classes = tuple(ImageClass(name) for name in "abc")
+    train(trained, steps=2).save_checkpoint(tmp_path / "a.ckpt")
+    fresh = backbone.gan(num_classes=4, auxiliary=[], fake_labels="batch", seed=2)
+    capsys.readouterr()
+    start_from(fresh, tmp_path / "a.ckpt", ("d", "c", "a", "e"))
+    said = capsys.readouterr().out
+    assert "those of c, a, anew for other classes" in said
+    assert "; anew: " not in said
+    old, new = torch.tensor([0, 2, 0, 2]), torch.tensor([2, 1, 2, 1])
+    z, images = torch.randn(4, trained.generator.z_dim), torch.randn(4, 3, backbone.resolution, backbone.resolution)
+    for name in ("generator", "generator_ema"):
+        one, other = (gan.get_submodule(name).eval() for gan in (trained, fresh))
+        torch.testing.assert_close(other(z, new, noise_mode="const"), one(z, old, noise_mode="const"))
+    one, other = trained.discriminator.eval(), fresh.discriminator.eval()
+    tables = [(name, module) for name, module in other.named_modules() if isinstance(module, spectral.Embedding)]
+    for name, table in tables:  # in all they are of norm 1, so that those of two classes keep their directions
+        assert torch.linalg.matrix_norm(table.weight, 2).item() == pytest.approx(1, abs=1e-4)
+        kept, before = (player.get_submodule(name)(labels) for player, labels in ((other, new), (one, old)))
+        torch.testing.assert_close(F.cosine_similarity(kept, before), torch.ones(4))
+    if not any(is_parametrized(module) for module in other.modules()):
+        reference = images if trained.takes_reference else None
+        before, after = (as_heads(D(images, of, reference))[0] for D, of in ((one, old), (other, new)))
+        torch.testing.assert_close(after, before)
     train(fresh, steps=1)

@@ -30,6 +30,8 @@ class CIFAR10(FileImages):
         licence="its authors state none and ask for a citation",
     )
 
+    usual_classes = 10
+
     def __init__(
         self,
         root: str = "data/cifar10",
