@@ -4,12 +4,13 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from keyword import iskeyword
 from typing import NoReturn
 
 from dualgan.files.trouble import OF_DISKS, in_words, interrupt_behind, named_by
-from dualgan.terminal.configs import resolve_configs
+from dualgan.terminal.configs import replaced_networks, resolve_configs
 from dualgan.terminal.console import flush_output, show_what_can_be_shown
 from dualgan.version import __version__
 
@@ -114,15 +115,21 @@ def _run(words: list[str]) -> int:
         run: Callable[[list[str]], None] = import_module(f"dualgan.commands.{module}").main
         run(words[1:])
         return 0
+    from pytorch_lightning.utilities import rank_zero_only
+
     from dualgan.cli.lightning import SECTIONS, parse_fit, run_trainer
 
+    say = rank_zero_only(partial(print, file=sys.stderr))
     sections = ("model", "data", "trainer", "wandb", *SECTIONS)
     if words[0] in CONFIG_COMMANDS:
         import_module(f"dualgan.commands.{words[0]}").main(
             words[1:], lambda given: parse_fit(resolve_configs(given, sections))
         )
         return 0
-    return run_trainer(resolve_configs(words, sections))
+    words = resolve_configs(words, sections)
+    for sentence in replaced_networks(words):
+        say(f"Note: {sentence}.")
+    return run_trainer(words)
 
 
 def entry_point() -> NoReturn:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Collection
 from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,40 @@ def resolve_configs(words: list[str], sections: Collection[str] = ()) -> list[st
         elif word.startswith("--config="):
             resolved[i] = "--config=" + _checked(find_config(word.removeprefix("--config=")), sections)
     return resolved
+
+
+def replaced_networks(words: list[str]) -> list[str]:
+    """Which network of a `--config` a later one replaces by one of another architecture, in sentences.
+
+    An overlay such as g_san32.yaml after sngan.yaml may have been meant to add to the network that it replaces.
+
+    Args:
+        words: Of the command line, as `resolve_configs` returns them.
+    """
+    chosen: dict[str, tuple[str, str]] = {}
+    sentences = []
+    for path in _config_files(words):
+        model = read_config(Path(path)).get("model")
+        for player in ("generator", "discriminator"):
+            network = model.get(player) if isinstance(model, dict) else None
+            name = network.get("class_path") if isinstance(network, dict) else network
+            if not isinstance(name, str):
+                continue
+            name, file = name.rpartition(".")[2], Path(path).name
+            before, by = chosen.get(player, (name, file))
+            if before != name:
+                sentences.append(f"{file} puts {name} in the place of {before} of {by}")
+            chosen[player] = (name, file)
+    return sentences
+
+
+def _config_files(words: list[str]) -> list[str]:
+    named = [
+        word.removeprefix("--config=") if word.startswith("--config=") else word
+        for before, word in pairwise(["", *words])
+        if before in ("--config", "-c") or word.startswith("--config=")
+    ]
+    return [config for config in named if "\n" not in config]  # a text is none
 
 
 def _checked(config: str, sections: Collection[str]) -> str:
