@@ -41,8 +41,8 @@ def run(
         out: File to write; its ending decides: .safetensors, .onnx or .pt2. NAME.json with the description lies beside.
         what: Of .safetensors: the averaged "generator" (the default); "players", it and the discriminator; or "all",
             the trained generator as well.
-        dtype: Of .safetensors: "float16" nearly halves the file, and is refused where images would differ by more than 1/255.
-            It is read as float32.
+        dtype: Of .safetensors: "float16" nearly halves the file, and is refused where images would differ by more than
+            1/255. It is read as float32.
         noise: Of graphs: "const" keeps the generator's noise maps (the default), "none" leaves noise out, "input"
             makes every layer's map an input.
         batch_size: Of graphs: images per call; by default any number.
@@ -115,7 +115,8 @@ def compared_images(generator: Generator, number: int = 64) -> Tensor:
     """Images of the first seeds as one would see them, with 0 for black and 1 for white: [N, C, R, R]."""
     seeds = range(number)
     z, labels = latents(seeds, generator.z_dim), drawn_classes(generator, seeds)
-    return (generator(z, labels, noise_mode="const").clamp(-1, 1) + 1) / 2
+    images: Tensor = generator(z, labels, noise_mode="const")
+    return (images.clamp(-1, 1) + 1) / 2
 
 
 def _export_graph(

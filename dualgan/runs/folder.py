@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from dualgan.files.targets import folder_to_write
 from dualgan.terminal.console import is_rank_zero, say
 from dualgan.weights.checkpoints import read_checkpoint
-from dualgan.weights.pretrained import find_pretrained, known_names, pretrained_networks
+from dualgan.weights.pretrained import find_pretrained, known_names, networks_file, pretrained_networks
 
 if TYPE_CHECKING:  # who only reads runs does not wait for Lightning
     from pytorch_lightning import Trainer
@@ -78,7 +78,7 @@ def resolve_checkpoint(name: str | None, run_dir: Path) -> str | None:
         name = "last" if (run_dir / CHECKPOINTS / LAST).exists() else None
     if name is None:
         return None
-    path = run_dir / CHECKPOINTS / f"{name}.ckpt" if name in ("last", "best") else Path(last_of(name))
+    path = run_dir / CHECKPOINTS / f"{name}.ckpt" if name in ("last", "best") else Path(networks_file(last_of(name)))
     if not path.exists():
         raise ValueError(
             f"no checkpoint at {path}: pass --ckpt_path FILE, or --run_dir with --ckpt_path last or best, of a run "

@@ -15,7 +15,7 @@ from dualgan.networks.mapping import W_DECAY, with_means_of_w
 from dualgan.version import __version__
 from dualgan.weights.building import rebuild, shape_differences, shapes_of
 from dualgan.weights.official.networks import import_official
-from dualgan.weights.pretrained import known_names, networks_file
+from dualgan.weights.pretrained import known_names, networks_file, shown_name
 from dualgan.weights.safetensors_file import read_safetensors
 
 FORMAT_VERSION = 4
@@ -242,8 +242,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     _refuse_graph(path)
     if path.suffix in _NETWORKS_ONLY:
         raise ValueError(
-            f"{path} holds networks and no state of a training: expected a .ckpt file of a run. To train from these "
-            f"networks on, start a new run with --init_from {path}"
+            f"{shown_name(path)} holds networks and no state of a training: expected a .ckpt file of a run. To train from "
+            f"these networks on, start a new run with --init_from {shown_name(path)}"
         )
     try:
         checkpoint = read_tensors(path)
