@@ -217,6 +217,11 @@ def make(source: Source, name: str, words: argparse.Namespace, folder: Path) -> 
     return entry
 
 
+def row(name: str, about: str) -> str:
+    """A line of the table in docs/pretrained.md."""
+    return f"| `{name}` | {about} |"
+
+
 def check_name(name: str, overwrite: bool) -> None:
     """Refuse names that are no names, and those of other entries.
 
@@ -271,7 +276,8 @@ def main(words: Sequence[str] | None = None) -> None:
         pretrained.FOLDER.mkdir(exist_ok=True)
         for ending in (NETWORKS, PICTURE, CARD):
             shutil.copy(entry.file.with_suffix(ending), pretrained.FOLDER)
-    print(f"Wrote {pretrained.FOLDER / given.name}{NETWORKS}, and beside it {CARD} and {PICTURE}: look at the picture")
+    print(f"Wrote {pretrained.FOLDER / given.name}{NETWORKS}, and beside it {CARD} and {PICTURE}: look at the picture.")
+    print(f"The row of docs/pretrained.md:\n{row(entry.name, given.about)}")
 
 
 if __name__ == "__main__":

@@ -242,8 +242,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     _refuse_graph(path)
     if path.suffix in _NETWORKS_ONLY:
         raise ValueError(
-            f"{shown_name(path)} holds networks and no state of a training: expected a .ckpt file of a run. To train from "
-            f"these networks on, start a new run with --init_from {shown_name(path)}"
+            f"{shown_name(path)} holds networks and no state of a training: expected a .ckpt file of a run. To train "
+            f"from these networks on, start a new run with --init_from {shown_name(path)}"
         )
     try:
         checkpoint = read_tensors(path)

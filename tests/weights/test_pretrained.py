@@ -51,6 +51,12 @@ def test_shipped_networks_are_what_their_cards_say(name: str) -> None:
     check_entry(pretrained_networks()[name])
 
 
+@pytest.mark.parametrize("name", [entry.name for entry in SHIPPED])
+def test_the_page_lists_shipped_networks(name: str) -> None:
+    page = Path(__file__).parents[2] / "docs" / "pretrained.md"
+    assert tool().row(name, pretrained_networks()[name].card()["about"]) in page.read_text().splitlines()
+
+
 def test_a_new_entry_is_what_its_card_says(pretrained: Path) -> None:
     check_entry(pretrained_networks()[ENTRY])
 
