@@ -27,14 +27,14 @@ def test_nothing_of_the_other_recipe_is_left(name: str, overlay: str, in_empty_f
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        (["church", "sngan"], []),  # StyleGAN2 was nobody's choice
-        (["church", "g_san32", "d_ref8"], []),
+        (("church", "sngan"), []),  # StyleGAN2 was nobody's choice
+        (("church", "g_san32", "d_ref8"), []),
         (
-            ["church", "sngan", "g_san32"],
+            ("church", "sngan", "g_san32"),
             ["g_san32.yaml puts StyleGAN2Generator in the place of SNGANGenerator of sngan.yaml"],
         ),
         (
-            ["clevr_demo", "clevr_r3gan"],
+            ("clevr_demo", "clevr_r3gan"),
             [
                 f"clevr_r3gan.yaml puts R3GAN{player} in the place of StyleGAN2{player} of clevr_demo.yaml"
                 for player in ("Generator", "Discriminator")
@@ -42,7 +42,9 @@ def test_nothing_of_the_other_recipe_is_left(name: str, overlay: str, in_empty_f
         ),
     ],
 )
-def test_a_network_that_replaces_another_is_said(names: list[str], said: list[str], in_empty_folder: Path) -> None:
+def test_a_network_that_replaces_another_is_said(
+    names: tuple[str, ...], said: list[str], in_empty_folder: Path
+) -> None:
     words = resolve_configs(config_words(names))
     assert replaced_networks(words) == said
     assert replaced_networks([f"--config={word}" for word in words if word != "--config"]) == said
