@@ -128,8 +128,9 @@ class DualGANCLI(LightningCLI):
             type=str | None,
             default=None,
             help="Start `fit` from the networks of this file: .ckpt of a run, .safetensors of `dualgan export` or "
-            "`import`, or official .pkl; of a run's folder the last checkpoint. The clock starts at 0; a run that goes "
-            "on with --ckpt_path reads it no more",
+            "`import`, or official .pkl; of a run's folder the last checkpoint; or of the pretrained network of this "
+            "name ('dualgan pretrained' lists them). The clock starts at 0; a run that goes on with --ckpt_path reads "
+            "it no more",
         )
         parser.add_class_arguments(WandbOptions, "wandb")
         for section, callback in SECTIONS.items():

@@ -36,6 +36,7 @@ COMMANDS = {
     "import": "turn an official StyleGAN2 .pkl file into ours, without running anything in it",
     "inspect": "say what is in a folder or zip of images, find duplicates, draw a contact sheet",
     "weights": "list the weight files that metrics use and where they are, and fetch missing ones",
+    "pretrained": "list the trained networks that come with dualgan, or show the card of one",
     "prepare": "check images of any kind and pack them into a folder that loads fast, also over a network",
 }
 CONFIG_COMMANDS = {

@@ -18,6 +18,7 @@ from dualgan.studies.interpolate import (
 from dualgan.terminal.classes import chosen_class
 from dualgan.terminal.options import few_seeds, find_device
 from dualgan.weights.checkpoints import load_generator
+from dualgan.weights.pretrained import shown_name
 
 
 def run(
@@ -64,7 +65,7 @@ def run(
         )
         print(f"seed {first} to {last}: {scores}  largest over mean {walked.unevenness[p]:.2f}")
     print(f"{int(walked.jumps.sum())} of {walked.jumps.size} steps are jumps (score above {threshold:g})")
-    write_study(draw_interpolation(walked), {"checkpoint": ckpt, **walked.as_dict()}, path)
+    write_study(draw_interpolation(walked), {"checkpoint": shown_name(ckpt), **walked.as_dict()}, path)
     save_animation(interpolate(generator, numbers, frames, space, **settings), path.with_suffix(".gif"))
     print(f"Wrote {path.with_suffix('.gif')}")
 

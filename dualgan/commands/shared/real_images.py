@@ -11,12 +11,13 @@ from dualgan.data import ImageDataModule
 from dualgan.data.packed import is_packed, open_packed
 from dualgan.terminal.configs import find_config, read_config
 from dualgan.terminal.messages import ParagraphParser
+from dualgan.weights.pretrained import pretrained_of
 
 EPILOG = """The real images: --data takes a folder, a zip, an LMDB or a packed set, which are read like the images of \
 the checkpoint's run; or a YAML file with a data section, a run's config.yaml or a shipped configuration; or the name \
-of a data set as in 'dualgan fit' (--data SyntheticCLEVR). Without it they are those of the checkpoint's own run. \
---data.KEY VALUE sets any option of the data set over all that, such as --data.root PATH, --data.num_channels 1 or \
---data.reference train ('dualgan fit --data.help NAME' lists them)."""
+of a data set as in 'dualgan fit' (--data SyntheticCLEVR). Without it they are those of the checkpoint's own run, or \
+of the pretrained network's card. --data.KEY VALUE sets any option of the data set over all that, such as --data.root \
+PATH, --data.num_channels 1 or --data.reference train ('dualgan fit --data.help NAME' lists them)."""
 
 DataSection = dict[str, Any]
 """A data set as in a configuration: class_path and init_args."""
@@ -34,7 +35,8 @@ def real_section(data: str | None, ckpt: str | None, resolution: int, options: S
         data: Folder or zip of images, LMDB, or packed set: read as colour or gray, cropped and resized like the images
             of the checkpoint's run. Or a configuration (a file or a shipped one, .yaml), or the name of a data set.
             None takes the configuration of the checkpoint's run, RUN/config.yaml.
-        ckpt: The checkpoint, for instance RUN/checkpoints/last.ckpt; None where there is none.
+        ckpt: The checkpoint, for instance RUN/checkpoints/last.ckpt; None where there is none. For the file of a
+            pretrained network its card is the configuration.
         resolution: Height and width of images that say nothing about it.
         options: Words of the command line, --data.KEY VALUE, which have the last word.
 
@@ -121,7 +123,11 @@ def _of_config(path: Path, options: Sequence[str] = ()) -> DataSection:
 
 
 def _config_beside(ckpt: str | None) -> Path | None:
-    return None if ckpt is None else Path(ckpt).resolve().parent.parent / "config.yaml"
+    if ckpt is None:
+        return None
+    if (shipped := pretrained_of(ckpt)) is not None:
+        return shipped.card_file  # which has a data section
+    return Path(ckpt).resolve().parent.parent / "config.yaml"
 
 
 def _config_of_run(ckpt: str | None) -> Path:
