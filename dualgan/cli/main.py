@@ -29,6 +29,7 @@ COMMANDS = {
     "samples": "write one sheet of uncurated samples, also row by row under several truncations",
     "neighbors": "find the training images nearest to generated ones",
     "interpolate": "walk between latents and flag the steps where the image jumps",
+    "video": "write films of walks between latents, of truncation or of a training, as MP4 or GIF",
     "project": "find the latents that reconstruct real images, with several checkpoints side by side",
     "tsne": "embed discriminator features of real and generated images, with their Frechet distance",
     "forgetting": "draw how FakeCLR weighs the keys of its queue by their age",

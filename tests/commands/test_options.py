@@ -20,6 +20,7 @@ CKPT = {
     "evaluate": "--metrics kid --num_fake 8 --num_real 8 --extractor efficientnet_lite0 --out scores.json",
     "neighbors": "--seeds 0 --k 1 --space pixel --out near.png",
     "interpolate": "--seeds 0,1 --steps 2 --frames 2 --out walk.png",
+    "video": "--seeds 0,1 --seconds 0.1 --out film.gif",
     "project": "--num 1 --steps 1 --out drawn.png",
     "tsne": "--num 16 --points 8 --perplexity 2 --out plane.png",
     "export": "--out out.safetensors",

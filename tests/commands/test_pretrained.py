@@ -23,6 +23,7 @@ VERBS = {
     "evaluate": FEW,
     "neighbors": "--seeds 0-1 --k 1 --out near.png",
     "interpolate": "--seeds 0-1 --steps 4 --out walk.png",
+    "video": "--seeds 0-1 --seconds 0.1 --out walk.gif",
     "project": "--num 1 --steps 1 --out drawn.png",
     "tsne": "--num 12 --points 12 --perplexity 3 --out plane.png",
     "export": "--out again.safetensors --what players",
