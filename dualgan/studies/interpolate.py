@@ -20,13 +20,11 @@ from dualgan.networks.base import check_has_mapping
 from dualgan.networks.sampling import drawn_classes, evaluating, latents, slerp
 from dualgan.pictures.figures import DPI, MAX_ROWS, frame, show
 from dualgan.pictures.grids import to_pil
-from dualgan.pictures.pixels import to_uint8
-from dualgan.runtime.progress import progress
+from dualgan.studies.styles import images_of_styles
 
 LatentSpace = Literal["z", "w"]
 THRESHOLD = 0.15  # FakeCLR's supplement, Fig. 1
 MAX_STEPS = 256
-BATCH = 16
 PANEL, GAP, MARGIN = 1.0, 0.08, 0.35  # inches
 JUMP = "#e6194b"
 FRAME_MS = 60  # of the animation
@@ -131,10 +129,7 @@ def interpolate(
         if space == "w":
             between = fractions[..., None].to(ws.dtype).to(device)
             ws = torch.lerp(ws[:-1, None], ws[1:, None], between).flatten(0, 1)
-        parts = torch.split(ws, BATCH)
-        walk_along = progress(parts, "Walking", len(parts), "batches")
-        images = torch.cat([to_uint8(generator.synthesis(part, noise_mode="const")) for part in walk_along])
-    array = images.cpu().numpy()
+        array = images_of_styles(generator, ws, "Walking")
     array = array.reshape(len(seeds) - 1, steps, *array.shape[1:])
     return Interpolation(list(seeds), array, step_scores(array), threshold, space, linear or space == "w")
 
