@@ -13,15 +13,16 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from dualgan.networks import Generator, Latents
+from dualgan.networks.mapping import with_mapping
 from dualgan.networks.sampling import evaluating
 from dualgan.pictures.films import Frame
 from dualgan.pictures.grids import grid
 from dualgan.pictures.pixels import to_uint8
 from dualgan.studies.project import synthesize
-from dualgan.studies.walks import Walk, styles_of_seeds, walk_of_styles
+from dualgan.studies.styles import BATCH, styles_of
+from dualgan.studies.walks import Walk, walk_of_styles
 
 Easing = Literal["linear", "smooth", "smoother"]
-BATCH = 16
 
 
 class Timeline(NamedTuple):
@@ -110,7 +111,8 @@ def truncation_cells(
     Raises:
         ValueError: The generator has no mapping network, or no such class.
     """
-    truncated = [styles_of_seeds(generator, seeds, label=label, truncation_psi=psi) for psi in psis]
+    mapped = with_mapping(generator, "truncation")
+    truncated = [styles_of(mapped, seeds, label=label, truncation_psi=psi) for psi in psis]
     return [Cell(walk_of_styles(ws)) for ws in torch.stack(truncated, dim=1)]
 
 

@@ -15,16 +15,13 @@ from matplotlib.figure import Figure
 
 from dualgan.files.atomic import replacing
 from dualgan.networks import Generator
-from dualgan.networks.sampling import evaluating
 from dualgan.pictures.figures import DPI, MAX_ROWS, frame, show
 from dualgan.pictures.films import save_gif
-from dualgan.pictures.pixels import to_uint8
-from dualgan.runtime.progress import progress
+from dualgan.studies.styles import images_of_styles
 from dualgan.studies.walks import LatentSpace, check_neighbours, check_space, walk_of_seeds
 
 THRESHOLD = 0.15  # FakeCLR's supplement, Fig. 1
 MAX_STEPS = 256
-BATCH = 16
 PANEL, GAP, MARGIN = 1.0, 0.08, 0.35  # inches
 JUMP = "#e6194b"
 FRAME_RATE = 1000 / 60  # of the animation, frames a second
@@ -116,12 +113,8 @@ def interpolate(
     walk = walk_of_seeds(generator, seeds, space, linear=linear, label=label, truncation_psi=truncation_psi)
     paths = len(seeds) - 1
     segments, fractions = torch.arange(paths).repeat_interleave(steps), torch.linspace(0, 1, steps, dtype=torch.float64)
-    with evaluating(generator), torch.inference_mode():
-        ws = walk.styles(segments, fractions.repeat(paths))
-        parts = torch.split(ws, BATCH)
-        walk_along = progress(parts, "Walking", len(parts), "batches")
-        images = torch.cat([to_uint8(generator.synthesis(part, noise_mode="const")) for part in walk_along])
-    array = images.cpu().numpy()
+    ws = walk.styles(segments, fractions.repeat(paths))
+    array = images_of_styles(generator, ws, "Walking")
     array = array.reshape(len(seeds) - 1, steps, *array.shape[1:])
     return Interpolation(list(seeds), array, step_scores(array), threshold, space, linear or space == "w")
 

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from dualgan.networks import Generator, Latents
-from dualgan.networks.base import check_has_mapping
-from dualgan.networks.sampling import drawn_classes, evaluating, latents, slerp
+from dualgan.networks.mapping import with_mapping
+from dualgan.networks.sampling import evaluating, latents, slerp
+from dualgan.studies.styles import classes_of, styles_of
 
 LatentSpace = Literal["z", "w"]
 
@@ -93,9 +94,9 @@ def walk_of_seeds(
         ValueError: The label does not fit, or the generator lacks a mapping network that w or truncation needs.
     """
     if space == "w":
-        styles = styles_of_seeds(generator, seeds, label=label, truncation_psi=truncation_psi)
-        return walk_of_styles(styles)
-    labels = _classes(generator, seeds, label)
+        mapped = with_mapping(generator, "space w")
+        return walk_of_styles(styles_of(mapped, seeds, label=label, truncation_psi=truncation_psi))
+    labels = classes_of(generator, seeds, label)
     device = next(generator.parameters()).device
 
     def to_styles(z: Tensor) -> Tensor:
@@ -110,24 +111,3 @@ def walk_of_seeds(
 def walk_of_styles(styles: Tensor) -> Walk:
     """The straight path from each of some styles [K, ...] to the next."""
     return Walk(styles, True, lambda points: points)
-
-
-def styles_of_seeds(
-    generator: Generator, seeds: Sequence[int], *, label: int | None = None, truncation_psi: float = 1.0
-) -> Tensor:
-    """Ws [K, num_ws, w_dim] of seeds, where the generator's parameters are; arguments as for `walk_of_seeds`.
-
-    Raises:
-        ValueError: The generator has no mapping network, or the label does not fit.
-    """
-    check_has_mapping(generator, "space w")
-    labels = _classes(generator, seeds, label)
-    device = next(generator.parameters()).device
-    z = latents(seeds, generator.z_dim).to(device)
-    classes = None if labels is None else labels.to(device)
-    with evaluating(generator), torch.inference_mode():
-        return generator.styles(Latents(z), classes, truncation_psi)
-
-
-def _classes(generator: Generator, seeds: Sequence[int], label: int | None) -> Tensor | None:
-    return drawn_classes(generator, seeds) if label is None else torch.full((len(seeds),), label)

@@ -25,7 +25,8 @@ from dualgan.studies.films import (
 )
 from dualgan.studies.interpolate import interpolate
 from dualgan.studies.project import synthesize
-from dualgan.studies.walks import styles_of_seeds, walk_of_seeds
+from dualgan.studies.styles import styles_of
+from dualgan.studies.walks import walk_of_seeds
 
 Make = Callable[..., StyleGAN2Generator]
 
@@ -98,7 +99,7 @@ def saved(path: Path, **tensors: Tensor) -> str:
 
 def test_saved_latents_are_keyframes(make_generator: Make, tmp_path: Path) -> None:
     G = make_generator()
-    ws = styles_of_seeds(G, [0, 1, 2, 3]).clone()
+    ws = styles_of(G, [0, 1, 2, 3]).clone()
     files = [saved(tmp_path / f"{k}.safetensors", ws=ws[2 * k : 2 * k + 2]) for k in range(2)]
     latents = read_latents(files, G)
     once = film(G, latents.cells(2, closed=False), 2, timeline(2, 2, "smooth", with_end=True))
@@ -114,7 +115,7 @@ def test_noise_maps_walk_along_and_keep_their_deviation(make_generator: Make, tm
     G = make_generator()
     buffers = G.synthesis.named_buffers()
     name = next(name for name, buffer in buffers if name.endswith("noise_const") and len(buffer) == 8)
-    maps, ws = torch.randn(2, 8, 8), styles_of_seeds(G, [0, 1]).clone()
+    maps, ws = torch.randn(2, 8, 8), styles_of(G, [0, 1]).clone()
     path = tmp_path / "found.safetensors"
     save_file({"ws": ws.contiguous(), f"noise.{name}": maps}, path)
     (cell,) = read_latents([str(path)], G).cells(1, closed=False)
@@ -128,7 +129,7 @@ def test_noise_maps_walk_along_and_keep_their_deviation(make_generator: Make, tm
 
 def test_files_that_are_no_latents_of_this_generator(make_generator: Make, tmp_path: Path) -> None:
     G = make_generator()
-    ws = styles_of_seeds(G, [0, 1]).clone()
+    ws = styles_of(G, [0, 1]).clone()
     (tmp_path / "text").write_text("no latents")
     refused = {
         str(tmp_path / "nowhere"): "no latents at .*nowhere",
