@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dualgan.networks.attention import Attention, ReferenceAttention
+from dualgan.networks.attention.base import Position
 from dualgan.networks.attention.placement import placed_attention
 from dualgan.networks.base import (
     check_at_least_one,
@@ -217,3 +218,30 @@ class StyleGAN2Discriminator(EpilogueDiscriminator):
         # Miyato & Koyama, ICLR 2018, Eq. 5, as StyleGAN2-ADA scales it
         embedding = widened(self.mapping(None, labels))
         return (out * embedding).sum(dim=1) / math.sqrt(embedding.shape[1])
+
+    def attention_maps(self, images: Tensor, reference: Tensor, positions: Sequence[Position]) -> Tensor:
+        """Where D looks in reference images from some positions: norm of the weights over channels.
+
+        Args:
+            images: [N, C, R, R] in [-1, 1].
+            reference: As the images, one for each.
+            positions: P pairs (row, column) in pixels of the map at `attention_resolution`.
+
+        Returns:
+            [N, P, S, S], not negative, the position in the middle.
+
+        Raises:
+            ValueError: The discriminator has no reference attention, images do not fit, or a position lies outside.
+        """
+        if not self.takes_reference:
+            return super().attention_maps(images, reference, positions)
+        check_images(images, self.num_channels, self.resolution)
+        check_reference(reference, self.takes_reference, images)
+        block = self.get_submodule(self.blocks[len(self.above)])
+        assert isinstance(block, DiscriminatorBlock)
+        assert isinstance(block.conv0, AttentionLayer)
+        assert isinstance(block.conv0.attention, ReferenceAttention)
+        primary, other = self.encode(images, reference)
+        if block.fromrgb is not None:
+            primary, other = block.fromrgb(primary), block.fromrgb(other)
+        return block.conv0.attention.attention_map(primary, other, positions)
