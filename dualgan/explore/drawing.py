@@ -73,7 +73,7 @@ def _mark(draw: ImageDraw.ImageDraw, maps: AttentionMaps, side: int) -> None:
 
 
 def _pixels(place: float, maps: AttentionMaps, side: int) -> int:
-    """A row or column of the feature map, whose whole numbers are the middles of its pixels, in the enlarged picture."""
+    """A row or column of the feature map, whose pixels have their middles at whole numbers, in the enlarged picture."""
     return round((place + 0.5) / maps.resolution * side)
 
 

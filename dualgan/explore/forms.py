@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from dualgan.explore.settings import MOST_KEYFRAMES, MOST_STRENGTH, MOST_TRUNCATION, Settings, number, whole_number
-from dualgan.studies.attention import Fraction
 from dualgan.terminal.options import few_seeds
 
 DRAWN = "drawn by the seed"
@@ -53,22 +52,3 @@ def read_keyframes(text: Any) -> tuple[int, ...]:
     words = str(text or "").strip()
     return tuple(few_seeds(words, MOST_KEYFRAMES, distinct=False)) if words else ()
 
-
-def read_point(text: Any) -> Fraction | None:
-    """A point of the picture from `written_point`; None for an empty text.
-
-    Raises:
-        ValueError: It is something else.
-    """
-    if not text:
-        return None
-    try:
-        row, column = (float(part) for part in str(text).split(","))
-    except ValueError:
-        raise ValueError(f"point {text!r}: expected row,column as parts of the picture, such as 0.25,0.5") from None
-    return row, column
-
-
-def written_point(point: Fraction) -> str:
-    """A point as text."""
-    return f"{point[0]!r},{point[1]!r}"

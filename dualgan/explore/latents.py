@@ -94,7 +94,8 @@ class LatentSpace:
         if settings.mixed:
             other = self._class_of(settings.other_seed, chosen_class(settings.label, class_names(self.generator)))
             chosen = self._chosen(settings.mixed)
-            styles = torch.where(chosen, self._at(settings, self._z(settings.other_seed), other, settings.other_seed), styles)
+            mixed_in = self._at(settings, self._z(settings.other_seed), other, settings.other_seed)
+            styles = torch.where(chosen, mixed_in, styles)
         return Styled(self._moved(styles, settings.strengths), label)
 
     def _on_walk(self, settings: Settings, label: int | None) -> tuple[Tensor, int | None]:

@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 
 from dualgan.explore.drawing import as_fraction
-from dualgan.explore.forms import DRAWN, read_keyframes, read_point, read_settings, written_point
+from dualgan.explore.forms import DRAWN, read_keyframes, read_settings
 from dualgan.explore.studio import Panel, Studio, positions
 from dualgan.files.trouble import in_words
 from dualgan.networks.noise import NOISE_MODES
@@ -40,7 +40,7 @@ class Controls:
         self.parts["reference"] = gr.Number(
             0, label="Reference image", info="Its number among the real images", step=1, visible=self._can("reference")
         )
-        self.point = gr.Textbox("", visible="hidden", elem_id="point", label="Point")
+        self.point = gr.State(None)  # row and column as parts of the picture, as long as there is a map
 
     def _can(self, ability: str) -> bool:
         return not self.studio.lacks(ability)
@@ -120,7 +120,7 @@ class Controls:
         """
         named = dict(zip(self.parts, values, strict=False))
         strengths = values[len(self.parts) : -1]
-        return read_settings(named | {"strengths": strengths}, self.studio.layers), read_point(values[-1])
+        return read_settings(named | {"strengths": strengths}, self.studio.layers), values[-1]
 
 
 class Pictures:
@@ -184,7 +184,7 @@ def _connect(page: gr.Blocks, studio: Studio, controls: Controls, pictures: Pict
         def choose(event: gr.SelectData, *values: Any) -> list[Any]:
             point = as_fraction(event.index, side)
             settings, _ = controls.read(values)
-            return [written_point(point), *pictures.filled(studio.show(settings, point))]
+            return [point, *pictures.filled(studio.show(settings, point))]
 
         return _in_words(choose)
 
@@ -199,10 +199,9 @@ def _connect(page: gr.Blocks, studio: Studio, controls: Controls, pictures: Pict
     gr.on([page.load, *controls.triggers], update, controls.inputs, pictures.outputs, **last)
     for image, side in zip(pictures.images, studio.sides(), strict=True):
         image.select(clicked(side), controls.inputs, [controls.point, *pictures.outputs], **usual)
-    clear.click(lambda: "", None, controls.point, **usual).then(update, controls.inputs, pictures.outputs, **usual)
-    playing = controls.play.click(
-        play, controls.inputs, [controls.parts["position"], *pictures.outputs], **usual
-    )
+    clear.click(lambda: None, None, controls.point, **usual).then(update, controls.inputs, pictures.outputs, **usual)
+    played = [controls.parts["position"], *pictures.outputs]
+    playing = controls.play.click(play, controls.inputs, played, **{**usual, "concurrency_id": "walk"})
     controls.stop.click(None, cancels=[playing])
     save.click(save_files, controls.inputs, None, **usual)
 

@@ -86,7 +86,7 @@ class NoUploads:
 
 
 def launch(page: Any, looks: Mapping[str, Any], port: int, share: bool = False) -> str:
-    """Serve a page with its theme and styles, in threads of its own; returns its address, the public one where it is shared.
+    """Serve a page with its theme and styles, in threads of its own; returns its address, where shared the public one.
 
     Raises:
         ValueError: The port was taken meanwhile, or there is no share link to be had.

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from threading import Lock
 
@@ -60,8 +61,8 @@ class Studio:
     @property
     def classes(self) -> list[str]:
         """Names of the classes of all networks."""
-        named = (name for one in self.explorers.values() if one.generator.num_classes for name in class_names(one.generator))
-        return list(dict.fromkeys(named))
+        named = (class_names(one.generator) for one in self.explorers.values())
+        return list(dict.fromkeys(chain.from_iterable(named)))
 
     @property
     def directions(self) -> list[str]:
@@ -96,7 +97,8 @@ class Studio:
         if self.out is None:
             raise ValueError("nothing is saved while the page is shared: start it without --share")
         with self._lock:
-            return save_shown(self.out, settings, [(one, one.show(settings, fresh=False)) for one in self.explorers.values()])
+            shown = [(one, one.show(settings, fresh=False)) for one in self.explorers.values()]
+            return save_shown(self.out, settings, shown)
 
     def _panel(self, explorer: Explorer, settings: Settings, point: Fraction | None) -> Panel:
         shown = explorer.show(settings)

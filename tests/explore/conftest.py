@@ -48,8 +48,8 @@ def make_explorer() -> Callable[..., Explorer]:
     ) -> Explorer:
         torch.manual_seed(0)
         generator = lively(G(resolution=resolution, num_channels=3, num_classes=num_classes))
-        found = {} if D is None else {"discriminator": D(resolution=resolution, num_channels=3, num_classes=num_classes)}
-        players = {key: lively(network) for key, network in found.items()}
+        sizes = {"resolution": resolution, "num_channels": 3, "num_classes": num_classes}
+        players: dict[str, Any] = {} if D is None else {"discriminator": lively(D(**sizes))}
         return Explorer(name, generator, **players, **{"references": Reals(resolution), **more})
 
     return make

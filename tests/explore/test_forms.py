@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dualgan.explore.forms import DRAWN, read_point, read_settings, written_point
+from dualgan.explore.forms import DRAWN, read_settings
 from dualgan.explore.settings import Settings
 
 WHOLE: dict[str, Any] = {
@@ -64,10 +64,3 @@ def test_what_cannot_be_is_said_in_a_line(name: str, value: Any, says: str) -> N
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 200
 
-
-def test_points() -> None:
-    assert read_point("") is None
-    assert read_point(written_point((1 / 3, 0.0))) == (1 / 3, 0.0)
-    for text in ("1", "a,b", "1,2,3"):
-        with pytest.raises(ValueError, match="expected row,column"):
-            read_point(text)

@@ -101,7 +101,8 @@ def changed(page: Any, name: str, act: Callable[[], Any]) -> None:
     """Do something, and wait until a picture is another one."""
     before = source(page, name)
     act()
-    page.wait_for_function("([name, before]) => document.querySelector(`#${name} img`).src !== before", arg=[name, before])
+    other = "([name, before]) => document.querySelector(`#${name} img`).src !== before"
+    page.wait_for_function(other, arg=[name, before])
 
 
 def test_a_slider_changes_both_pictures(page: Any) -> None:
@@ -134,14 +135,20 @@ def test_a_click_draws_a_map_that_stays_until_it_is_cleared(page: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "says"), [("seed", "-1", "seed -1 is out of range"), ("seed", "", "seed is missing"), ("psi", "", "truncation psi is missing")]
+    ("name", "value", "says"),
+    [
+        ("seed", "-1", "seed -1 is out of range"),
+        ("seed", "", "seed is missing"),
+        ("psi", "", "truncation psi is missing"),
+    ],
 )
 def test_a_wrong_value_is_a_message(name: str, value: str, says: str, page: Any, served: Served) -> None:
     page.locator(f"#{name} input[type=number]").fill(value)
     page.wait_for_selector(f"text={says}")
     assert "Traceback" not in page.content()
     assert "Traceback" not in served.log.read_text()
-    changed(page, "picture0", lambda: page.locator("#seed input").fill("9") if name == "seed" else page.locator("#psi input[type=number]").fill("0.2"))
+    right = {"seed": "9", "psi": "0.2"}[name]
+    changed(page, "picture0", lambda: page.locator(f"#{name} input[type=number]").fill(right))
 
 
 def test_a_walk_is_played(page: Any) -> None:
