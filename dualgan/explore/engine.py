@@ -14,6 +14,7 @@ from dualgan.explore.settings import Settings
 from dualgan.networks import Discriminator, Generator
 from dualgan.networks.base import as_heads
 from dualgan.networks.classes import class_names
+from dualgan.networks.epilogue import EpilogueDiscriminator
 from dualgan.networks.sampling import generate
 from dualgan.pictures.pixels import to_float, to_uint8
 from dualgan.studies.attention import AttentionMaps, Fraction, check_positions, mapped_attention
@@ -95,7 +96,7 @@ class Explorer:
         self.lacks = self._abilities(
             discriminator if isinstance(discriminator, str) else "", directions if isinstance(directions, str) else ""
         )
-        self._company: Tensor | None = None
+        self._company: tuple[Tensor | None, Tensor] | None = None
         self._last: tuple[Settings, Tensor, Styled] | None = None
 
     def _abilities(self, no_discriminator: str, no_directions: str) -> Abilities:
@@ -242,29 +243,45 @@ class Explorer:
         assert self._last is not None
         return self._last[1], self._last[2]
 
-    def _logit(self, images: Tensor, label: int | None, real: Tensor | None) -> float | None:
-        """D's logit of a picture, among companions where D's minibatch statistics need some."""
+    def _logit(self, images: Tensor, label: int | None, reference: Tensor | None) -> float | None:
+        """D's logit of a picture, among companions where D's minibatch statistics need some.
+
+        What D makes of the companions is kept where it can be told apart from the picture's part.
+        """
         D = self.discriminator
         if D is None:
             return None
-        batch = torch.cat([images, self._companions(D.minibatch_std_group - 1)])
-        count = len(batch)
-        labels = None if label is None or not D.num_classes else torch.full((count,), label, device=self.device)
-        reference = None if real is None else to_float(real[None].to(self.device)).expand(count, -1, -1, -1)
-        logits = as_heads(D(batch, labels, reference))[0]
-        return float(logits[0])
+        others = D.minibatch_std_group - 1
+        labels = None if label is None or not D.num_classes else torch.full((1 + others,), label, device=self.device)
+        real = None if reference is None else to_float(reference[None].to(self.device))
+        if isinstance(D, EpilogueDiscriminator):
+            trunk = D.trunk(images, None, real)
+            if others:
+                trunk = torch.cat([trunk, self._company_trunk(D, others, real)])
+            return float(D.logits(trunk, labels)[0])
+        batch = torch.cat([images, self._companions(others)])
+        return float(as_heads(D(batch, labels, _repeated(real, len(batch))))[0][0])
 
     def _companions(self, count: int) -> Tensor:
         """Generated pictures [count, C, R, R] that are always the same."""
-        if self._company is None or len(self._company) != count:
-            seeds = COMPANIONS[:count]
-            made = [to_float(batch) for batch in generate(self.generator, seeds, batch_size=max(count, 1))]
-            empty = torch.empty(0, *self._shape(), device=self.device)
-            self._company = torch.cat([empty, *made])
-        return self._company
+        made = [to_float(batch) for batch in generate(self.generator, COMPANIONS[:count])]
+        G = self.generator
+        return torch.cat([torch.empty(0, G.num_channels, G.resolution, G.resolution, device=self.device), *made])
 
-    def _shape(self) -> tuple[int, int, int]:
-        return self.generator.num_channels, self.generator.resolution, self.generator.resolution
+    def _company_trunk(self, D: EpilogueDiscriminator, count: int, real: Tensor | None) -> Tensor:
+        """What the trunk makes of the companions beside a real image [1, C, R, R]; that of the last one is kept."""
+        if self._company is None or not _equal(self._company[0], real):
+            images = self._companions(count)
+            self._company = real, D.trunk(images, None, _repeated(real, count))
+        return self._company[1]
+
+
+def _repeated(real: Tensor | None, count: int) -> Tensor | None:
+    return None if real is None else real.expand(count, -1, -1, -1)
+
+
+def _equal(one: Tensor | None, other: Tensor | None) -> bool:
+    return one is other or (one is not None and other is not None and torch.equal(one, other))
 
 
 def lacking(explorers: Mapping[str, Explorer], ability: str) -> str:

@@ -66,7 +66,8 @@ def surroundings() -> Iterator[None]:
         try:
             yield
         finally:
-            os.environ.clear()
+            for name in os.environ.keys() - before.keys():
+                del os.environ[name]
             os.environ |= before
 
 

@@ -12,7 +12,6 @@ from dualgan.networks.attention.placement import placed_attention
 from dualgan.networks.base import (
     check_at_least_one,
     check_images,
-    check_labels,
     check_reference,
     check_resolution,
 )
@@ -202,17 +201,9 @@ class StyleGAN2Discriminator(EpilogueDiscriminator):
         both = self.run(self.above, torch.cat([images, reference]))
         return both[: len(images)], both[len(images) :]
 
-    def forward(
-        self, images: Tensor, labels: Tensor | None = None, reference: Tensor | None = None, kinds: int = 1
-    ) -> Tensor:
-        """Images [N, C, R, R] in [-1, 1], class indices [N], references [N / kinds, C, R, R] -> logits [N], float32.
-
-        Raises:
-            ValueError: Labels do not match `num_classes`, the batch its minibatch-std groups, or the reference images
-                are missing, superfluous or of another shape.
-        """
-        check_labels(labels, self.num_classes, len(images))
-        out = widened(self.b4.out(self.features(images, labels, reference, kinds)))
+    def logits(self, trunk: Tensor, labels: Tensor | None = None, kinds: int = 1) -> Tensor:
+        """See `EpilogueDiscriminator.logits`."""
+        out = widened(self.b4.out(self.b4.features(trunk, kinds)))
         if self.mapping is None:
             return out.squeeze(1)
         # Miyato & Koyama, ICLR 2018, Eq. 5, as StyleGAN2-ADA scales it
