@@ -77,11 +77,12 @@ def _folder(out: str) -> Path:
 
 
 def _first_pretrained() -> str:
-    for network in pretrained_networks().values():
-        return str(network.file)
-    raise ValueError(
-        "no trained networks come with this version of dualgan: name a checkpoint, --ckpt RUN/checkpoints/last.ckpt"
-    )
+    first = next(iter(pretrained_networks().values()), None)
+    if first is None:
+        raise ValueError(
+            "no trained networks come with this version of dualgan: name a checkpoint, --ckpt RUN/checkpoints/last.ckpt"
+        )
+    return str(first.file)
 
 
 def _explorer(name: str, file: str, data: str | None, options: Sequence[str], place: torch.device) -> Explorer:

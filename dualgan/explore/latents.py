@@ -106,14 +106,15 @@ class LatentSpace:
         first, last = settings.keyframes[leg : leg + 2]
         if settings.space == "z":
             label = self._class_of(settings.keyframes[0], label)
-            z = slerp(*(self._z(seed).double().cpu() for seed in (first, last)), torch.full((1, 1), part).double())
+            ends = [self._z(seed).cpu().double() for seed in (first, last)]  # as the walks of `interpolate`
+            z = slerp(ends[0], ends[1], torch.full((1, 1), part, dtype=torch.float64))
             return self._at(settings, z.float().to(self.device), label), label
         self.require_mapping("a walk through w")
         classes = [self._class_of(seed, label) for seed in (first, last)]
-        ends = (
+        start, end = (
             self._at(settings, self._z(seed), of, seed) for seed, of in zip((first, last), classes, strict=True)
         )
-        return torch.lerp(*ends, part), classes[round(part)]
+        return torch.lerp(start, end, part), classes[round(part)]
 
     def _class_of(self, seed: int, label: int | None) -> int | None:
         drawn = None if label is not None else drawn_classes(self.generator, [seed])

@@ -50,6 +50,6 @@ def make_explorer() -> Callable[..., Explorer]:
         generator = lively(G(resolution=resolution, num_channels=3, num_classes=num_classes))
         sizes = {"resolution": resolution, "num_channels": 3, "num_classes": num_classes}
         players: dict[str, Any] = {} if D is None else {"discriminator": lively(D(**sizes))}
-        return Explorer(name, generator, **players, **{"references": Reals(resolution), **more})
+        return Explorer(name, generator, **{"references": Reals(resolution), **players, **more})
 
     return make

@@ -47,9 +47,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     draw = np.random.default_rng(0)
     for k in range(6):
         Image.fromarray(draw.integers(0, 256, (16, 16, 3), np.uint8)).save(folder / "real" / f"{k}.png")
-    words = "explore --ckpt attending.ckpt plain.ckpt --data real --port 0 --out out --device cpu".split()
+    words = "explore --ckpt attending.ckpt plain.ckpt --data real --port 0 --out out --device cpu --browser".split()
     log = folder / "log"
-    environment = process_environment(DUALGAN_CACHE=str(folder / "cache"))
+    environment = process_environment(DUALGAN_CACHE=str(folder / "cache"), PATH=str(folder / "empty"))
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
+        environment.pop(name, None)
     with log.open("w") as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", "dualgan", *words],
@@ -169,6 +171,10 @@ def test_saving_writes_picture_and_latents(page: Any, served: Served) -> None:
     page.wait_for_selector("text=Saved")
     assert {path.name for path in served.out.iterdir()} >= {"explored0001-1.png", "explored0001-2.safetensors"}
     assert load_file(served.out / "explored0001-1.safetensors")["ws"].shape == (1, 6, 16)
+
+
+def test_a_missing_browser_is_said(page: Any, served: Served) -> None:
+    assert f"No browser was found here: open {served.address} in one yourself." in served.log.read_text()
 
 
 def test_uploads_and_other_clients_are_refused(page: Any, served: Served) -> None:
