@@ -50,9 +50,7 @@ def run(
     if len(files) > MOST_NETWORKS:
         raise ValueError(f"{len(files)} checkpoints: the page has room for 1 or {MOST_NETWORKS} side by side")
     names, place = run_names(files), find_device(device)
-    explorers = [
-        _explorer(name, file, data, data_options, place) for name, file in zip(names, files, strict=True)
-    ]
+    explorers = [_explorer(name, file, data, data_options, place) for name, file in zip(names, files, strict=True)]
     if (data is not None or data_options) and not any(one.references for one in explorers):
         raise ValueError("data was given, and no discriminator here looks at real images: leave it out")
     with surroundings():

@@ -51,4 +51,3 @@ def read_keyframes(text: Any) -> tuple[int, ...]:
     """
     words = str(text or "").strip()
     return tuple(few_seeds(words, MOST_KEYFRAMES, distinct=False)) if words else ()
-

@@ -29,9 +29,13 @@ class FoundDirections(Protocol):
     """
 
     @property
-    def names(self) -> Sequence[str]: ...
+    def names(self) -> Sequence[str]:
+        """See the class."""
+
     @property
-    def vectors(self) -> Tensor: ...
+    def vectors(self) -> Tensor:
+        """See the class."""
+
     def moved(self, ws: Tensor, strengths: Tensor) -> Tensor:
         """Styles [N, L, W] moved along the directions by strengths [K], in the layers that they are for."""
 

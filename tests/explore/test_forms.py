@@ -63,4 +63,3 @@ def test_what_cannot_be_is_said_in_a_line(name: str, value: Any, says: str) -> N
     assert says in str(error.value)
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 200
-

@@ -47,7 +47,21 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     draw = np.random.default_rng(0)
     for k in range(6):
         Image.fromarray(draw.integers(0, 256, (16, 16, 3), np.uint8)).save(folder / "real" / f"{k}.png")
-    words = "explore --ckpt attending.ckpt plain.ckpt --data real --port 0 --out out --device cpu --browser".split()
+    words = [
+        "explore",
+        "--ckpt",
+        "attending.ckpt",
+        "plain.ckpt",
+        "--data",
+        "real",
+        "--port",
+        "0",
+        "--out",
+        "out",
+        "--device",
+        "cpu",
+        "--browser",
+    ]
     log = folder / "log"
     environment = process_environment(DUALGAN_CACHE=str(folder / "cache"), PATH=str(folder / "empty"))
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
