@@ -36,7 +36,7 @@ class Memory:
                 last.keep(inputs, compute(*args, **kwargs))
             return last.output
 
-        block.forward = forward  # type: ignore[method-assign]
+        block.forward = forward
 
 
 class _Last:

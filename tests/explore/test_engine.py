@@ -62,6 +62,7 @@ def test_pictures_and_logits_of_every_backbone(name: str, num_classes: int, make
 @pytest.mark.parametrize("psi", [0.0, 0.6, 1.2])
 def test_truncation_is_that_of_the_generator(psi: float, make_explorer: MakeExplorer) -> None:
     explorer = make_explorer(num_classes=2)
+    assert isinstance(explorer.generator, StyleGAN2Generator)
     torch.nn.init.normal_(explorer.generator.mapping.w_shift_of_class)
     expected = next(generate(explorer.generator, [3], truncation_psi=psi))
     np.testing.assert_array_equal(picture(explorer, seed=3, truncation_psi=psi), expected[0].numpy())
@@ -232,6 +233,6 @@ class TestWithoutMapping:
 def test_a_diverged_generator_is_said(make_explorer: MakeExplorer) -> None:
     explorer = make_explorer(D=None)
     assert isinstance(explorer.generator, StyleGAN2Generator)
-    torch.nn.init.constant_(explorer.generator.synthesis.b4.const, torch.nan)  # type: ignore[arg-type]
+    torch.nn.init.constant_(explorer.generator.synthesis.get_parameter("b4.const"), torch.nan)
     with pytest.raises(ValueError, match="NaN or infinity"):
         explorer.show(Settings())

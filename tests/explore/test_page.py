@@ -77,6 +77,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     assert found, f"{line}\n{log.read_text()}"
     yield Served(process, found[1], log, folder / "out")
     process.send_signal(signal.SIGINT)
+    process.stdout.close()
     assert process.wait(30) == 130
     assert "Traceback" not in log.read_text()
 
