@@ -253,7 +253,7 @@ def test_maps_are_those_of_what_the_attention_sees(attention_resolution: int) ->
 
 
 def test_maps_of_discriminators_without_reference_attention_are_refused() -> None:
+    real, reference = images(2)
     for D in (discriminator(), discriminator(SAN, 8)):
         with pytest.raises(ValueError, match="has no reference attention: take a StyleGAN2Discriminator with"):
-            real, reference = images(2)
             D.attention_maps(real, reference, [(0, 0)])
