@@ -1,0 +1,130 @@
+"""`dualgan explore`: a page to play with trained networks."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dualgan.commands.shared.real_images import DataSection, open_section, real_section
+from dualgan.commands.shared.verbs import FILES, SWITCH, command
+from dualgan.data import ImageDataModule
+from dualgan.explore.engine import Explorer, References
+from dualgan.explore.references import OpenedBeside, RealImages
+from dualgan.explore.serving import PORT, check_gradio, check_port, launch, open_browser, surroundings, wait
+from dualgan.explore.studio import MOST_NETWORKS, Studio
+from dualgan.networks import Discriminator, Generator
+from dualgan.studies.neighbors import check_data, training_images
+from dualgan.terminal.options import find_device, run_names
+from dualgan.weights.checkpoints import discriminator_of, generator_of, read_networks
+from dualgan.weights.pretrained import pretrained_networks
+
+
+def run(
+    ckpt: list[str] | None = None,
+    data: str | None = None,
+    data_options: Sequence[str] = (),
+    out: str = "explored",
+    port: int = PORT,
+    share: bool = False,
+    browser: bool = False,
+    device: str = "auto",
+) -> None:
+    """Serve a page on this machine to play with the averaged generator: seeds, truncation, mixing, walks, attention.
+
+    Args:
+        ckpt: One checkpoint, or two side by side at the same seeds: files, folders of runs, or names of pretrained
+            networks; by default the first of 'dualgan pretrained'.
+        data: The real images for a discriminator with reference attention: folder, zip, LMDB or packed set,
+            configuration, or name of a data set (see below); by default those of each checkpoint's own run.
+        out: Folder for pictures and latents that are saved; nothing there is replaced.
+        port: Of the page's address on this machine, http://127.0.0.1:PORT; 0 for any that is free.
+        share: Also give the page a public address, on Gradio's servers, for whoever knows it. Nothing can be saved
+            then.
+        browser: Open the page in the browser.
+    """
+    check_gradio()
+    free, folder = check_port(port), _folder(out)
+    files = ckpt or [_first_pretrained()]
+    if len(files) > MOST_NETWORKS:
+        raise ValueError(f"{len(files)} checkpoints: the page has room for 1 or {MOST_NETWORKS} side by side")
+    names, place = run_names(files), find_device(device)
+    explorers = [_explorer(name, file, data, data_options, place) for name, file in zip(names, files, strict=True)]
+    if (data is not None or data_options) and not any(one.references for one in explorers):
+        raise ValueError("data was given, and no discriminator here looks at real images: leave it out")
+    with surroundings():
+        from dualgan.explore.page import LOOKS, build
+
+        page = build(Studio(explorers, None if share else folder))
+        address = launch(page, LOOKS, free, share)
+        try:
+            print(f"{' and '.join(names)}: {address} (Ctrl-C ends it)", flush=True)
+            if browser and not open_browser(address):
+                print(f"No browser was found here: open {address} in one yourself.", file=sys.stderr)
+            wait()
+        finally:
+            page.close(verbose=False)
+
+
+def _folder(out: str) -> Path:
+    path = Path(out)
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"out '{out}' is a file: name a folder for pictures and latents")
+    return path
+
+
+def _first_pretrained() -> str:
+    first = next(iter(pretrained_networks().values()), None)
+    if first is None:
+        raise ValueError(
+            "no trained networks come with this version of dualgan: name a checkpoint, --ckpt RUN/checkpoints/last.ckpt"
+        )
+    return str(first.file)
+
+
+def _explorer(name: str, file: str, data: str | None, options: Sequence[str], place: torch.device) -> Explorer:
+    networks = read_networks(file)
+    generator = generator_of(networks).to(place)
+    discriminator: Discriminator | str
+    try:
+        discriminator = discriminator_of(networks).to(place)
+    except ValueError as error:
+        discriminator = str(error)
+    references = None
+    if isinstance(discriminator, Discriminator) and discriminator.takes_reference:
+        references = _references(file, data, options, generator)
+    return Explorer(name, generator, discriminator, references)
+
+
+def _references(file: str, data: str | None, options: Sequence[str], generator: Generator) -> References:
+    """The real images of a checkpoint; what the user has named must exist, and they are opened beside the page."""
+    section = real_section(data, file, generator.resolution, options) if data is not None or options else None
+
+    def open_images() -> RealImages:
+        return _Images(_opened(section or real_section(None, file, generator.resolution), generator))
+
+    return OpenedBeside(open_images)
+
+
+def _opened(section: DataSection, generator: Generator) -> ImageDataModule:
+    module = open_section(section)
+    check_data(module, generator)
+    return module
+
+
+class _Images:
+    """The images that a training reads."""
+
+    def __init__(self, module: ImageDataModule) -> None:
+        self.dataset = training_images(module)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, number: int, /) -> np.ndarray:
+        image: np.ndarray = self.dataset.__getitems__([number]).images[0].numpy()
+        return image
+
+
+main = command("explore", run, ckpt=FILES, share=SWITCH, browser=SWITCH)
