@@ -26,7 +26,7 @@ COMMANDS = {
     "evaluate": "measure FID, KID, precision, recall and more of a checkpoint, or of images of any model",
     "compare": "put runs side by side: a table, and a page with curves, samples, settings and published figures",
     "dashboard": "make a W&B workspace that shows a project's runs side by side",
-    "explore": "serve a page to play with a generator: seeds, mixing, walks, attention, D's logit",
+    "explore": "serve a page to play with a generator: seeds, mixing, walks, directions, attention, D's logit",
     "samples": "write one sheet of uncurated samples, also row by row under several truncations or by class",
     "neighbors": "find the training images nearest to generated ones",
     "interpolate": "walk between latents and flag the steps where the image jumps",

@@ -1,8 +1,9 @@
 """`dualgan explore`: a page to play with trained networks."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ import torch
 from dualgan.commands.shared.real_images import DataSection, open_section, real_section
 from dualgan.commands.shared.verbs import FILES, SWITCH, command
 from dualgan.data import ImageDataModule
+from dualgan.explore.directions import assigned
 from dualgan.explore.engine import Explorer, References
 from dualgan.explore.references import OpenedBeside, RealImages
 from dualgan.explore.serving import PORT, check_gradio, check_port, launch, open_browser, surroundings, wait
@@ -23,6 +25,7 @@ from dualgan.weights.pretrained import pretrained_networks
 
 def run(
     ckpt: list[str] | None = None,
+    directions: list[str] | None = None,
     data: str | None = None,
     data_options: Sequence[str] = (),
     out: str = "explored",
@@ -31,11 +34,13 @@ def run(
     browser: bool = False,
     device: str = "auto",
 ) -> None:
-    """Serve a page on this machine to play with the averaged generator: seeds, truncation, mixing, walks, attention.
+    """Serve a page to play with the averaged generator: seeds, truncation, mixing, walks, directions, attention.
 
     Args:
         ckpt: One checkpoint, or two side by side at the same seeds: files, folders of runs, or names of pretrained
             networks; by default the first of 'dualgan pretrained'.
+        directions: Files of 'dualgan directions' for the sliders of these checkpoints; by default sliders move along
+            the principal components of w.
         data: The real images for a discriminator with reference attention: folder, zip, LMDB or packed set,
             configuration, or name of a data set (see below); by default those of each checkpoint's own run.
         out: Folder for pictures and latents that are saved; nothing there is replaced.
@@ -50,7 +55,7 @@ def run(
     if len(files) > MOST_NETWORKS:
         raise ValueError(f"{len(files)} checkpoints: the page has room for 1 or {MOST_NETWORKS} side by side")
     names, place = run_names(files), find_device(device)
-    explorers = [_explorer(name, file, data, data_options, place) for name, file in zip(names, files, strict=True)]
+    explorers = _explorers(dict(zip(names, files, strict=True)), place, directions or (), data, data_options)
     if (data is not None or data_options) and not any(one.references for one in explorers):
         raise ValueError("data was given, and no discriminator here looks at real images: leave it out")
     with surroundings():
@@ -83,18 +88,28 @@ def _first_pretrained() -> str:
     return str(first.file)
 
 
-def _explorer(name: str, file: str, data: str | None, options: Sequence[str], place: torch.device) -> Explorer:
-    networks = read_networks(file)
-    generator = generator_of(networks).to(place)
-    discriminator: Discriminator | str
+def _explorers(
+    files: Mapping[str, str], place: torch.device, directions: Sequence[str], data: str | None, options: Sequence[str]
+) -> list[Explorer]:
+    """Look into the networks of some checkpoints, by their names."""
+    read = {name: read_networks(file) for name, file in files.items()}
+    generators = {name: generator_of(networks).to(place) for name, networks in read.items()}
+    found = assigned(directions, generators)
+    explorers = []
+    for name, generator in generators.items():
+        discriminator = _discriminator(read[name], place)
+        looks = isinstance(discriminator, Discriminator) and discriminator.takes_reference
+        references = _references(files[name], data, options, generator) if looks else None
+        explorers.append(Explorer(name, generator, discriminator, references, found[name]))
+    return explorers
+
+
+def _discriminator(networks: dict[str, Any], place: torch.device) -> Discriminator | str:
+    """The discriminator, or why there is none."""
     try:
-        discriminator = discriminator_of(networks).to(place)
+        return discriminator_of(networks).to(place)
     except ValueError as error:
-        discriminator = str(error)
-    references = None
-    if isinstance(discriminator, Discriminator) and discriminator.takes_reference:
-        references = _references(file, data, options, generator)
-    return Explorer(name, generator, discriminator, references)
+        return str(error)
 
 
 def _references(file: str, data: str | None, options: Sequence[str], generator: Generator) -> References:
@@ -127,4 +142,4 @@ class _Images:
         return image
 
 
-main = command("explore", run, ckpt=FILES, share=SWITCH, browser=SWITCH)
+main = command("explore", run, ckpt=FILES, directions=FILES, share=SWITCH, browser=SWITCH)

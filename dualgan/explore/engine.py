@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dualgan.explore.latents import FoundDirections, LatentSpace, Styled
+from dualgan.explore.directions import NONE, FoundDirections
+from dualgan.explore.latents import LatentSpace, Styled
 from dualgan.explore.memory import Memory
 from dualgan.explore.settings import Settings
 from dualgan.networks import Discriminator, Generator
@@ -84,7 +85,7 @@ class Explorer:
         generator: Generator,
         discriminator: Discriminator | str = "no discriminator was given",
         references: References | None = None,
-        directions: FoundDirections | str = "no directions were given",
+        directions: FoundDirections | str = NONE,
     ) -> None:
         self.name, self.generator = name, generator.requires_grad_(False)
         self.discriminator = None if isinstance(discriminator, str) else discriminator.requires_grad_(False)
@@ -129,7 +130,7 @@ class Explorer:
             (self.lacks.truncation, ("truncation_psi", "cutoff"), "Truncation"),
             (self.lacks.mixing, ("mixed",), "Style mixing"),
             (self.lacks.noise, ("noise_mode",), "The noise mode"),
-            (self.lacks.directions, ("strengths",), "Directions"),
+            (self.lacks.directions, ("strengths",), "A direction"),
             (self.lacks.mixing, ("space",) if given.keyframes else (), "A walk through w"),
         ):
             usual = {name: getattr(plain, name) for name in names}

@@ -5,39 +5,21 @@
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from dualgan.explore.directions import FoundDirections
 from dualgan.explore.settings import Settings
 from dualgan.networks import Generator, Latents
 from dualgan.networks.classes import class_names
-from dualgan.networks.mapping import MappedGenerator
+from dualgan.networks.mapping import MappedGenerator, with_mapping
 from dualgan.networks.sampling import drawn_classes, latents, slerp
+from dualgan.studies.styles import checked_layers, in_layers
 from dualgan.terminal.classes import chosen_class
 
 _KEPT = 256  # points that are remembered
-
-
-class FoundDirections(Protocol):
-    """Directions in the w of one network, of `dualgan.studies.directions` or like those.
-
-    Attributes:
-        names: K of them.
-        vectors: [K, W], each as long as one standard deviation of w.
-    """
-
-    @property
-    def names(self) -> Sequence[str]:
-        """See the class."""
-
-    @property
-    def vectors(self) -> Tensor:
-        """See the class."""
-
-    def moved(self, ws: Tensor, strengths: Tensor) -> Tensor:
-        """Styles [N, L, W] moved along the directions by strengths [K], in the layers that they are for."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +52,7 @@ class LatentSpace:
         self.device = next(generator.parameters()).device
         self._known: OrderedDict[Any, Tensor] = OrderedDict()
         if directions is not None:
-            if self.mapped is None:
-                raise ValueError(f"{type(generator).__name__} has no mapping network, and so no directions in w")
-            if (width := directions.vectors.shape[-1]) != generator.w_dim:
-                raise ValueError(
-                    f"directions of width {width} for a generator whose w has {generator.w_dim}: pass those that were "
-                    f"found in this generator"
-                )
+            directions.check_fits(generator)
 
     @property
     def layers(self) -> int:
@@ -97,7 +73,7 @@ class LatentSpace:
             styles = self._at(settings, self._z(settings.seed), label, settings.seed)
         if settings.mixed:
             other = self._class_of(settings.other_seed, chosen_class(settings.label, class_names(self.generator)))
-            chosen = self._chosen(settings.mixed)
+            chosen = in_layers(checked_layers(settings.mixed, with_mapping(self.generator, "style mixing")), styles)
             mixed_in = self._at(settings, self._z(settings.other_seed), other, settings.other_seed)
             styles = torch.where(chosen, mixed_in, styles)
         return Styled(self._moved(styles, settings.strengths), label)
@@ -113,7 +89,7 @@ class LatentSpace:
             ends = [self._z(seed).cpu().double() for seed in (first, last)]  # as the walks of `interpolate`
             z = slerp(ends[0], ends[1], torch.full((1, 1), part, dtype=torch.float64))
             return self._at(settings, z.float().to(self.device), label), label
-        self.require_mapping("a walk through w")
+        with_mapping(self.generator, "a walk through w")
         classes = [self._class_of(seed, label) for seed in (first, last)]
         start, end = (
             self._at(settings, self._z(seed), of, seed) for seed, of in zip((first, last), classes, strict=True)
@@ -138,20 +114,7 @@ class LatentSpace:
             ws = self._keep(("w", seed, label), lambda: self.generator.styles(Latents(z), labels))
         if settings.truncation_psi == 1:
             return ws
-        # StyleGAN, appendix B: w' = w_avg + psi (w - w_avg), in the first layers
-        moved = self.mapped.mapping.mean_w(labels).view(1, 1, -1).lerp(ws, settings.truncation_psi)
-        if settings.cutoff is None:
-            return moved
-        return torch.where(self._chosen(range(min(settings.cutoff, self.mapped.num_ws))), moved, ws)
-
-    def _chosen(self, layers: Sequence[int]) -> Tensor:
-        """Which layers are among some, bool [1, L, 1]."""
-        mapped = self.require_mapping("style mixing")
-        if layers and max(layers) >= mapped.num_ws:
-            raise ValueError(f"layer {max(layers)} does not exist: this generator has layers 0 to {mapped.num_ws - 1}")
-        chosen = torch.zeros(1, mapped.num_ws, 1, dtype=torch.bool, device=self.device)
-        chosen[:, list(layers)] = True
-        return chosen
+        return self.mapped.mapping.truncated(ws[:, 0], labels, settings.truncation_psi, settings.cutoff)
 
     def _moved(self, styles: Tensor, strengths: Sequence[float]) -> Tensor:
         """Styles [1, L, W] moved along the directions."""
@@ -163,18 +126,6 @@ class LatentSpace:
         if len(strengths) > known:
             raise ValueError(f"{len(strengths)} strengths for {known} directions")
         return self.directions.moved(styles, torch.tensor([*strengths, *[0.0] * (known - len(strengths))]))
-
-    def require_mapping(self, what: str) -> MappedGenerator:
-        """The generator, which must have a mapping network.
-
-        Raises:
-            ValueError: It has none.
-        """
-        if self.mapped is None:
-            raise ValueError(
-                f"{what} needs a generator with a mapping network, and {type(self.generator).__name__} has none"
-            )
-        return self.mapped
 
     def _keep(self, key: Any, compute: Callable[[], Tensor]) -> Tensor:
         if key not in self._known:

@@ -12,13 +12,13 @@ from typing import Any
 
 import gradio as gr
 
+from dualgan.explore.directions import SLIDERS
 from dualgan.explore.drawing import as_fraction
 from dualgan.explore.forms import DRAWN, read_keyframes, read_settings
 from dualgan.explore.studio import Panel, Studio, positions
 from dualgan.files.trouble import in_words
 from dualgan.networks.noise import NOISE_MODES
 
-SLIDERS = 8  # directions that have a slider
 CACHE = (600, 3600)  # seconds: how often pictures are removed, and how old they are then
 LOOKS: dict[str, Any] = {
     "theme": gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
@@ -95,6 +95,8 @@ class Controls:
                 self.sliders.append(
                     gr.Slider(-5, 5, 0, step=0.05, label=name, info="Deviations of w", elem_classes="direction")
                 )
+            if (found := len(self.studio.directions)) > SLIDERS:
+                gr.Markdown(f"The first {SLIDERS} of {found} directions have sliders.", elem_classes="said")
             self._explain("directions", "Directions")
 
     def _explain(self, ability: str, what: str) -> None:

@@ -109,12 +109,17 @@ class MappingNetwork(nn.Module):
         if self.num_ws is None:
             return w
         check_truncation(truncation_psi, truncation_cutoff, self.num_ws)
-        # StyleGAN, appendix B: w' = w_avg + psi (w - w_avg)
-        truncated = w if truncation_psi == 1 else self.mean_w(labels).lerp(widened(w), truncation_psi)
-        if truncation_cutoff is None:
-            return truncated.unsqueeze(1).expand(-1, self.num_ws, -1)
+        return self.truncated(w, labels, truncation_psi, truncation_cutoff)
+
+    # StyleGAN, appendix B: w' = w_avg + psi (w - w_avg)
+    def truncated(self, w: Tensor, labels: Tensor | None, psi: float, cutoff: int | None = None) -> Tensor:
+        """W [N, w_dim] for all layers, [N, num_ws, w_dim], in the first `cutoff` of them moved towards `mean_w`."""
+        assert self.num_ws is not None
+        moved = w if psi == 1 else self.mean_w(labels).lerp(widened(w), psi)
+        if cutoff is None:
+            return moved.unsqueeze(1).expand(-1, self.num_ws, -1)
         layer = torch.arange(self.num_ws, device=w.device)[:, None]
-        return torch.where(layer < truncation_cutoff, truncated[:, None], w[:, None])
+        return torch.where(layer < cutoff, moved[:, None], w[:, None])
 
     def mean_w(self, labels: Tensor | None = None) -> Tensor:
         """What truncation moves w towards: the mean w [w_dim], with classes [N] that of each one's class [N, w_dim].

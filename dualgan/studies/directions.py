@@ -64,7 +64,7 @@ class Directions:
         Raises:
             ValueError: It has no mapping network, another one, or other layers.
         """
-        mapped = with_mapping(generator, source)
+        mapped = with_mapping(generator, f"the use of {source}")
         if (found := w_digest(mapped)) != self.network:
             raise ValueError(
                 f"{source} belong to the mapping network {self.network}, and that of this generator is {found}: find "

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from dualgan.studies.directions import find_directions
+from tests import tiny
 from tests.conftest import ENTRY, RunCLI
 
 gradio = pytest.mark.skipif(find_spec("gradio") is None, reason="gradio is not installed")
@@ -50,6 +52,12 @@ class TestRefused:
     def test_data_that_is_not_there(self, run_cli: RunCLI, checkpoint: Callable[..., Path]) -> None:
         error = run_cli.fails("explore", "--port", 0, "--ckpt", checkpoint(references=True), "--data", "none.yaml")
         assert "none.yaml" in error
+
+    def test_directions_of_another_network(self, run_cli: RunCLI, checkpoint: Callable[..., Path]) -> None:
+        find_directions(tiny.generator(resolution=16), "pca", 2).save(Path("ways.safetensors"))
+        given = ("explore", "--port", 0, "--ckpt", checkpoint(), "--directions")
+        assert "the directions in ways.safetensors belong to" in run_cli.fails(*given, "ways.safetensors")
+        assert "no directions at none.safetensors" in run_cli.fails(*given, "none.safetensors")
 
     def test_a_file_for_what_is_saved(self, run_cli: RunCLI, checkpoint: Callable[..., Path]) -> None:
         Path("file").touch()

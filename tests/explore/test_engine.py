@@ -9,32 +9,28 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from dualgan.explore.engine import Explorer
 from dualgan.explore.settings import Settings
-from dualgan.networks import Latents, StyleGAN2Generator
+from dualgan.networks import Generator, Latents, StyleGAN2Generator
 from dualgan.networks.base import as_heads
 from dualgan.networks.classes import ImageClass
+from dualgan.networks.mapping import MappedGenerator
 from dualgan.networks.sampling import generate, latents, slerp
 from dualgan.pictures.pixels import to_float, to_uint8
 from dualgan.studies.attention import compute_maps
+from dualgan.studies.directions import Directions, w_digest
 from tests import tiny
 from tests.backbones import BACKBONES
 
 MakeExplorer = Callable[..., Explorer]
 
 
-class Along:
-    """Directions along the first numbers of w, in the first two layers."""
-
-    names = ("first", "second")
-    vectors = torch.eye(16)[:2]
-
-    def moved(self, ws: Tensor, strengths: Tensor) -> Tensor:
-        moved = ws.clone()
-        moved[:, :2] += strengths @ self.vectors
-        return moved
+def along(generator: Generator) -> Directions:
+    """Directions along the first two numbers of a generator's w, in its first two layers."""
+    assert isinstance(generator, MappedGenerator)
+    vectors = torch.eye(generator.w_dim)[:2]
+    return Directions(("first", "second"), vectors, (0, 1), w_digest(generator), "pca", (0.5, 0.5))
 
 
 def picture(explorer: Explorer, **settings: Any) -> np.ndarray:
@@ -103,7 +99,7 @@ def test_a_walk_leads_from_seed_to_seed(space: Any, make_explorer: MakeExplorer)
 
 
 def test_directions_move_their_layers(make_explorer: MakeExplorer) -> None:
-    explorer = make_explorer(directions=Along())
+    explorer = make_explorer(directions=along(make_explorer().generator))
     assert not explorer.lacks.directions
     plain, moved = (explorer.show(Settings(1, strengths=s)).made_of.styles for s in ((), (0.0, 2.0)))
     torch.testing.assert_close(moved[:, :2, 1], plain[:, :2, 1] + 2)
@@ -112,8 +108,9 @@ def test_directions_move_their_layers(make_explorer: MakeExplorer) -> None:
 
 
 def test_directions_of_another_w_are_refused(make_explorer: MakeExplorer) -> None:
-    with pytest.raises(ValueError, match="directions of width 16 for a generator whose w has 8"):
-        make_explorer(partial(tiny.generator, w_dim=8), directions=Along())
+    of_another = along(make_explorer(partial(tiny.generator, w_dim=8)).generator)
+    with pytest.raises(ValueError, match="these directions belong to the mapping network"):
+        make_explorer(directions=of_another)
 
 
 def test_classes(make_explorer: MakeExplorer) -> None:
@@ -219,7 +216,7 @@ class TestWithoutMapping:
         np.testing.assert_array_equal(shown.image, plain.image)
         assert not plain.notes
         assert [note.split(" ha")[0] for note in shown.notes] == [
-            "Truncation", "Style mixing", "The noise mode", "Directions",
+            "Truncation", "Style mixing", "The noise mode", "A direction",
         ]  # fmt: skip
 
     def test_walks_through_z(self, make_explorer: MakeExplorer) -> None:

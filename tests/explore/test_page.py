@@ -15,6 +15,12 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file
 
+from dualgan.explore.engine import Explorer
+from dualgan.explore.serving import check_port, launch, surroundings
+from dualgan.explore.studio import Studio
+from dualgan.studies.directions import find_directions
+from dualgan.weights.checkpoints import load_generator
+from tests.backbones import BACKBONES
 from tests.browser import BROWSER, NO_BROWSER
 from tests.conftest import process_environment
 from tests.tiny import attending_gan, tiny_gan, train
@@ -43,6 +49,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("explore")
     for name, gan in (("attending", attending_gan(16)), ("plain", tiny_gan(16))):
         train(gan, steps=1).save_checkpoint(folder / f"{name}.ckpt")
+    find_directions(load_generator(folder / "attending.ckpt"), "sefa", 10).save(folder / "ways.safetensors")
     (folder / "real").mkdir()
     draw = np.random.default_rng(0)
     for k in range(6):
@@ -52,6 +59,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         "--ckpt",
         "attending.ckpt",
         "plain.ckpt",
+        "--directions",
+        "ways.safetensors",
         "--data",
         "real",
         "--port",
@@ -175,10 +184,36 @@ def test_a_walk_is_played(page: Any) -> None:
     page.wait_for_function("() => document.querySelector('#position input[type=range]').value === '1'")
 
 
-def test_what_cannot_be_done_is_explained(page: Any) -> None:
+def test_a_slider_moves_along_a_direction_of_its_network(page: Any) -> None:
     page.get_by_text("Directions", exact=True).click()
-    page.wait_for_selector("text=no directions were given")
-    assert page.locator(".direction").count() == 0
+    page.wait_for_selector("text=The first 8 of 10 directions have sliders.")
+    assert page.locator(".direction").count() == 8
+    plain = source(page, "picture1")
+    changed(page, "picture0", lambda: page.locator(".direction input[type=range]").nth(1).fill("3"))
+    page.wait_for_selector("#said1 >> text=A direction has no effect here: no directions of it were given.")
+    assert source(page, "picture1") == plain
+
+
+def test_what_cannot_be_done_is_explained(chromium: Any, make_explorer: Callable[..., Explorer]) -> None:
+    backbone = BACKBONES["R3GAN"]
+    with surroundings():
+        from dualgan.explore.page import LOOKS, build
+
+        built = build(Studio([make_explorer(backbone.generator, backbone.discriminator)], None))
+        opened = chromium.new_page()
+        try:
+            opened.goto(launch(built, LOOKS, check_port(0)))
+            opened.wait_for_selector("#picture0 img", timeout=PATIENCE)
+            for closed in ("Style mixing", "Directions"):
+                opened.get_by_text(closed, exact=True).click()
+            for what in ("Truncation", "Style mixing", "Directions"):
+                opened.wait_for_selector(f"text={what}: R3GANGenerator has no mapping network.", timeout=PATIENCE)
+            opened.wait_for_selector("text=Noise: this R3GANGenerator was built without noise.", timeout=PATIENCE)
+            for hidden in ("#psi", "#cutoff", "#mixed", "#clear", "#save", ".direction"):
+                assert not any(part.is_visible() for part in opened.locator(hidden).all())
+        finally:
+            opened.close()
+            built.close(verbose=False)
 
 
 def test_saving_writes_picture_and_latents(page: Any, served: Served) -> None:

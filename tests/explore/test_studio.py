@@ -43,7 +43,7 @@ def test_both_are_shown_at_the_same_seed(pair: Studio) -> None:
 def test_what_one_can_do_is_offered(pair: Studio, make_explorer: MakeExplorer) -> None:
     assert not pair.lacks("truncation")
     assert not pair.lacks("classes")
-    assert "no directions were given" in pair.lacks("directions")
+    assert "no directions of it were given" in pair.lacks("directions")
     assert "two: R3GANGenerator has no mapping network" in pair.lacks("directions")
     assert pair.layers == 6
     assert pair.classes == ["0", "1"]
