@@ -30,7 +30,7 @@ COMMANDS = {
     "samples": "write one sheet of uncurated samples, also row by row under several truncations or by class",
     "neighbors": "find the training images nearest to generated ones",
     "interpolate": "walk between latents and flag the steps where the image jumps",
-    "video": "write films of walks between latents, of truncation or of a training, as MP4 or GIF",
+    "video": "write films of walks between latents, of truncation, directions or a training, as MP4 or GIF",
     "mix": "draw images that take the styles of two seeds, some layers one and the others the other",
     "directions": "find directions in w along which images change, draw and save them",
     "project": "find the latents that reconstruct real images, with several checkpoints side by side",

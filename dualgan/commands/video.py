@@ -3,12 +3,14 @@
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from dualgan.commands.shared.verbs import FILES, SWITCH, command
 from dualgan.files.atomic import naming, replacing
 from dualgan.files.targets import file_to_write
+from dualgan.networks import Generator
 from dualgan.networks.classes import class_names
+from dualgan.networks.mapping import with_mapping
 from dualgan.pictures.films import (
     CODEC,
     FASTEST,
@@ -23,9 +25,12 @@ from dualgan.pictures.films import (
 )
 from dualgan.runs.films import Sample, checkpoint_frames, dated_pictures, kept_checkpoints, picture_frames
 from dualgan.runtime.progress import progress
+from dualgan.studies.direction_film import chosen_directions, moving_cells, strength_captions, swings
+from dualgan.studies.directions import Directions
 from dualgan.studies.films import (
     Cell,
     Easing,
+    SavedLatents,
     near_square,
     psi_captions,
     read_latents,
@@ -33,12 +38,14 @@ from dualgan.studies.films import (
     truncation_cells,
     walk_frames,
 )
+from dualgan.studies.styles import styles_of
 from dualgan.studies.walks import LatentSpace, check_neighbours, check_space, walk_of_seeds
 from dualgan.terminal.classes import chosen_class
-from dualgan.terminal.options import find_device, parse_seeds
+from dualgan.terminal.options import check_cutoff, find_device, parse_seeds
 from dualgan.weights.checkpoints import NETWORK_FILES, load_generator
 
 MOST_SEEDS, MOST_FRAMES = 1024, 36_000
+STRENGTH = 3.0  # standard deviations of w
 Shown = Literal["samples", "attention", "checkpoints"]
 
 
@@ -65,6 +72,9 @@ class Options:
     ckpt: str | None
     seeds: str | None
     latents: list[str] | None
+    directions: str | None
+    direction: list[str] | None
+    strength: float
     run_dir: str | None
     show: Shown | None
     rows: int | None
@@ -76,6 +86,7 @@ class Options:
     space: LatentSpace
     linear: bool
     psis: list[float]
+    cutoff: int | None
     label: str | None
     device: str
 
@@ -126,6 +137,9 @@ def run(
     ckpt: str | None = None,
     seeds: str | None = None,
     latents: list[str] | None = None,
+    directions: str | None = None,
+    direction: list[str] | None = None,
+    strength: float | None = None,
     run_dir: str | None = None,
     show: Shown | None = None,
     rows: int | None = None,
@@ -137,23 +151,29 @@ def run(
     space: LatentSpace | None = None,
     linear: bool = False,
     truncation_psi: list[float] | None = None,
+    truncation_cutoff: int | None = None,
     label: str | None = None,
     codec: str | None = None,
     device: str = "auto",
 ) -> None:
-    """Film walks of the averaged generator through latents, a sweep of truncation, or the training of a run.
+    """Film walks of the averaged generator through latents, truncation, directions in w, or the training of a run.
 
     Args:
         out: File that ends in .mp4, which needs PyAV (pip install 'dualgan[video]'), or in .gif.
         seeds: Keyframes, as numbers and ranges such as 0-3 or 1,5,10-12 (0-3 by default), dealt out to the walks of
-            the grid in their order; for a sweep and for checkpoints the seeds of the images (0-15 by default).
-        latents: Keyframes from .safetensors files of 'dualgan project' for the same checkpoint, in the place of seeds.
+            the grid in their order; for a sweep, directions and checkpoints the seeds of the images (0-15 by default).
+        latents: Keyframes from .safetensors files of 'dualgan project' or 'dualgan explore' for the same checkpoint, in
+            the place of seeds; with directions the images that move.
+        directions: File of 'dualgan directions' for this checkpoint: the images move along each, back, and as far the
+            other way, then along the next.
+        direction: Names of those of the file that are filmed, such as pca2; all by default.
+        strength: How far the images move along directions, in standard deviations of w; 3 by default.
         run_dir: Folder of a run, whose training is filmed.
         show: What of the run, "samples" (the default) or "attention" for pictures that it has written, "checkpoints"
             for images of --seeds by each checkpoint that it has kept.
         rows: Walks below each other, 1 by default.
-        columns: Walks beside each other, 1 by default; of a sweep and of checkpoints images, by default about as many
-            as there are rows.
+        columns: Walks beside each other, 1 by default; of a sweep, of directions and of checkpoints images, by default
+            about as many as there are rows.
         seconds: From each keyframe to the next, 2 by default; of a run how long each picture stays, 0.2 by default.
         fps: Frames a second.
         easing: "linear" moves evenly, "smooth" (the default) slows down at keyframes, "smoother" even more.
@@ -171,9 +191,11 @@ def run(
     if path.suffix == ".mp4":
         check_codec(codec or CODEC)
     options = Options(
-        ckpt, seeds, latents, run_dir, show, rows, columns, seconds, kept_rate(fps, path.suffix), easing or "smooth",
-        once, space or "z", linear, truncation_psi or [1.0], label, device,
+        ckpt, seeds, latents, directions, direction, STRENGTH if strength is None else strength, run_dir, show, rows,
+        columns, seconds, kept_rate(fps, path.suffix), easing or "smooth", once, space or "z", linear,
+        truncation_psi or [1.0], truncation_cutoff, label, device,
     )  # fmt: skip
+    check_cutoff(truncation_cutoff, options.psis)
     _write(_chosen(options, given)(options), path, options.rate, codec or CODEC)
 
 
@@ -185,6 +207,8 @@ def _chosen(options: Options, given: Collection[str]) -> Callable[[Options], Fil
     """
     if options.run_dir is not None:
         kind = _of_checkpoints if options.show == "checkpoints" else _of_pictures
+    elif options.directions is not None:
+        kind = _of_directions if options.latents is None else _of_moved_latents
     elif options.latents is not None:
         kind = _of_latents
     else:
@@ -207,10 +231,9 @@ def _of_seeds(options: Options) -> Film:
     when = timeline(len(walks[0]), options.pause(2), options.easing, with_end=options.once)
     generator = load_generator(options.networks).to(find_device(options.device))
     label = chosen_class(options.label, class_names(generator))
-    space, linear, psi = options.space, options.linear, options.psis[0]
-    cells = [
-        Cell(walk_of_seeds(generator, walk, space, linear=linear, label=label, truncation_psi=psi)) for walk in walks
-    ]
+    truncation: dict[str, Any] = {"truncation_psi": options.psis[0], "truncation_cutoff": options.cutoff}
+    how: dict[str, Any] = {"linear": options.linear, "label": label, **truncation}
+    cells = [Cell(walk_of_seeds(generator, walk, options.space, **how)) for walk in walks]
     size = generator.resolution
     frames = walk_frames(generator, cells, columns, when)
     return Film(frames, len(when.segments), rows * size, columns * size)
@@ -234,8 +257,44 @@ def _of_truncation(options: Options) -> Film:
     psis = options.psis + ([] if options.once else options.psis[:1])
     when = timeline(len(psis), options.pause(2), options.easing, with_end=options.once)
     generator = load_generator(options.networks).to(find_device(options.device))
-    cells = truncation_cells(generator, numbers, psis, chosen_class(options.label, class_names(generator)))
+    label = chosen_class(options.label, class_names(generator))
+    cells = truncation_cells(generator, numbers, psis, label, options.cutoff)
     frames = walk_frames(generator, cells, columns, when, psi_captions(psis, when))
+    return Film(frames, len(when.segments), rows * generator.resolution, columns * generator.resolution, True)
+
+
+def _of_directions(options: Options) -> Film:
+    if len(options.psis) > 1:
+        raise ValueError("several values of truncation_psi have no effect on a film of directions: give one")
+    numbers, found = options.keyframes("0-15"), _directions(options)
+    generator = load_generator(options.networks).to(find_device(options.device))
+    label = chosen_class(options.label, class_names(generator))
+    truncation: dict[str, Any] = {"truncation_psi": options.psis[0], "truncation_cutoff": options.cutoff}
+    ws = styles_of(with_mapping(generator, "a film of directions"), numbers, label=label, **truncation)
+    return _moving(options, generator, found, SavedLatents(ws, {}))
+
+
+def _of_moved_latents(options: Options) -> Film:
+    assert options.latents is not None
+    found = _directions(options)
+    generator = load_generator(options.networks).to(find_device(options.device))
+    return _moving(options, generator, found, read_latents(options.latents, generator))
+
+
+def _directions(options: Options) -> Directions:
+    assert options.directions is not None
+    return Directions.load(options.directions)
+
+
+def _moving(options: Options, generator: Generator, found: Directions, start: SavedLatents) -> Film:
+    """Images that move along directions."""
+    found.check_fits(generator, source := f"the directions in {options.directions}")
+    chosen = chosen_directions(found, options.direction, source)
+    strengths = swings(found, chosen, options.strength, closed=not options.once)
+    when = timeline(len(strengths), options.pause(2), options.easing, with_end=options.once)
+    rows, columns = options.sheet(len(start.styles))
+    cells = moving_cells(start.styles, found, strengths, start.noise)
+    frames = walk_frames(generator, cells, columns, when, strength_captions(found, chosen, strengths, when))
     return Film(frames, len(when.segments), rows * generator.resolution, columns * generator.resolution, True)
 
 
@@ -250,7 +309,7 @@ def _of_checkpoints(options: Options) -> Film:
     rows, columns = options.sheet(len(numbers))
     checkpoints = kept_checkpoints(_folder_of_run(options))
     first = load_generator(checkpoints[0][1])
-    sample = Sample(numbers, columns, chosen_class(options.label, class_names(first)), options.psis[0])
+    sample = Sample(numbers, columns, chosen_class(options.label, class_names(first)), options.psis[0], options.cutoff)
     frames = checkpoint_frames(checkpoints, find_device(options.device), sample)
     return Film(
         _held(frames, pause), pause * len(checkpoints), rows * first.resolution, columns * first.resolution, True
@@ -270,12 +329,16 @@ def _held(frames: Iterable[Frame], count: int) -> Iterable[Frame]:
     return (frame for frame in frames for _ in range(count))
 
 
-OF_A_RUN = ("ckpt", "latents", "rows", "easing", "once", "space", "linear")
+OF_DIRECTIONS = ("direction", "strength")
+OF_A_RUN = ("ckpt", "latents", "directions", *OF_DIRECTIONS, "rows", "easing", "once", "space", "linear")
+OF_SEEDS = ("seeds", "truncation_psi", "truncation_cutoff", "label")
 KINDS: dict[Callable[[Options], Film], tuple[str, tuple[str, ...]]] = {
-    _of_seeds: ("a walk through latents without --run_dir", ("show",)),
-    _of_latents: ("a walk through saved latents", ("seeds", "space", "linear", "truncation_psi", "label", "show")),
-    _of_truncation: ("a sweep of truncation", ("rows", "space", "linear", "show")),
-    _of_pictures: ("a film of a run's pictures", (*OF_A_RUN, "seeds", "columns", "truncation_psi", "label")),
+    _of_seeds: ("a walk through latents without --run_dir", ("show", *OF_DIRECTIONS)),
+    _of_latents: ("a walk through saved latents", (*OF_SEEDS, "space", "linear", "show", *OF_DIRECTIONS)),
+    _of_truncation: ("a sweep of truncation", ("rows", "space", "linear", "show", *OF_DIRECTIONS)),
+    _of_directions: ("a film of directions", ("rows", "space", "linear", "show")),
+    _of_moved_latents: ("a film of directions from saved latents", (*OF_SEEDS, "rows", "space", "linear", "show")),
+    _of_pictures: ("a film of a run's pictures", (*OF_A_RUN, *OF_SEEDS, "columns")),
     _of_checkpoints: ("a film of a run's checkpoints", OF_A_RUN),
 }
 """Each kind of film in words, and the options that mean nothing to it."""
@@ -298,6 +361,7 @@ main = command(
     "video",
     run,
     latents=FILES,
+    direction={"nargs": "+", "metavar": "NAME"},
     once=SWITCH,
     linear=SWITCH,
     truncation_psi={"nargs": "+", "type": float, "metavar": "PSI"},

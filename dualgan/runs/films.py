@@ -28,6 +28,7 @@ class Sample(NamedTuple):
     columns: int
     label: int | None = None
     truncation_psi: float = 1.0
+    truncation_cutoff: int | None = None
 
 
 def dated_pictures(run_dir: Path, name: str) -> tuple[Dated, tuple[int, int]]:
@@ -94,7 +95,10 @@ def checkpoint_frames(checkpoints: Dated, device: torch.device, sample: Sample) 
             here = getattr(generator, name)
             if here != (there := first.setdefault(name, here)):
                 raise ValueError(f"{path} has {name} {here} and {checkpoints[0][1]} {there}: they are of two runs")
-        images = generate(generator, sample.seeds, labels=labels, truncation_psi=sample.truncation_psi, device=device)
+        images = generate(
+            generator, sample.seeds, labels=labels, device=device,
+            truncation_psi=sample.truncation_psi, truncation_cutoff=sample.truncation_cutoff,
+        )  # fmt: skip
         yield Frame(grid(torch.cat([batch.cpu() for batch in images]), sample.columns), _kimg(clock))
 
 

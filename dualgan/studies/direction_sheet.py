@@ -25,13 +25,22 @@ def steps_of(strength: float, steps: int) -> list[float]:
     Raises:
         ValueError: The strength is not positive, or the number of steps is even or out of range.
     """
-    if not 0 < strength < float("inf"):
-        raise ValueError(f"strength {strength:g} is out of range: give how many standard deviations, such as 3")
+    check_strength(strength)
     if steps % 2 == 0 or not 3 <= steps <= MOST_STEPS:
         raise ValueError(
             f"steps {steps} does not fit: give an odd number from 3 to {MOST_STEPS}; the middle one moves nothing"
         )
     return [strength * (2 * k / (steps - 1) - 1) for k in range(steps)]
+
+
+def check_strength(strength: float) -> None:
+    """Refuse a strength that moves nothing, or nowhere.
+
+    Raises:
+        ValueError: It is not positive.
+    """
+    if not 0 < strength < float("inf"):
+        raise ValueError(f"strength {strength:g} is out of range: give how many standard deviations, such as 3")
 
 
 def walk_directions(

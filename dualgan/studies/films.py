@@ -104,15 +104,19 @@ def _images(generator: Generator, cells: Sequence[Cell], segments: Tensor, fract
 
 
 def truncation_cells(
-    generator: Generator, seeds: Sequence[int], psis: Sequence[float], label: int | None = None
+    generator: Generator,
+    seeds: Sequence[int],
+    psis: Sequence[float],
+    label: int | None = None,
+    cutoff: int | None = None,
 ) -> list[Cell]:
     """A cell per seed, which walks through its ws under every truncation: between them psi changes evenly.
 
     Raises:
-        ValueError: The generator has no mapping network, or no such class.
+        ValueError: The generator has no mapping network, no such class, or fewer layers than `cutoff`.
     """
     mapped = with_mapping(generator, "truncation")
-    truncated = [styles_of(mapped, seeds, label=label, truncation_psi=psi) for psi in psis]
+    truncated = [styles_of(mapped, seeds, label=label, truncation_psi=psi, truncation_cutoff=cutoff) for psi in psis]
     return [Cell(walk_of_styles(ws)) for ws in torch.stack(truncated, dim=1)]
 
 
@@ -141,11 +145,11 @@ class SavedLatents:
 
     def _cell(self, part: Tensor, closed: bool) -> Cell:
         points = torch.cat([part, part[:1]]) if closed else part
-        noise = {name: _noise_walk(maps[points]) for name, maps in self.noise.items()}
+        noise = {name: noise_walk(maps[points]) for name, maps in self.noise.items()}
         return Cell(walk_of_styles(self.styles[points]), noise)
 
 
-def _noise_walk(maps: Tensor) -> Walk:
+def noise_walk(maps: Tensor) -> Walk:
     """A walk on great circles, on which white noise [K, R, R] keeps its deviation."""
     return Walk(maps.flatten(1), False, lambda points: points.view(-1, *maps.shape[1:]))
 

@@ -76,6 +76,7 @@ def walk_of_seeds(
     linear: bool = False,
     label: int | None = None,
     truncation_psi: float = 1.0,
+    truncation_cutoff: int | None = None,
 ) -> Walk:
     """The path from each seed to the next.
 
@@ -89,20 +90,26 @@ def walk_of_seeds(
         linear: Walk straight lines in z.
         label: Class of all images; by default it comes from the seeds where the generator has classes.
         truncation_psi: 1 for none.
+        truncation_cutoff: How many layers are truncated, the first ones; all by default.
 
     Raises:
         ValueError: The label does not fit, or the generator lacks a mapping network that w or truncation needs.
     """
     if space == "w":
-        mapped = with_mapping(generator, "space w")
-        return walk_of_styles(styles_of(mapped, seeds, label=label, truncation_psi=truncation_psi))
+        mapped, psi = with_mapping(generator, "space w"), truncation_psi
+        ends = styles_of(mapped, seeds, label=label, truncation_psi=psi, truncation_cutoff=truncation_cutoff)
+        return walk_of_styles(ends)
     labels = classes_of(generator, seeds, label)
     device = next(generator.parameters()).device
 
     def to_styles(z: Tensor) -> Tensor:
         classes = None if labels is None else labels[:1].expand(len(z)).to(device)
         with evaluating(generator), torch.inference_mode():
-            return generator.styles(Latents(z.float().to(device)), classes, truncation_psi)
+            drawn = Latents(z.float().to(device))
+            if truncation_cutoff is None:
+                return generator.styles(drawn, classes, truncation_psi)
+            mapped = with_mapping(generator, "truncation_cutoff")
+            return mapped.styles(drawn, classes, truncation_psi, truncation_cutoff)
 
     z = latents(seeds, generator.z_dim).double()  # on the CPU: not every device has float64
     return Walk(z, linear, to_styles)

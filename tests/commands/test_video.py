@@ -12,7 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
+from dualgan.networks.mapping import with_mapping
 from dualgan.networks.sampling import generate
+from dualgan.studies.directions import Directions
+from dualgan.studies.styles import images_of_styles, styles_of
 from dualgan.weights.checkpoints import images_seen_in, load_generator
 from tests.conftest import TINY, RunCLI, words
 
@@ -90,6 +93,51 @@ def test_a_sweep_of_truncation(ckpt: Path, run_cli: RunCLI) -> None:
         assert np.abs(small(frame[:160], 24) - expected).mean() < 4
 
 
+@pytest.fixture
+def ways(ckpt: Path, run_cli: RunCLI) -> list[object]:
+    """A checkpoint and a file of two directions in its w."""
+    run_cli.succeeds("directions", "--ckpt", ckpt, "--num", 2, "--seeds", 0, "--steps", 3, "--out", "ways.png")
+    return ["--ckpt", ckpt, "--directions", "ways.safetensors"]
+
+
+def test_directions_of_a_file_are_filmed_one_after_another(ways: list[object], ckpt: Path, run_cli: RunCLI) -> None:
+    run_cli.succeeds("video", *ways, "--seeds", "0-2", "--columns", 3, "--strength", 2, *QUICK, "--out", "all.mp4")
+    film = frames("all.mp4")
+    assert len(film) == 2 * 4 * 2
+    assert film[0].shape == (160 + 24, 480, 3)
+    found, G = Directions.load("ways.safetensors"), with_mapping(load_generator(ckpt), "a test")
+    strengths = [(0, 0), (2, 0), (0, 0), (-2, 0), (0, 0), (0, 2), (0, 0), (0, -2)]
+    for frame, strength in zip(film[::2], strengths, strict=True):
+        ws = found.moved(styles_of(G, [0, 1, 2]), torch.tensor(strength, dtype=torch.float32))
+        expected = np.concatenate(list(images_of_styles(G, ws)), axis=1).astype(int)
+        assert np.abs(small(frame[:160], 24) - expected).mean() < 4
+    out = run_cli.succeeds("video", *ways, "--direction", "pca2", "--seeds", 0, *QUICK, "--once", "--out", "one.gif")
+    assert "Wrote 7 frames" in out
+
+
+def test_projected_images_move_along_directions(run_cli: RunCLI, finished_run: Callable[[], Path]) -> None:
+    ckpt = finished_run() / "checkpoints" / "last.ckpt"
+    run_cli.succeeds("directions", "--ckpt", ckpt, "--num", 1, "--seeds", 0, "--steps", 3, "--out", "ways.png")
+    run_cli.succeeds("project", "--ckpt", ckpt, "--num", 2, "--steps", 2, "--noise", "--out", "drawn.png")
+    given = ("--ckpt", ckpt, "--directions", "ways.safetensors", "--latents", "drawn.1.safetensors", *QUICK)
+    run_cli.succeeds("video", *given, "--out", "moved.mp4")
+    run_cli.succeeds(
+        "video", "--ckpt", ckpt, "--latents", "drawn.1.safetensors", "--rows", 1, *QUICK, "--out", "at.mp4"
+    )
+    start = frames("moved.mp4")[0][: 480 // 2, : 480 // 2]
+    assert np.abs(small(start, 8) - small(frames("at.mp4")[0], 8)).mean() < 4
+    assert "seeds has no effect" in run_cli.fails("video", *given, "--seeds", 1, "--out", "x.mp4")
+
+
+def test_truncation_may_stop_at_a_layer(ckpt: Path, run_cli: RunCLI) -> None:
+    given = ("--seeds", "0-1", "--truncation_psi", 0, "--truncation_cutoff", 1, *QUICK)
+    for kind in (("--space", "z"), ("--space", "w")):
+        run_cli.succeeds("video", "--ckpt", ckpt, *kind, *given, "--out", "walk.mp4")
+        truncated = generate(load_generator(ckpt), [0, 1], truncation_psi=0, truncation_cutoff=1)
+        for frame, image in zip(frames("walk.mp4")[::2], torch.cat(list(truncated)).numpy().astype(int), strict=True):
+            assert np.abs(small(frame, 8) - image).mean() < 4
+
+
 def test_latents_of_project_are_keyframes(run_cli: RunCLI, finished_run: Callable[[], Path]) -> None:
     ckpt = finished_run() / "checkpoints" / "last.ckpt"
     run_cli.succeeds("project", "--ckpt", ckpt, "--num", 2, "--steps", 2, "--noise", "--out", "drawn.png")
@@ -154,6 +202,11 @@ BAD = {
     "--out x.gif --label 1": "no classes",
     "--out x.gif --show samples": "show has no effect on a walk",
     "--out x.gif --truncation_psi 0 1 --space w": "space has no effect on a sweep of truncation",
+    "--out x.gif --truncation_cutoff 2": "truncation_cutoff 2 has no effect without truncation_psi",
+    "--out x.gif --truncation_psi 0.5 --truncation_cutoff 99": "truncation_cutoff 99 is out of range",
+    "--out x.gif --direction pca1": "direction has no effect on a walk through latents",
+    "--out x.gif --directions nowhere.safetensors": "no directions at nowhere.safetensors",
+    "--out x.gif --directions nowhere.safetensors --space w": "space has no effect on a film of directions",
     "--out x.gif --latents nowhere.safetensors": "no latents at nowhere.safetensors",
     "--out x.gif --truncation_psi 0 1 --seeds 0-1023 --columns 1024": "frames of 8192 x 32 pixels are too large",
 }
@@ -163,6 +216,21 @@ BAD = {
 def test_mistakes_are_told_before_the_first_frame(given: str, ckpt: Path, run_cli: RunCLI) -> None:
     assert BAD[given] in run_cli.fails("video", "--ckpt", ckpt, *words(given))
     assert not [path for path in Path().iterdir() if path.suffix in (".gif", ".mp4", ".partial")]
+
+
+BAD_DIRECTIONS = {
+    "--direction pca3": "direction 'pca3' is not in the directions in ways.safetensors: expected pca1, pca2",
+    "--direction pca1 pca1": "direction 'pca1' was named twice",
+    "--strength 0": "strength 0 is out of range",
+    "--strength nan": "strength: Expected a float",
+    "--truncation_psi 0 1": "several values of truncation_psi have no effect on a film of directions",
+}
+
+
+@pytest.mark.parametrize("given", BAD_DIRECTIONS)
+def test_mistakes_in_naming_directions(given: str, ways: list[object], run_cli: RunCLI) -> None:
+    assert BAD_DIRECTIONS[given] in run_cli.fails("video", *ways, *words(given), "--out", "x.gif")
+    assert not Path("x.gif").exists()
 
 
 def test_mistakes_in_naming_a_run(ckpt: Path, run_cli: RunCLI) -> None:
