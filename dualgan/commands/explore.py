@@ -5,19 +5,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from dualgan.commands.shared.real_images import DataSection, open_section, real_section
 from dualgan.commands.shared.verbs import FILES, SWITCH, command
-from dualgan.data import ImageDataModule
 from dualgan.explore.directions import assigned
 from dualgan.explore.engine import Explorer, References
 from dualgan.explore.references import OpenedBeside, RealImages
 from dualgan.explore.serving import PORT, check_gradio, check_port, launch, open_browser, surroundings, wait
 from dualgan.explore.studio import MOST_NETWORKS, Studio
 from dualgan.networks import Discriminator, Generator
-from dualgan.studies.neighbors import check_data, training_images
 from dualgan.terminal.options import find_device, run_names
 from dualgan.weights.checkpoints import discriminator_of, generator_of, read_networks
 from dualgan.weights.pretrained import pretrained_networks
@@ -113,33 +109,19 @@ def _discriminator(networks: dict[str, Any], place: torch.device) -> Discriminat
 
 
 def _references(file: str, data: str | None, options: Sequence[str], generator: Generator) -> References:
-    """The real images of a checkpoint; what the user has named must exist, and they are opened beside the page."""
-    section = real_section(data, file, generator.resolution, options) if data is not None or options else None
+    """The real images of a checkpoint, which are opened beside the page; what the user has named must exist."""
 
     def open_images() -> RealImages:
-        return _Images(_opened(section or real_section(None, file, generator.resolution), generator))
+        # Lightning, which comes with data, takes seconds to import, for which the first picture need not wait
+        from dualgan.commands.shared.reference_images import reference_images
 
+        return reference_images(data, file, generator, options)
+
+    if data is not None or options:
+        from dualgan.commands.shared.real_images import real_section
+
+        real_section(data, file, generator.resolution, options)
     return OpenedBeside(open_images)
-
-
-def _opened(section: DataSection, generator: Generator) -> ImageDataModule:
-    module = open_section(section)
-    check_data(module, generator)
-    return module
-
-
-class _Images:
-    """The images that a training reads."""
-
-    def __init__(self, module: ImageDataModule) -> None:
-        self.dataset = training_images(module)
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, number: int, /) -> np.ndarray:
-        image: np.ndarray = self.dataset.__getitems__([number]).images[0].numpy()
-        return image
 
 
 main = command("explore", run, ckpt=FILES, directions=FILES, share=SWITCH, browser=SWITCH)

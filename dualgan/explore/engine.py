@@ -1,8 +1,8 @@
 """One network of the page: from settings to its picture, the map of a pixel's attention, and what D makes of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -20,8 +20,16 @@ from dualgan.networks.sampling import generate
 from dualgan.pictures.pixels import to_float, to_uint8
 from dualgan.studies.attention import AttentionMaps, Fraction, check_positions, mapped_attention
 
-References = Callable[[int], np.ndarray]
-"""Gives a real image by its number, uint8 [H, W, C]; a ValueError says what there is, or why there is none."""
+
+class References(Protocol):
+    """The real images that a discriminator looks at."""
+
+    def __call__(self, number: int) -> np.ndarray:
+        """Give one by its number, uint8 [H, W, C]; a ValueError says what there is, or why there is none yet."""
+
+    def wait(self) -> None:
+        """Return when they are there, or cannot be had."""
+
 
 COMPANIONS = range(2**32, 2**32 + 64)
 """Seeds of the pictures beside which D scores one, where its logits depend on a batch: no one chooses them by hand."""

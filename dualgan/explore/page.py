@@ -178,6 +178,13 @@ def _connect(page: gr.Blocks, studio: Studio, controls: Controls, pictures: Pict
         return pictures.filled(studio.show(*controls.read(values)))
 
     @_in_words
+    def add_references(*values: Any) -> list[Any]:
+        count = len(pictures.texts)
+        shown = pictures.filled(studio.show(*controls.read(values[:-count])))[count:]
+        # Gradio would write the same pictures once more, while the browser reads them
+        return shown if shown[count:] != list(values[-count:]) else [gr.skip()] * len(shown)
+
+    @_in_words
     def save_files(*values: Any) -> None:
         settings, _ = controls.read(values)
         gr.Info(html.escape("Saved " + ", ".join(map(str, studio.save(settings)))))
@@ -198,7 +205,12 @@ def _connect(page: gr.Blocks, studio: Studio, controls: Controls, pictures: Pict
         for position in positions(len(keyframes)):
             yield [position, *update(*values[:where], position, *values[where + 1 :])]
 
-    gr.on([page.load, *controls.triggers], update, controls.inputs, pictures.outputs, **last)
+    gr.on(controls.triggers, update, controls.inputs, pictures.outputs, **last)
+    first = page.load(update, controls.inputs, pictures.outputs, **last)
+    if not studio.lacks("reference"):
+        late = [*pictures.references, *pictures.texts]
+        opened = first.then(studio.wait_for_references, None, None, **{**usual, "concurrency_id": "references"})
+        opened.then(add_references, [*controls.inputs, *pictures.texts], late, **usual)
     for image, side in zip(pictures.images, studio.sides(), strict=True):
         image.select(clicked(side), controls.inputs, [controls.point, *pictures.outputs], **usual)
     clear.click(lambda: None, None, controls.point, **usual).then(update, controls.inputs, pictures.outputs, **usual)

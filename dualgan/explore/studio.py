@@ -79,6 +79,12 @@ class Studio:
         """Why no network here can do something; empty where one can."""
         return lacking(self.explorers, ability)
 
+    def wait_for_references(self) -> None:
+        """Return when the real images of all networks are open, or cannot be had."""
+        for explorer in self.explorers.values():
+            if explorer.references is not None:
+                explorer.references.wait()
+
     def show(self, settings: Settings, point: Fraction | None = None) -> list[Panel]:
         """A panel of each network, with the map of a point's attention where one was chosen.
 

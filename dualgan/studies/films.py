@@ -18,8 +18,7 @@ from dualgan.networks.sampling import evaluating
 from dualgan.pictures.films import Frame
 from dualgan.pictures.grids import grid
 from dualgan.pictures.pixels import to_uint8
-from dualgan.studies.project import synthesize
-from dualgan.studies.styles import BATCH, styles_of
+from dualgan.studies.styles import BATCH, styles_of, synthesize
 from dualgan.studies.walks import Walk, walk_of_styles
 
 Easing = Literal["linear", "smooth", "smoother"]

@@ -26,7 +26,7 @@ from dualgan.pictures.figures import DPI, MAX_ROWS, show
 from dualgan.pictures.pixels import to_float, to_uint8
 from dualgan.runtime.progress import Progress
 from dualgan.runtime.seeding import mix_seed
-from dualgan.studies.styles import sample_w
+from dualgan.studies.styles import sample_w, synthesize
 
 LatentSpace = Literal["w", "w+"]
 MAX_STEPS = 100_000
@@ -112,12 +112,6 @@ def project(
         pixel_distance(images, queries),
         np.array(perceptual, np.float64),
     )
-
-
-def synthesize(generator: Generator, ws: Tensor, noise: dict[str, Tensor]) -> Tensor:
-    """Image of one projection: ws [1, num_ws, w_dim] and noise maps [R, R] -> [1, C, H, W] around [-1, 1]."""
-    images: Tensor = torch.func.functional_call(generator.synthesis, noise, (ws,), {"noise_mode": "const"})
-    return images
 
 
 def pixel_distance(images: np.ndarray, queries: np.ndarray) -> np.ndarray:

@@ -64,6 +64,12 @@ def images_of_styles(generator: Generator, ws: Tensor, what: str = "Generating")
         return torch.cat([to_uint8(generator.synthesis(part, noise_mode="const")).cpu() for part in shown]).numpy()
 
 
+def synthesize(generator: Generator, styles: Tensor, noise: dict[str, Tensor]) -> Tensor:
+    """Image of styles [1, ...] with noise maps [R, R] by the names of their buffers: [1, C, H, W] around [-1, 1]."""
+    images: Tensor = torch.func.functional_call(generator.synthesis, noise, (styles,), {"noise_mode": "const"})
+    return images
+
+
 def checked_layers(layers: Sequence[int] | None, generator: MappedGenerator) -> list[int]:
     """Layers that have a style of their own, in their order; all that the generator uses now by default.
 

@@ -33,6 +33,9 @@ class Reals:
             raise ValueError(f"reference {number} does not exist: there are real images 0 to 9")
         return np.random.default_rng(number).integers(0, 256, (self.resolution, self.resolution, 3), np.uint8)
 
+    def wait(self) -> None:
+        """They are there."""
+
 
 @pytest.fixture
 def make_explorer() -> Callable[..., Explorer]:

@@ -131,6 +131,12 @@ def changed(page: Any, name: str, act: Callable[[], Any]) -> None:
     page.wait_for_function(other, arg=[name, before])
 
 
+def test_real_images_come_to_a_page_that_did_not_wait_for_them(page: Any) -> None:
+    """The first page of its server, before anything is touched."""
+    page.wait_for_selector("#reference0 img")
+    page.wait_for_selector("#said0 >> text=D's logit")
+
+
 def test_a_slider_changes_both_pictures(page: Any) -> None:
     before = [source(page, name) for name in ("picture0", "picture1")]
     changed(page, "picture0", lambda: page.locator("#psi input[type=range]").fill("0.3"))
@@ -140,8 +146,8 @@ def test_a_slider_changes_both_pictures(page: Any) -> None:
 
 
 def test_a_seed_changes_the_picture_and_the_logit(page: Any) -> None:
+    page.wait_for_selector("#said0 >> text=D's logit")
     said = page.locator("#said0").inner_text()
-    assert "D's logit" in said
     changed(page, "picture0", lambda: page.locator("#seed input").fill("7"))
     page.wait_for_function("before => document.querySelector('#said0').innerText !== before", arg=said)
 

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-import time
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,7 @@ class Two:
 class TestOpenedBeside:
     def test_gives_images(self) -> None:
         images = OpenedBeside(Two)
+        images.wait()
         assert images(1)[0, 0, 0] == 1
         with pytest.raises(ValueError, match="reference 2 does not exist: there are real images 0 to 1"):
             images(2)
@@ -80,18 +81,24 @@ class TestOpenedBeside:
         def fail() -> Two:
             raise ValueError("no real images at x")
 
+        images = OpenedBeside(fail)
+        images.wait()
         with pytest.raises(NoReferencesError, match="no real images at x"):
-            OpenedBeside(fail)(0)
+            images(0)
 
-    def test_a_picture_does_not_wait_for_them(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("dualgan.explore.references.PATIENCE", 0.05)
+    def test_a_picture_does_not_wait_for_them(self) -> None:
+        asked, go_on = threading.Event(), threading.Event()
 
         def slow() -> Two:
-            time.sleep(0.3)
+            asked.set()
+            go_on.wait()
             return Two()
 
         images = OpenedBeside(slow)
+        assert not asked.is_set()
         with pytest.raises(NoReferencesError, match="still being opened"):
             images(0)
-        time.sleep(0.5)
+        assert asked.is_set()
+        go_on.set()
+        images.wait()
         assert images(0).shape == (1, 1, 3)

@@ -24,8 +24,7 @@ from dualgan.studies.films import (
     walk_frames,
 )
 from dualgan.studies.interpolate import interpolate
-from dualgan.studies.project import synthesize
-from dualgan.studies.styles import styles_of
+from dualgan.studies.styles import styles_of, synthesize
 from dualgan.studies.walks import walk_of_seeds
 
 Make = Callable[..., StyleGAN2Generator]

@@ -6,7 +6,7 @@ from typing import Any
 
 from docstring_parser import parse
 
-from dualgan.commands.shared.real_images import EPILOG, split_options
+from dualgan.commands.shared.data_words import EPILOG, split_options
 from dualgan.runs.folder import last_of
 from dualgan.runtime.private_parts import actions_of
 from dualgan.terminal.messages import ParagraphParser
