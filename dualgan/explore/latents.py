@@ -5,7 +5,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,11 +15,13 @@ from dualgan.explore.settings import Settings
 from dualgan.networks import Generator, Latents
 from dualgan.networks.classes import class_names
 from dualgan.networks.mapping import MappedGenerator, with_mapping
-from dualgan.networks.sampling import drawn_classes, latents, slerp
+from dualgan.networks.sampling import drawn_classes, latents
 from dualgan.studies.styles import checked_layers, in_layers
+from dualgan.studies.walks import Walk, walk_of_seeds
 from dualgan.terminal.classes import chosen_class
 
-_KEPT = 256  # points that are remembered
+_KEPT = 256  # points and walks that are remembered
+Kept = TypeVar("Kept", Tensor, Walk)
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class LatentSpace:
         self.generator, self.directions = generator, directions
         self.mapped = generator if isinstance(generator, MappedGenerator) else None
         self.device = next(generator.parameters()).device
-        self._known: OrderedDict[Any, Tensor] = OrderedDict()
+        self._known: OrderedDict[Any, Any] = OrderedDict()
         if directions is not None:
             directions.check_fits(generator)
 
@@ -70,12 +72,11 @@ class LatentSpace:
             styles, label = self._on_walk(settings, label)
         else:
             label = self._class_of(settings.seed, label)
-            styles = self._at(settings, self._z(settings.seed), label, settings.seed)
+            styles = self._at(settings, settings.seed, label)
         if settings.mixed:
             other = self._class_of(settings.other_seed, chosen_class(settings.label, class_names(self.generator)))
             chosen = in_layers(checked_layers(settings.mixed, with_mapping(self.generator, "style mixing")), styles)
-            mixed_in = self._at(settings, self._z(settings.other_seed), other, settings.other_seed)
-            styles = torch.where(chosen, mixed_in, styles)
+            styles = torch.where(chosen, self._at(settings, settings.other_seed, other), styles)
         return Styled(self._moved(styles, settings.strengths), label)
 
     def _on_walk(self, settings: Settings, label: int | None) -> tuple[Tensor, int | None]:
@@ -83,38 +84,38 @@ class LatentSpace:
         legs = len(settings.keyframes) - 1
         leg = min(int(settings.position * legs), legs - 1)
         part = settings.position * legs - leg
-        first, last = settings.keyframes[leg : leg + 2]
-        if settings.space == "z":
-            label = self._class_of(settings.keyframes[0], label)
-            ends = [self._z(seed).cpu().double() for seed in (first, last)]  # as the walks of `interpolate`
-            z = slerp(ends[0], ends[1], torch.full((1, 1), part, dtype=torch.float64))
-            return self._at(settings, z.float().to(self.device), label), label
-        with_mapping(self.generator, "a walk through w")
-        classes = [self._class_of(seed, label) for seed in (first, last)]
-        start, end = (
-            self._at(settings, self._z(seed), of, seed) for seed, of in zip((first, last), classes, strict=True)
-        )
-        return torch.lerp(start, end, part), classes[round(part)]
+        styles = self._walk(settings, label).styles(torch.tensor([leg]), torch.tensor([part], dtype=torch.float64))
+        of = settings.keyframes[0 if settings.space == "z" else leg + round(part)]
+        return styles, self._class_of(of, label)
+
+    def _walk(self, settings: Settings, label: int | None) -> Walk:
+        """The whole walk, which `dualgan interpolate` also takes."""
+        psi, cutoff = settings.truncation_psi, settings.cutoff
+        if cutoff is not None and cutoff >= self.layers:
+            cutoff = None
+        if cutoff == 0:
+            psi, cutoff = 1.0, None
+        chosen: dict[str, Any] = {"label": label, "truncation_psi": psi, "truncation_cutoff": cutoff}
+        key = ("walk", settings.keyframes, settings.space, *chosen.values())
+        return self._keep(key, lambda: walk_of_seeds(self.generator, settings.keyframes, settings.space, **chosen))
 
     def _class_of(self, seed: int, label: int | None) -> int | None:
         drawn = None if label is not None else drawn_classes(self.generator, [seed])
         return label if drawn is None else int(drawn[0])
 
-    def _z(self, seed: int) -> Tensor:
-        return self._keep(("z", seed), lambda: latents([seed], self.generator.z_dim).to(self.device))
-
-    def _at(self, settings: Settings, z: Tensor, label: int | None, seed: int | None = None) -> Tensor:
-        """Styles of z [1, z_dim], truncated in the layers that the cutoff leaves. `seed` names a z that comes again."""
+    def _at(self, settings: Settings, seed: int, label: int | None) -> Tensor:
+        """Styles of a seed, truncated in the layers that the cutoff leaves."""
         labels = None if label is None else torch.tensor([label], device=self.device)
-        if self.mapped is None:
-            return self.generator.styles(Latents(z), labels, settings.truncation_psi)
-        if seed is None:
-            ws = self.mapped.styles(Latents(z), labels)
-        else:
-            ws = self._keep(("w", seed, label), lambda: self.generator.styles(Latents(z), labels))
+
+        def drawn() -> Tensor:
+            z = latents([seed], self.generator.z_dim).to(self.device)
+            return self.generator.styles(Latents(z), labels)
+
+        styles = self._keep((seed, label), drawn)
         if settings.truncation_psi == 1:
-            return ws
-        return self.mapped.mapping.truncated(ws[:, 0], labels, settings.truncation_psi, settings.cutoff)
+            return styles
+        mapped = with_mapping(self.generator, "truncation")
+        return mapped.mapping.truncated(styles[:, 0], labels, settings.truncation_psi, settings.cutoff)
 
     def _moved(self, styles: Tensor, strengths: Sequence[float]) -> Tensor:
         """Styles [1, L, W] moved along the directions."""
@@ -127,10 +128,11 @@ class LatentSpace:
             raise ValueError(f"{len(strengths)} strengths for {known} directions")
         return self.directions.moved(styles, torch.tensor([*strengths, *[0.0] * (known - len(strengths))]))
 
-    def _keep(self, key: Any, compute: Callable[[], Tensor]) -> Tensor:
+    def _keep(self, key: Any, compute: Callable[[], Kept]) -> Kept:
         if key not in self._known:
             self._known[key] = compute()
             if len(self._known) > _KEPT:
                 self._known.popitem(last=False)
         self._known.move_to_end(key)
-        return self._known[key]
+        found: Kept = self._known[key]
+        return found

@@ -98,6 +98,19 @@ def test_a_walk_leads_from_seed_to_seed(space: Any, make_explorer: MakeExplorer)
     torch.testing.assert_close(between, half)
 
 
+@pytest.mark.parametrize("space", ["z", "w"])
+@pytest.mark.parametrize("cutoff", [None, 0, 2, 99])
+def test_keyframes_of_a_walk_are_truncated_as_alone(
+    space: Any, cutoff: int | None, make_explorer: MakeExplorer
+) -> None:
+    explorer = make_explorer(num_classes=2)
+    truncation: dict[str, Any] = {"truncation_psi": 0.3, "cutoff": cutoff, "label": "1"}
+    walk = explorer.show(Settings(keyframes=(4, 7), position=1.0, space=space, **truncation)).made_of
+    alone = explorer.show(Settings(7, **truncation)).made_of
+    torch.testing.assert_close(walk.styles, alone.styles)
+    assert walk.label == alone.label == 1
+
+
 def test_directions_move_their_layers(make_explorer: MakeExplorer) -> None:
     explorer = make_explorer(directions=along(make_explorer().generator))
     assert not explorer.lacks.directions

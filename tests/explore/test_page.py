@@ -4,7 +4,8 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,14 +16,11 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file
 
-from dualgan.explore.engine import Explorer
-from dualgan.explore.serving import check_port, launch, surroundings
-from dualgan.explore.studio import Studio
 from dualgan.studies.directions import find_directions
 from dualgan.weights.checkpoints import load_generator
 from tests.backbones import BACKBONES
 from tests.browser import BROWSER, NO_BROWSER
-from tests.conftest import process_environment
+from tests.conftest import ENTRY, process_environment
 from tests.tiny import attending_gan, tiny_gan, train
 
 pytestmark = [
@@ -43,6 +41,33 @@ class Served:
     out: Path
 
 
+@contextmanager
+def serving(folder: Path, names: str, *words: object, start: Sequence[str] = ("-m", "dualgan")) -> Iterator[Served]:
+    """Serve a page of networks with these names in a process of its own, which then is interrupted."""
+    log = folder / "log"
+    environment = process_environment(DUALGAN_CACHE=str(folder / "cache"), PATH=str(folder / "empty"))
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
+        environment.pop(name, None)
+    given = ["explore", *map(str, words), "--port", "0", "--out", "out", "--device", "cpu"]
+    with log.open("w") as errors:
+        process = subprocess.Popen(
+            [sys.executable, *start, *given],
+            cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True,
+        )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        found = re.search(rf"^{names}: (http://127\.0\.0\.1:\d+/)", line)
+        assert found, f"{line}\n{log.read_text()}"
+        yield Served(process, found[1], log, folder / "out")
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.stdout.close()
+        ended = process.wait(30)
+    assert ended == 130
+    assert "Traceback" not in log.read_text()
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Two networks side by side, the first with attention in both players, with real images."""
@@ -54,41 +79,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     draw = np.random.default_rng(0)
     for k in range(6):
         Image.fromarray(draw.integers(0, 256, (16, 16, 3), np.uint8)).save(folder / "real" / f"{k}.png")
-    words = [
-        "explore",
-        "--ckpt",
-        "attending.ckpt",
-        "plain.ckpt",
-        "--directions",
-        "ways.safetensors",
-        "--data",
-        "real",
-        "--port",
-        "0",
-        "--out",
-        "out",
-        "--device",
-        "cpu",
-        "--browser",
-    ]
-    log = folder / "log"
-    environment = process_environment(DUALGAN_CACHE=str(folder / "cache"), PATH=str(folder / "empty"))
-    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
-        environment.pop(name, None)
-    with log.open("w") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "dualgan", *words],
-            cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True,
-        )  # fmt: skip
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    found = re.search(r"attending and plain: (http://127\.0\.0\.1:\d+/)", line)
-    assert found, f"{line}\n{log.read_text()}"
-    yield Served(process, found[1], log, folder / "out")
-    process.send_signal(signal.SIGINT)
-    process.stdout.close()
-    assert process.wait(30) == 130
-    assert "Traceback" not in log.read_text()
+    networks = ("--ckpt", "attending.ckpt", "plain.ckpt", "--directions", "ways.safetensors")
+    with serving(folder, "attending and plain", *networks, "--data", "real", "--browser") as page:
+        yield page
 
 
 @pytest.fixture(scope="module")
@@ -200,26 +193,39 @@ def test_a_slider_moves_along_a_direction_of_its_network(page: Any) -> None:
     assert source(page, "picture1") == plain
 
 
-def test_what_cannot_be_done_is_explained(chromium: Any, make_explorer: Callable[..., Explorer]) -> None:
-    backbone = BACKBONES["R3GAN"]
-    with surroundings():
-        from dualgan.explore.page import LOOKS, build
+def test_what_cannot_be_done_is_explained(chromium: Any, tmp_path: Path) -> None:
+    train(BACKBONES["R3GAN"].gan(), steps=1).save_checkpoint(tmp_path / "other.ckpt")
+    with serving(tmp_path, "other", "--ckpt", "other.ckpt") as alone:
+        page = chromium.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.goto(alone.address)
+        page.wait_for_selector("#picture0 img")
+        for closed in ("Style mixing", "Directions"):
+            page.get_by_text(closed, exact=True).click()
+        for what in ("Truncation", "Style mixing", "Directions"):
+            page.wait_for_selector(f"text={what}: R3GANGenerator has no mapping network.")
+        page.wait_for_selector("text=Noise: this R3GANGenerator was built without noise.")
+        for hidden in ("#psi", "#cutoff", "#mixed", "#clear", ".direction"):
+            assert not any(part.is_visible() for part in page.locator(hidden).all())
+        page.close()
 
-        built = build(Studio([make_explorer(backbone.generator, backbone.discriminator)], None))
-        opened = chromium.new_page()
-        try:
-            opened.goto(launch(built, LOOKS, check_port(0)))
-            opened.wait_for_selector("#picture0 img", timeout=PATIENCE)
-            for closed in ("Style mixing", "Directions"):
-                opened.get_by_text(closed, exact=True).click()
-            for what in ("Truncation", "Style mixing", "Directions"):
-                opened.wait_for_selector(f"text={what}: R3GANGenerator has no mapping network.", timeout=PATIENCE)
-            opened.wait_for_selector("text=Noise: this R3GANGenerator was built without noise.", timeout=PATIENCE)
-            for hidden in ("#psi", "#cutoff", "#mixed", "#clear", "#save", ".direction"):
-                assert not any(part.is_visible() for part in opened.locator(hidden).all())
-        finally:
-            opened.close()
-            built.close(verbose=False)
+
+def test_it_opens_on_a_network_that_comes_with_the_package(
+    chromium: Any, tmp_path: Path, tiny_entry: Callable[[], Path]
+) -> None:
+    code = (
+        "import pathlib, sys, dualgan.weights.pretrained as shipped;"
+        f"shipped.FOLDER = pathlib.Path({str(tiny_entry())!r});"
+        "from dualgan.cli.main import main; sys.exit(main())"
+    )
+    with serving(tmp_path, ENTRY, start=("-c", code)) as alone:
+        page = chromium.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.goto(alone.address)
+        page.wait_for_selector("#picture0 img")
+        page.get_by_text("Directions", exact=True).click()
+        changed(page, "picture0", lambda: page.locator(".direction input[type=range]").first.fill("4"))
+        page.close()
 
 
 def test_saving_writes_picture_and_latents(page: Any, served: Served) -> None:
