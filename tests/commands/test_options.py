@@ -36,7 +36,8 @@ def takes_ckpt(verb: str) -> bool:
 
 
 def test_every_verb_with_ckpt_is_here() -> None:
-    assert set(CKPT) == {verb for verb in COMMANDS if takes_ckpt(verb)}
+    serves = {"explore"}  # until it is stopped: tests/explore/test_page.py
+    assert set(CKPT) | serves == {verb for verb in COMMANDS if takes_ckpt(verb)}
 
 
 @pytest.mark.parametrize("verb", CKPT)
