@@ -17,6 +17,7 @@ from dualgan.explore.engine import Explorer
 from dualgan.explore.settings import Settings
 from dualgan.explore.studio import FRAMES, Studio, positions
 from dualgan.pictures.pixels import to_uint8
+from dualgan.studies.films import read_latents
 from tests import tiny
 from tests.backbones import BACKBONES
 
@@ -72,6 +73,7 @@ def test_what_is_saved_gives_the_picture_again(pair: Studio) -> None:
         styles = load_file(files[2 * k + 1])[name]
         with torch.no_grad():
             image = to_uint8(explorer.generator.synthesis(styles, noise_mode="const"))[0].numpy()
+        assert torch.equal(read_latents([str(files[2 * k + 1])], explorer.generator).styles, styles)  # for films
         np.testing.assert_array_equal(np.asarray(Image.open(files[2 * k])), image)
         with safe_open(files[2 * k + 1], "pt") as file:
             about = file.metadata()
