@@ -59,6 +59,7 @@ def surroundings() -> Iterator[None]:
     for name in [name for name in os.environ if name.startswith("GRADIO_")]:
         del os.environ[name]
     os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    os.environ["MPLBACKEND"] = "agg"  # or Gradio searches for one at the first picture
     for name in ("NO_PROXY", "no_proxy"):  # Gradio looks at its own page, which no proxy can show
         os.environ[name] = ",".join(filter(None, [os.environ.get(name), HOST, "localhost"]))
     with tempfile.TemporaryDirectory(prefix="dualgan-explore-", ignore_cleanup_errors=True) as folder:

@@ -39,6 +39,7 @@ def test_nothing_of_the_environment_opens_the_page(monkeypatch: pytest.MonkeyPat
         assert ours.keys() == {"GRADIO_ANALYTICS_ENABLED", "GRADIO_TEMP_DIR"}
         assert ours["GRADIO_ANALYTICS_ENABLED"] == "False"
         assert Path(ours["GRADIO_TEMP_DIR"]).is_dir()
+        assert os.environ["MPLBACKEND"] == "agg"
         assert os.environ["NO_PROXY"] == f"inside,{HOST},localhost"
     assert not Path(ours["GRADIO_TEMP_DIR"]).exists()
     assert "GRADIO_TEMP_DIR" not in os.environ
