@@ -4,10 +4,12 @@ Import it within `serving.surroundings` only: Gradio reads the environment when 
 """
 
 import html
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -15,6 +17,7 @@ import gradio as gr
 from dualgan.explore.directions import SLIDERS
 from dualgan.explore.drawing import as_fraction
 from dualgan.explore.forms import DRAWN, read_keyframes, read_settings
+from dualgan.explore.picture_files import PictureFiles
 from dualgan.explore.studio import Panel, Studio, positions
 from dualgan.files.trouble import in_words
 from dualgan.networks.noise import NOISE_MODES
@@ -132,6 +135,7 @@ class Pictures:
         self.images: list[Any] = []
         self.references: list[Any] = []
         self.texts: list[Any] = []
+        self.files = PictureFiles(Path(os.environ["GRADIO_TEMP_DIR"]) / "shown")
         with gr.Row():
             for k, (name, explorer) in enumerate(studio.explorers.items()):
                 with gr.Column():
@@ -149,7 +153,8 @@ class Pictures:
     def filled(self, panels: Sequence[Panel]) -> list[Any]:
         """Values of the components."""
         texts = ["\n\n".join(html.escape(line) for line in panel.text) for panel in panels]
-        return [*(panel.picture for panel in panels), *(panel.reference for panel in panels), *texts]
+        shown = [*(panel.picture for panel in panels), *(panel.reference for panel in panels)]
+        return [*(None if picture is None else self.files.of(picture) for picture in shown), *texts]
 
 
 def build(studio: Studio) -> gr.Blocks:
