@@ -112,6 +112,21 @@ def test_libraries_need_no_trainer(module: str, tmp_path: Path) -> None:
     assert python(code, tmp_path).strip() == "[]"
 
 
+# Of what trains or reads real images, all the others take several times as long to begin.
+QUICK = ("attention", "directions", "explore", "export", "generate", "interpolate", "mix", "samples", "video")
+
+
+@pytest.mark.parametrize("verb", QUICK)
+def test_verbs_that_only_generate_begin_at_once(verb: str, tmp_path: Path, finished_run: Callable[[], Path]) -> None:
+    path = finished_run() / "checkpoints" / "last.ckpt"
+    code = (
+        f"import sys, dualgan.commands.{verb}; from dualgan.weights.checkpoints import load_generator;"
+        f"load_generator({str(path)!r});"
+        "print([name for name in ('pytorch_lightning', 'torchmetrics', 'torch._dynamo') if name in sys.modules])"
+    )
+    assert python(code, tmp_path).strip() == "[]"
+
+
 def test_python_dash_m(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "dualgan", "--version"]
     assert subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.startswith("dualgan ")

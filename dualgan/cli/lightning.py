@@ -49,6 +49,7 @@ from dualgan.runs.going_on import about_existing_run, about_unfit_checkpoint, no
 from dualgan.runs.limits import without_limits
 from dualgan.runs.metrics_csv import MetricsFile
 from dualgan.runs.retention import complete_save
+from dualgan.runs.tensorboard import check_tensorboard, tensorboard_logger
 from dualgan.runs.wandb_logger import WandbOptions, wandb_logger
 from dualgan.runtime.private_parts import actions_of
 from dualgan.runtime.process import pages_shared_with_forks
@@ -132,6 +133,13 @@ class DualGANCLI(LightningCLI):
             "name ('dualgan pretrained' lists them). The clock starts at 0; a run that goes on with --ckpt_path reads "
             "it no more",
         )
+        parser.add_argument(
+            "--tensorboard",
+            type=bool | None,
+            default=None,
+            help="Whether to write numbers and pictures for TensorBoard too, into RUN_DIR/tensorboard; needs "
+            "pip install 'dualgan[tensorboard]'",
+        )
         parser.add_class_arguments(WandbOptions, "wandb")
         for section, callback in SECTIONS.items():
             parser.add_lightning_class_args(callback, section)
@@ -186,6 +194,8 @@ class DualGANCLI(LightningCLI):
         self.ckpt_path = resolve_checkpoint(wanted, self.run_dir)
         config.run_dir = config.ckpt_path = None
         if self.subcommand == "fit":
+            if config.tensorboard:
+                check_tensorboard()
             refuse_to_overwrite(self.run_dir, self.ckpt_path)
             if config.init_from is not None and self.ckpt_path is None:
                 config.init_from = last_of(config.init_from, f"a {NETWORK_FILES}")
@@ -258,7 +268,8 @@ class DualGANCLI(LightningCLI):
     def _loggers(self) -> list[Logger]:
         options = WandbOptions(**self._options.wandb.as_dict())
         wandb = wandb_logger(self.run_dir, options, self.ckpt_path, lambda: self._plain_config()[1])
-        loggers: list[Logger | None] = [MetricsFile(self.run_dir), wandb]
+        tensorboard = tensorboard_logger(self.run_dir, self.ckpt_path) if self._options.tensorboard else None
+        loggers: list[Logger | None] = [MetricsFile(self.run_dir), wandb, tensorboard]
         return [logger for logger in loggers if logger is not None]
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:

@@ -9,12 +9,12 @@ from dualgan.networks.classes import class_names
 from dualgan.pictures.figures import MAX_ROWS
 from dualgan.studies.interpolate import (
     THRESHOLD,
-    LatentSpace,
     check_paths,
     draw_interpolation,
     interpolate,
     save_animation,
 )
+from dualgan.studies.walks import LatentSpace
 from dualgan.terminal.classes import chosen_class
 from dualgan.terminal.options import few_seeds, find_device
 from dualgan.weights.checkpoints import load_generator

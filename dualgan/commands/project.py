@@ -22,7 +22,6 @@ from dualgan.pictures.figures import MAX_ROWS
 from dualgan.runtime.seeding import SEEDS
 from dualgan.studies.neighbors import check_data, training_images
 from dualgan.studies.project import (
-    W_SAMPLES,
     LatentSpace,
     Projection,
     check_generator,
@@ -30,6 +29,7 @@ from dualgan.studies.project import (
     draw_projections,
     project,
 )
+from dualgan.studies.styles import W_SAMPLES
 from dualgan.terminal.console import printable
 from dualgan.terminal.options import find_device, run_names
 from dualgan.weights.checkpoints import load_generator

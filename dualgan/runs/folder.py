@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # who only reads runs does not wait for Lightning
 
 CONFIG, METRICS, HISTORY, SPEED = "config.yaml", "metrics.csv", "metrics.jsonl", "speed.csv"
 SENT = "wandb.json"  # what the run's W&B run has got
+EVENTS = "tensorboard"  # folder of TensorBoard's events
 SPEED_COLUMN = "train/images_per_second"
 CHECKPOINTS, LAST, BEST = "checkpoints", "last.ckpt", "best.ckpt"
 SAMPLES, REAL = "samples", "real.png"

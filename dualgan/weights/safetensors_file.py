@@ -38,22 +38,31 @@ def read_safetensors(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: It is damaged, or describes no networks of ours.
     """
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            text = (file.metadata() or {}).get(_KEY)
-            state = {name: _whole(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118, it is no dictionary
-    except SafetensorError as error:
-        kind = kind_of(path)
-        reason = f"it seems to be {kind}" if kind not in (None, SAFETENSORS) else "it is cut off or damaged"
-        raise ValueError(
-            f"cannot read {path} as safetensors: {reason} ({error}). Export or download it once more"
-        ) from error
+    state, texts = read_tensors_and_texts(path, "Export or download it once more")
+    text = texts.get(_KEY)
     if text is None:
         raise ValueError(f"{path} does not describe its networks: expected a file of `dualgan export` or `import`")
     try:
         return {"dualgan": json.loads(text), "state_dict": state}
     except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{path} has a damaged description of its networks: export them once more") from error
+
+
+def read_tensors_and_texts(path: Path, advice: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a safetensors file by their names, on the CPU, those in half precision as float32; and its texts.
+
+    Raises:
+        ValueError: It is damaged, or no such file; `advice` says what to do.
+    """
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            texts = file.metadata() or {}
+            tensors = {name: _whole(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118, it is no dictionary
+    except SafetensorError as error:
+        kind = kind_of(path)
+        reason = f"it seems to be {kind}" if kind not in (None, SAFETENSORS) else "it is cut off or damaged"
+        raise ValueError(f"cannot read {path} as safetensors: {reason} ({error}). {advice}") from error
+    return tensors, texts
 
 
 def halved(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -20,6 +20,10 @@ CKPT = {
     "evaluate": "--metrics kid --num_fake 8 --num_real 8 --extractor efficientnet_lite0 --out scores.json",
     "neighbors": "--seeds 0 --k 1 --space pixel --out near.png",
     "interpolate": "--seeds 0,1 --steps 2 --frames 2 --out walk.png",
+    "video": "--seeds 0,1 --seconds 0.1 --out film.gif",
+    "mix": "--rows 0 --cols 1 --out mixed.png",
+    "directions": "--num 2 --seeds 0 --steps 3 --out ways.png",
+    "spectra": "--num 8 --out spectra.png",
     "project": "--num 1 --steps 1 --out drawn.png",
     "tsne": "--num 16 --points 8 --perplexity 2 --out plane.png",
     "export": "--out out.safetensors",
@@ -32,7 +36,8 @@ def takes_ckpt(verb: str) -> bool:
 
 
 def test_every_verb_with_ckpt_is_here() -> None:
-    assert set(CKPT) == {verb for verb in COMMANDS if takes_ckpt(verb)}
+    serves = {"explore"}  # until it is stopped: tests/explore/test_page.py
+    assert set(CKPT) | serves == {verb for verb in COMMANDS if takes_ckpt(verb)}
 
 
 @pytest.mark.parametrize("verb", CKPT)

@@ -3,7 +3,6 @@
 import html
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -15,9 +14,9 @@ from dualgan.comparison.curves import HALF_LIFE, HALF_LIVES, MAX_POINTS, curves
 from dualgan.comparison.page import render, write
 from dualgan.comparison.pictures import read_samples, spread
 from dualgan.comparison.runs import read_runs
+from tests.browser import BROWSER, NO_BROWSER
 from tests.comparison.conftest import ROWS, MakeRun, parsed
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -148,7 +147,7 @@ class TestSafety:
         assert "default-src 'none'" in page
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium found: neither chromium nor google-chrome is on the PATH")
+@pytest.mark.skipif(BROWSER is None, reason=NO_BROWSER)
 class TestBrowser:
     """The page in headless Chromium."""
 

@@ -1,14 +1,16 @@
 """Sheets of samples."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from dualgan.networks import StyleGAN2Generator
+from dualgan.networks.classes import ImageClass
 from dualgan.networks.sampling import generate
-from dualgan.studies.samples import sample_sheet, truncation_sheet
+from dualgan.studies.samples import class_sheet, sample_sheet, truncation_sheet
 
 Make = Callable[..., StyleGAN2Generator]
 
@@ -31,6 +33,22 @@ def test_rows_of_truncations_share_their_seeds(make_generator: Make) -> None:
     assert (full == sample_sheet(G, 1, 4, label=2).reshape(8, 4, 8, 3).swapaxes(0, 1)).all()
     assert (half != full).any()
     assert (full != sample_sheet(G, 1, 4, label=0).reshape(8, 4, 8, 3).swapaxes(0, 1)).any()
+
+
+@pytest.mark.parametrize(("psi", "cutoff"), [(1.0, None), (0.4, 2)])
+def test_rows_of_classes_share_their_seeds(psi: float, cutoff: int | None, make_generator: Make) -> None:
+    G = make_generator(num_classes=3)
+    G.classes = (ImageClass("cat", 3), ImageClass("emu", 0), ImageClass("dog", None))
+    given: dict[str, Any] = {"seed": 2, "truncation_psi": psi, "truncation_cutoff": cutoff}
+    sheet = class_sheet(G, 4, **given)
+    assert sheet.shape == (16, 32, 3)
+    for row, label in zip((sheet[:8], sheet[8:]), (0, 2), strict=True):  # no emu was ever seen
+        assert (row == sample_sheet(G, 1, 4, label=label, **given)).all()
+
+
+def test_a_sheet_of_no_classes(make_generator: Make) -> None:
+    with pytest.raises(ValueError, match="a row per class needs classes, and this StyleGAN2Generator has none"):
+        class_sheet(make_generator())
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,6 @@ from dualgan.terminal.configs import find_config, read_config
 from dualgan.terminal.messages import ParagraphParser
 from dualgan.weights.pretrained import pretrained_of
 
-EPILOG = """The real images: --data takes a folder, a zip, an LMDB or a packed set, which are read like the images of \
-the checkpoint's run; or a YAML file with a data section, a run's config.yaml or a shipped configuration; or the name \
-of a data set as in 'dualgan fit' (--data SyntheticCLEVR). Without it they are those of the checkpoint's own run, or \
-of the pretrained network's card. --data.KEY VALUE sets any option of the data set over all that, such as --data.root \
-PATH, --data.num_channels 1 or --data.reference train ('dualgan fit --data.help NAME' lists them)."""
-
 DataSection = dict[str, Any]
 """A data set as in a configuration: class_path and init_args."""
 
@@ -55,18 +49,6 @@ def open_section(section: DataSection) -> ImageDataModule:
     """Build the data set of a section that `real_section` has made."""
     module: ImageDataModule = instantiate_class((), section)
     return module
-
-
-def split_options(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Part a command's own words from the --data.KEY VALUE options among them."""
-    ours: list[str] = []
-    of_data: list[str] = []
-    waiting = False  # for an option's value
-    for word in words:
-        belongs = word.startswith("--data.") or (waiting and not word.startswith("--"))
-        waiting = word.startswith("--data.") and "=" not in word
-        (of_data if belongs else ours).append(word)
-    return ours, of_data
 
 
 def reading_of_run(ckpt: str | None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from docstring_parser import parse
 
-from dualgan.commands.shared.real_images import EPILOG, split_options
+from dualgan.commands.shared.data_words import EPILOG, split_options
 from dualgan.runs.folder import last_of
 from dualgan.runtime.private_parts import actions_of
 from dualgan.terminal.messages import ParagraphParser
@@ -25,6 +25,7 @@ USUAL = {
     "data": "The real images: folder, zip, LMDB or packed set, configuration, or name of a data set (see below); by "
     "default those of the checkpoint's run or of the pretrained network's card.",
     "truncation_psi": "1 for none; smaller values trade variety for quality.",
+    "truncation_cutoff": "Truncate only so many layers, the first and coarsest ones; all by default.",
     "label": "Class to generate, for a conditional generator: its name in the data set, or its number from 0 on; where "
     "names are numbers themselves, a number is a name. By default each seed draws a class.",
     "device": '"cpu", "cuda", "cuda:1", "mps", ...; "auto" takes a GPU where one works, CUDA or Apple\'s, and says so.',

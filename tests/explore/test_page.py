@@ -1,0 +1,244 @@
+"""The page in headless Chromium, served by the command as a user starts it."""
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.torch import load_file
+
+from dualgan.studies.directions import find_directions
+from dualgan.weights.checkpoints import load_generator
+from tests.backbones import BACKBONES
+from tests.browser import BROWSER, NO_BROWSER
+from tests.conftest import ENTRY, process_environment
+from tests.tiny import attending_gan, tiny_gan, train
+
+pytestmark = [
+    pytest.mark.skipif(find_spec("gradio") is None, reason="gradio is not installed: pip install 'dualgan[explore]'"),
+    pytest.mark.skipif(find_spec("playwright") is None, reason="playwright, which drives the browser, is missing"),
+    pytest.mark.skipif(BROWSER is None, reason=NO_BROWSER),
+]
+PATIENCE = 20_000  # milliseconds; what is measured is measured elsewhere
+
+
+@dataclass
+class Served:
+    """A page that is being served."""
+
+    process: "subprocess.Popen[str]"
+    address: str
+    log: Path
+    out: Path
+
+
+@contextmanager
+def serving(folder: Path, names: str, *words: object, start: Sequence[str] = ("-m", "dualgan")) -> Iterator[Served]:
+    """Serve a page of networks with these names in a process of its own, which then is interrupted."""
+    log = folder / "log"
+    environment = process_environment(DUALGAN_CACHE=str(folder / "cache"), PATH=str(folder / "empty"))
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
+        environment.pop(name, None)
+    given = ["explore", *map(str, words), "--port", "0", "--out", "out", "--device", "cpu"]
+    with log.open("w") as errors:
+        process = subprocess.Popen(
+            [sys.executable, *start, *given],
+            cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True,
+        )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        found = re.search(rf"^{names}: (http://127\.0\.0\.1:\d+/)", line)
+        assert found, f"{line}\n{log.read_text()}"
+        yield Served(process, found[1], log, folder / "out")
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.stdout.close()
+        ended = process.wait(30)
+    assert ended == 130
+    assert "Traceback" not in log.read_text()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Two networks side by side, the first with attention in both players, with real images."""
+    folder = tmp_path_factory.mktemp("explore")
+    for name, gan in (("attending", attending_gan(16)), ("plain", tiny_gan(16))):
+        train(gan, steps=1).save_checkpoint(folder / f"{name}.ckpt")
+    find_directions(load_generator(folder / "attending.ckpt"), "sefa", 10).save(folder / "ways.safetensors")
+    (folder / "real").mkdir()
+    draw = np.random.default_rng(0)
+    for k in range(6):
+        Image.fromarray(draw.integers(0, 256, (16, 16, 3), np.uint8)).save(folder / "real" / f"{k}.png")
+    networks = ("--ckpt", "attending.ckpt", "plain.ckpt", "--directions", "ways.safetensors")
+    with serving(folder, "attending and plain", *networks, "--data", "real", "--browser") as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(served: Served, chromium: Any) -> Iterator[Any]:
+    """The page with its first pictures; nothing on it comes from elsewhere."""
+    opened = chromium.new_page(viewport={"width": 1500, "height": 1200})
+    opened.set_default_timeout(PATIENCE)
+    asked: list[str] = []
+    opened.on("request", lambda request: asked.append(request.url))
+    opened.goto(served.address)
+    opened.wait_for_selector("#picture1 img")
+    yield opened
+    opened.close()
+    assert asked
+    assert [url for url in asked if not url.startswith((served.address, "data:", "blob:"))] == []
+
+
+def source(page: Any, name: str) -> str:
+    """Where a picture comes from, which another picture does not."""
+    found = page.locator(f"#{name} img").get_attribute("src")
+    assert isinstance(found, str)
+    return found
+
+
+def changed(page: Any, name: str, act: Callable[[], Any]) -> None:
+    """Do something, and wait until a picture is another one."""
+    before = source(page, name)
+    act()
+    other = "([name, before]) => document.querySelector(`#${name} img`).src !== before"
+    page.wait_for_function(other, arg=[name, before])
+
+
+def test_real_images_come_to_a_page_that_did_not_wait_for_them(page: Any) -> None:
+    """The first page of its server, before anything is touched."""
+    page.wait_for_selector("#reference0 img")
+    page.wait_for_selector("#said0 >> text=D's logit")
+
+
+def test_a_slider_changes_both_pictures(page: Any) -> None:
+    before = [source(page, name) for name in ("picture0", "picture1")]
+    changed(page, "picture0", lambda: page.locator("#psi input[type=range]").fill("0.3"))
+    page.wait_for_function("before => document.querySelector('#picture1 img').src !== before", arg=before[1])
+    changed(page, "picture0", lambda: page.locator("#psi input[type=range]").fill("1"))
+    assert source(page, "picture0") == before[0]  # named by its content
+
+
+def test_a_seed_changes_the_picture_and_the_logit(page: Any) -> None:
+    page.wait_for_selector("#said0 >> text=D's logit")
+    said = page.locator("#said0").inner_text()
+    changed(page, "picture0", lambda: page.locator("#seed input").fill("7"))
+    page.wait_for_function("before => document.querySelector('#said0').innerText !== before", arg=said)
+
+
+def test_a_click_draws_a_map_that_stays_until_it_is_cleared(page: Any) -> None:
+    plain, reference = source(page, "picture0"), source(page, "reference0")
+    changed(page, "picture0", lambda: page.locator("#picture0 img").click(position={"x": 100, "y": 150}))
+    page.wait_for_selector("#said0 >> text=SAN at 8 x 8 from")
+    assert source(page, "reference0") != reference
+    assert page.locator("#said1 >> text=No attention map").count() == 1
+    changed(page, "picture0", lambda: page.locator("#psi input[type=range]").fill("0.5"))
+    assert "SAN at 8 x 8" in page.locator("#said0").inner_text()
+    changed(page, "picture0", lambda: page.locator("#clear").click())
+    page.locator("#psi input[type=range]").fill("1")
+    page.wait_for_function("plain => document.querySelector('#picture0 img').src === plain", arg=plain)
+    assert "SAN at" not in page.locator("#said0").inner_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("seed", "-1", "seed -1 is out of range"),
+        ("seed", "", "seed is missing"),
+        ("psi", "", "truncation psi is missing"),
+    ],
+)
+def test_a_wrong_value_is_a_message(name: str, value: str, says: str, page: Any, served: Served) -> None:
+    page.locator(f"#{name} input[type=number]").fill(value)
+    page.wait_for_selector(f"text={says}")
+    assert "Traceback" not in page.content()
+    assert "Traceback" not in served.log.read_text()
+    right = {"seed": "9", "psi": "0.2"}[name]
+    changed(page, "picture0", lambda: page.locator(f"#{name} input[type=number]").fill(right))
+
+
+def test_a_walk_is_played(page: Any) -> None:
+    page.get_by_text("Walk", exact=True).click()
+    page.locator("#keyframes textarea, #keyframes input").fill("0,3")
+    changed(page, "picture0", lambda: page.get_by_role("button", name="Play").click())
+    page.wait_for_function("() => document.querySelector('#position input[type=range]').value === '1'")
+
+
+def test_a_slider_moves_along_a_direction_of_its_network(page: Any) -> None:
+    page.get_by_text("Directions", exact=True).click()
+    page.wait_for_selector("text=The first 8 of 10 directions have sliders.")
+    assert page.locator(".direction").count() == 8
+    plain = source(page, "picture1")
+    changed(page, "picture0", lambda: page.locator(".direction input[type=range]").nth(1).fill("3"))
+    page.wait_for_selector("#said1 >> text=A direction has no effect here: no directions of it were given.")
+    assert source(page, "picture1") == plain
+
+
+def test_what_cannot_be_done_is_explained(chromium: Any, tmp_path: Path) -> None:
+    train(BACKBONES["R3GAN"].gan(), steps=1).save_checkpoint(tmp_path / "other.ckpt")
+    with serving(tmp_path, "other", "--ckpt", "other.ckpt") as alone:
+        page = chromium.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.goto(alone.address)
+        page.wait_for_selector("#picture0 img")
+        for closed in ("Style mixing", "Directions"):
+            page.get_by_text(closed, exact=True).click()
+        for what in ("Truncation", "Style mixing", "Directions"):
+            page.wait_for_selector(f"text={what}: R3GANGenerator has no mapping network.")
+        page.wait_for_selector("text=Noise: this R3GANGenerator was built without noise.")
+        for hidden in ("#psi", "#cutoff", "#mixed", "#clear", ".direction"):
+            assert not any(part.is_visible() for part in page.locator(hidden).all())
+        page.close()
+
+
+def test_it_opens_on_a_network_that_comes_with_the_package(
+    chromium: Any, tmp_path: Path, tiny_entry: Callable[[], Path]
+) -> None:
+    code = (
+        "import pathlib, sys, dualgan.weights.pretrained as shipped;"
+        f"shipped.FOLDER = pathlib.Path({str(tiny_entry())!r});"
+        "from dualgan.cli.main import main; sys.exit(main())"
+    )
+    with serving(tmp_path, ENTRY, start=("-c", code)) as alone:
+        page = chromium.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.goto(alone.address)
+        page.wait_for_selector("#picture0 img")
+        page.get_by_text("Directions", exact=True).click()
+        changed(page, "picture0", lambda: page.locator(".direction input[type=range]").first.fill("4"))
+        page.close()
+
+
+def test_saving_writes_picture_and_latents(page: Any, served: Served) -> None:
+    page.locator("#save").click()
+    page.wait_for_selector("text=Saved")
+    assert {path.name for path in served.out.iterdir()} >= {"explored0001-1.png", "explored0001-2.safetensors"}
+    assert load_file(served.out / "explored0001-1.safetensors")["ws"].shape == (1, 6, 16)
+
+
+def test_a_missing_browser_is_said(page: Any, served: Served) -> None:
+    assert f"No browser was found here: open {served.address} in one yourself." in served.log.read_text()
+
+
+def test_uploads_and_other_clients_are_refused(page: Any, served: Served) -> None:
+    file = {"name": "a.txt", "mimeType": "text/plain", "buffer": b"a"}
+    assert page.request.post(f"{served.address}gradio_api/upload", multipart={"files": file}).status == 403
