@@ -117,8 +117,9 @@ class Generator(Network):
         """Latents and class indices [N] -> what `synthesis` takes, [N, ...]; draws nothing.
 
         Raises:
-            ValueError: Truncation was asked of a generator that has none, or the labels do not fit.
+            ValueError: Truncation was asked of a generator that has none, or the latents or labels do not fit.
         """
+        check_latents(latents.z, self.z_dim)
         if truncation_psi != 1:
             raise ValueError(
                 f"truncation_psi {truncation_psi:g} has no meaning for {type(self).__name__}, which has no mapping "
@@ -330,6 +331,16 @@ def check_reference(reference: Tensor | None, takes_reference: bool, images: Ten
             f"reference images of shape {tuple(reference.shape)} for primary images of shape {expected}: "
             f"give every primary image one reference image of the same size"
         )
+
+
+def check_latents(z: Tensor, z_dim: int) -> None:
+    """Match latents with a generator.
+
+    Raises:
+        ValueError: They have another width.
+    """
+    if z.shape[1:] != (z_dim,):
+        raise ValueError(f"z of shape {tuple(z.shape)}: expected [N, {z_dim}]")
 
 
 def check_labels(labels: Tensor | None, num_classes: int, count: int) -> None:
