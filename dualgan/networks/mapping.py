@@ -15,6 +15,7 @@ from dualgan.networks.base import (
     NoiseMode,
     check_has_mapping,
     check_labels,
+    check_latents,
     one_hot,
 )
 from dualgan.networks.layers import EqualizedLinear, normalize_second_moment, widened
@@ -101,6 +102,7 @@ class MappingNetwork(nn.Module):
             ValueError: The labels do not fit, or there is no such truncation.
         """
         if z is not None:
+            check_latents(z, self.z_dim)
             check_labels(labels, self.num_classes, z.shape[0])
         w = self.join(z, labels)
         for i in range(self.num_layers):

@@ -9,7 +9,7 @@ from torch import nn
 
 from dualgan.auxiliary import OrthogonalRegularization
 from dualgan.auxiliary.orthogonal import matrices, orthogonality
-from dualgan.networks import BigGANDiscriminator, BigGANGenerator
+from dualgan.networks import BigGANDiscriminator, BigGANGenerator, R3GANDiscriminator, R3GANGenerator
 from tests.backbones import BACKBONES
 from tests.tiny import tiny_gan, train
 
@@ -59,3 +59,12 @@ def test_numbers_out_of_range_are_refused() -> None:
         OrthogonalRegularization(BigGANDiscriminator(32, width=1), weight=-1, generator=0)
     D = BigGANDiscriminator(32, width=1)
     assert OrthogonalRegularization(D, weight=0).generator_loss is not None
+
+
+def test_classes_and_constant_maps_are_no_weights() -> None:
+    with torch.device("meta"):
+        for network in (R3GANGenerator(8, num_classes=3), R3GANDiscriminator(8, num_classes=3)):
+            of_inputs = {p.numel() for name, p in network.named_parameters() if "embedding" in name or p.dim() == 3}
+            assert len(of_inputs) == 2
+            assert all(p.dim() == 2 for p in matrices(network))
+            assert len(matrices(network)) == sum(p.dim() in (2, 4) for p in network.parameters()) - 1
