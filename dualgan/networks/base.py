@@ -1,6 +1,7 @@
 """What every generator and discriminator answers, whatever its architecture."""
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -293,7 +294,7 @@ def check_counts(arguments: Mapping[str, Any]) -> None:
     """
     for name, least in (("resolution", 1), ("num_channels", 1), ("num_classes", 0)):
         value = arguments.get(name, least)
-        if not isinstance(value, int) or value < least:
+        if not isinstance(value, Integral) or value < least:
             raise ValueError(f"{name} {value} is out of range: expected a whole number from {least} on")
 
 

@@ -1,6 +1,7 @@
 """Orthogonal regularization of both players' weights."""
 
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -57,8 +58,14 @@ def test_it_is_added_to_both_players_losses(make: Any) -> None:
 def test_numbers_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match="weight -1 and generator 0 are out of range: expected 0 or more, and one"):
         OrthogonalRegularization(BigGANDiscriminator(32, width=1), weight=-1, generator=0)
-    D = BigGANDiscriminator(32, width=1)
-    assert OrthogonalRegularization(D, weight=0).generator_loss is not None
+
+
+def test_a_weight_of_zero_is_no_loss() -> None:
+    players: Any = SimpleNamespace(discriminator=BigGANDiscriminator(32, width=1), generator=nn.Linear(2, 3))
+    for weight, generator in ((0, 1e-4), (1e-4, 0)):
+        task = OrthogonalRegularization(players.discriminator, weight=weight, generator=generator)
+        losses = task.discriminator_loss(players), task.generator_loss(players)
+        assert [loss is None for loss in losses] == [weight == 0, generator == 0]
 
 
 def test_classes_and_constant_maps_are_no_weights() -> None:

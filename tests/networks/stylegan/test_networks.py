@@ -55,6 +55,14 @@ def test_numbers_of_parameters_are_the_published_ones(
     assert [count(network) for network in found] == [generator, discriminator]
 
 
+def test_the_published_form_is_the_default() -> None:
+    with torch.device("meta"):
+        for kind in (StyleGANGenerator, StyleGANDiscriminator):
+            grown, usual = kind(1024).growing, kind(256).growing
+            assert grown is not None
+            assert (grown.plan.first, usual) == (8, None)
+
+
 @pytest.mark.parametrize("resolution", [8, 16, 32, 64, 128, 256, 512, 1024])
 @pytest.mark.parametrize(("num_channels", "num_classes"), [(3, 0), (1, 0), (3, 10)], ids=["rgb", "gray", "classes"])
 @pytest.mark.parametrize("grow_from", [None, 4])
