@@ -221,3 +221,11 @@ def test_who_reads_no_further_ends_nothing_with_a_traceback(words: list[str]) ->
     )
     os.close(write)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_lines_are_said_before_lightning_is_there() -> None:
+    program = (
+        "import sys; from dualgan.terminal.console import say; say('a line'); print('pytorch_lightning' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=process_environment())
+    assert done.stdout.splitlines() == ["a line", "False"], done.stderr
