@@ -3,7 +3,10 @@
 `tests/runtime/test_private_parts.py` says after an upgrade which of them is gone, and keeps others from creeping in.
 """
 
+import inspect
 from argparse import Action, ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -58,6 +61,27 @@ def count_steps_right(trainer: "Trainer") -> None:
 def actions_of(parser: ArgumentParser) -> list[Action]:
     """What a parser knows of its options: argparse has no public list of them. Read in Python 3.11."""
     return parser._actions
+
+
+@contextmanager
+def no_stubs_of_gradio() -> Iterator[None]:
+    """Let Gradio be imported without writing .pyi files of all its components anew, which takes it a second every time.
+
+    It leaves out components that lie in no file, so that here none of them does. Read in gradio 6.31.
+    """
+    module: Any = inspect
+    of_files = inspect.getfile
+
+    def getfile(thing: Any) -> str:
+        if isinstance(thing, type) and thing.__module__.startswith("gradio."):
+            raise OSError(f"{thing.__name__} needs no stub")
+        return of_files(thing)
+
+    module.getfile = getfile
+    try:
+        yield
+    finally:
+        module.getfile = of_files
 
 
 def _nothing() -> None: ...
