@@ -90,6 +90,7 @@ def interpolate(
     threshold: float = THRESHOLD,
     label: int | None = None,
     truncation_psi: float = 1.0,
+    truncation_cutoff: int | None = None,
 ) -> Interpolation:
     """Generate images on the paths from each seed to the next, with constant noise.
 
@@ -105,12 +106,14 @@ def interpolate(
         threshold: Steps with a higher score are flagged; 0 or more.
         label: Class of all images; by default it comes from the seeds where the generator has classes.
         truncation_psi: 1 for none.
+        truncation_cutoff: How many layers are truncated, the first ones; all by default.
 
     Raises:
-        ValueError: Seeds, steps, threshold or label do not fit, or `linear` was given for w.
+        ValueError: Seeds, steps, threshold, label or truncation do not fit, or `linear` was given for w.
     """
     check_paths(seeds, steps, space, linear, threshold)
-    walk = walk_of_seeds(generator, seeds, space, linear=linear, label=label, truncation_psi=truncation_psi)
+    truncation: dict[str, Any] = {"truncation_psi": truncation_psi, "truncation_cutoff": truncation_cutoff}
+    walk = walk_of_seeds(generator, seeds, space, linear=linear, label=label, **truncation)
     paths = len(seeds) - 1
     segments, fractions = torch.arange(paths).repeat_interleave(steps), torch.linspace(0, 1, steps, dtype=torch.float64)
     ws = walk.styles(segments, fractions.repeat(paths))
