@@ -244,6 +244,19 @@ def test_saving_writes_picture_and_latents(page: Any, served: Served) -> None:
     assert load_file(served.out / "explored0001-1.safetensors")["ws"].shape == (1, 6, 16)
 
 
+def test_what_is_gone_or_in_the_way_is_a_message(page: Any, served: Served) -> None:
+    """After all that saves: the checkpoint goes, and a file takes the place of the folder."""
+    for path in served.out.iterdir():
+        path.unlink()
+    served.out.rmdir()
+    served.out.touch()
+    (served.out.parent / "attending.ckpt").unlink()
+    changed(page, "picture0", lambda: page.locator("#seed input").fill("11"))  # networks are in memory
+    page.locator("#save").click()
+    page.wait_for_selector("text=out cannot be")
+    assert "Traceback" not in page.content()
+
+
 def test_a_missing_browser_is_said(page: Any, served: Served) -> None:
     assert f"No browser was found here: open {served.address} in one yourself." in served.log.read_text()
 
