@@ -21,7 +21,13 @@ from dualgan.files.trouble import in_words
 from dualgan.networks.noise import NOISE_MODES
 
 LOOKS: dict[str, Any] = {
-    "theme": gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
+    # Gradio's own explanations are too pale to read
+    "theme": gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]).set(
+        block_info_text_color="*neutral_600",
+        body_text_color_subdued="*neutral_600",
+        block_label_text_color="*neutral_700",
+        block_title_text_color="*neutral_800",
+    ),
     "css": ".picture img { image-rendering: pixelated } .said p { margin: 0.2em 0 }",
 }
 
