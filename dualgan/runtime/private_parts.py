@@ -7,6 +7,8 @@ import inspect
 from argparse import Action, ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -67,7 +69,8 @@ def actions_of(parser: ArgumentParser) -> list[Action]:
 def no_stubs_of_gradio() -> Iterator[None]:
     """Let Gradio be imported without writing .pyi files of all its components anew, which takes it a second every time.
 
-    It leaves out components that lie in no file, so that here none of them does. Read in gradio 6.31.
+    It leaves out components that lie in no file, so that here none of them does. Read in gradio 6.31; where it does not
+    expect any, it writes them.
     """
     module: Any = inspect
     of_files = inspect.getfile
@@ -77,11 +80,18 @@ def no_stubs_of_gradio() -> Iterator[None]:
             raise OSError(f"{thing.__name__} needs no stub")
         return of_files(thing)
 
-    module.getfile = getfile
+    if _leaves_out_what_has_no_file():
+        module.getfile = getfile
     try:
         yield
     finally:
         module.getfile = of_files
+
+
+def _leaves_out_what_has_no_file() -> bool:
+    spec = find_spec("gradio")
+    source = None if spec is None or spec.origin is None else Path(spec.origin).with_name("component_meta.py")
+    return source is not None and source.is_file() and "except OSError" in source.read_text(encoding="utf-8")
 
 
 def _nothing() -> None: ...
