@@ -10,6 +10,7 @@ from keyword import iskeyword
 from typing import NoReturn
 
 from dualgan.files.trouble import OF_DISKS, in_words, interrupt_behind, named_by
+from dualgan.runtime.garbage import not_collected
 from dualgan.terminal.configs import replaced_parts, resolve_configs
 from dualgan.terminal.console import flush_output, show_what_can_be_shown
 from dualgan.version import __version__
@@ -112,18 +113,21 @@ def _stopped(stop: KeyboardInterrupt) -> int:
 
 
 def _run(words: list[str]) -> int:
-    from dualgan.runtime.process import flush_denormals, keep_freed_memory
+    with not_collected():
+        from dualgan.runtime.process import flush_denormals, keep_freed_memory
 
     flush_denormals()
     keep_freed_memory()
     if words[0] in COMMANDS:
         module = f"{words[0]}_" if iskeyword(words[0]) else words[0]
-        run: Callable[[list[str]], None] = import_module(f"dualgan.commands.{module}").main
+        with not_collected():
+            run: Callable[[list[str]], None] = import_module(f"dualgan.commands.{module}").main
         run(words[1:])
         return 0
-    from pytorch_lightning.utilities import rank_zero_only
+    with not_collected():
+        from pytorch_lightning.utilities import rank_zero_only
 
-    from dualgan.cli.lightning import SECTIONS, parse_fit, run_trainer
+        from dualgan.cli.lightning import SECTIONS, parse_fit, run_trainer
 
     say = rank_zero_only(partial(print, file=sys.stderr))
     sections = ("model", "data", "trainer", "wandb", *SECTIONS)

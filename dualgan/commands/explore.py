@@ -1,8 +1,10 @@
 """`dualgan explore`: a page to play with trained networks."""
 
+import gc
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import torch
@@ -11,9 +13,20 @@ from dualgan.commands.shared.verbs import FILES, SWITCH, command
 from dualgan.explore.directions import assigned
 from dualgan.explore.engine import Explorer, References
 from dualgan.explore.references import OpenedBeside, RealImages
-from dualgan.explore.serving import PORT, check_gradio, check_port, launch, open_browser, surroundings, wait
+from dualgan.explore.serving import (
+    PORT,
+    check_gradio,
+    check_port,
+    launch,
+    open_browser,
+    surroundings,
+    terminated_in_order,
+    wait,
+)
 from dualgan.explore.studio import MOST_NETWORKS, Studio
 from dualgan.networks import Discriminator, Generator
+from dualgan.runtime.garbage import not_collected
+from dualgan.runtime.private_parts import no_stubs_of_gradio
 from dualgan.terminal.options import find_device, run_names
 from dualgan.weights.checkpoints import discriminator_of, generator_of, read_networks
 from dualgan.weights.pretrained import pretrained_networks
@@ -54,11 +67,15 @@ def run(
     explorers = _explorers(dict(zip(names, files, strict=True)), place, directions or (), data, data_options)
     if (data is not None or data_options) and not any(one.references for one in explorers):
         raise ValueError("data was given, and no discriminator here looks at real images: leave it out")
-    with surroundings():
-        from dualgan.explore.page import LOOKS, build
+    studio = Studio(explorers, None if share else folder)
+    Thread(target=studio.warm_up, daemon=True).start()  # Gradio takes a second or two to come
+    with terminated_in_order(), surroundings():
+        with not_collected(), no_stubs_of_gradio():
+            from dualgan.explore.page import LOOKS, build
 
-        page = build(Studio(explorers, None if share else folder))
+        page = build(studio)
         address = launch(page, LOOKS, free, share)
+        gc.freeze()  # all that is here stays: no picture is to wait until the collector has looked through it
         try:
             print(f"{' and '.join(names)}: {address} (Ctrl-C ends it)", flush=True)
             if browser and not open_browser(address):

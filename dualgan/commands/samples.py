@@ -1,5 +1,7 @@
 """`dualgan samples`: a sheet of uncurated samples."""
 
+from typing import Any, Literal
+
 import numpy as np
 
 from dualgan.commands.shared.outputs import png_path
@@ -23,6 +25,7 @@ def run(
     seed: int = 0,
     truncation_psi: list[float] | None = None,
     truncation_cutoff: int | None = None,
+    noise_mode: Literal["const", "random", "none"] = "const",
     label: str | None = None,
     by_class: bool = False,
     device: str = "auto",
@@ -37,6 +40,7 @@ def run(
         seed: Seed of the first image; the others have the next ones, in reading order.
         truncation_psi: 1, the default, for none; smaller values trade variety for quality. Several values, such as 0
             0.5 1, give each a row of the same seeds.
+        noise_mode: "const" repeats the same noise, "random" draws it, "none" leaves it out.
         by_class: Give every class a row of the same seeds.
     """
     path = png_path(out)
@@ -47,22 +51,15 @@ def run(
     place = find_device(device)
     generator = load_generator(ckpt).to(place)
     number = chosen_class(label, class_names(generator))
+    given: dict[str, Any] = {"seed": seed, "truncation_cutoff": truncation_cutoff, "noise_mode": noise_mode}
     sheet: np.ndarray
     if by_class:
-        psi = psis[0]
-        sheet = class_sheet(generator, columns, seed=seed, truncation_psi=psi, truncation_cutoff=truncation_cutoff)
+        sheet = class_sheet(generator, columns, truncation_psi=psis[0], **given)
     elif len(psis) > 1:
-        sheet = truncation_sheet(generator, psis, columns, seed=seed, truncation_cutoff=truncation_cutoff, label=number)
+        sheet = truncation_sheet(generator, psis, columns, label=number, **given)
     else:
-        sheet = sample_sheet(
-            generator,
-            8 if rows is None else rows,
-            columns,
-            seed=seed,
-            truncation_psi=psis[0],
-            truncation_cutoff=truncation_cutoff,
-            label=number,
-        )
+        count = 8 if rows is None else rows
+        sheet = sample_sheet(generator, count, columns, truncation_psi=psis[0], label=number, **given)
     save_png(sheet, path)
     print(f"Wrote {sheet.shape[0] // generator.resolution} rows of {columns} images to {path}")
     if by_class:

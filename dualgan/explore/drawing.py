@@ -1,11 +1,13 @@
 """Pictures as the page shows them: enlarged, with the map of a pixel's attention over them."""
 
+from base64 import b64encode
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from dualgan.pictures.figures import as_rgb
+from dualgan.pictures.grids import png
 from dualgan.studies.attention import COLOURS, AttentionMaps, Fraction
 
 SIDE = 512  # pixels; smaller images are enlarged by whole factors
@@ -21,6 +23,11 @@ def enlarged(image: np.ndarray) -> np.ndarray:
     """A uint8 image [H, W, 1 or 3] as [k H, k W, 3], every pixel a square."""
     factor = side_of(len(image)) // len(image)
     return as_rgb(image).repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def as_url(picture: np.ndarray) -> str:
+    """A uint8 picture [H, W, 3] as an address that holds it, written fast rather than small."""
+    return "data:image/png;base64," + b64encode(png(picture, effort=1)).decode()
 
 
 def as_fraction(index: Sequence[float], side: int) -> Fraction:

@@ -168,6 +168,17 @@ class Explorer:
         return replace(settings, strengths=settings.strengths[:found]), notes
 
     @torch.inference_mode()
+    def warm_up(self) -> None:
+        """Compute what the page shows first, but for what takes real images; what comes first takes longest.
+
+        Raises:
+            ValueError: The generator has diverged.
+        """
+        images, made_of = self._images(Settings())
+        if self.lacks.reference:
+            self._logit(images, made_of.label, None)
+
+    @torch.inference_mode()
     def show(self, settings: Settings, fresh: bool = True) -> Shown:
         """The picture of some settings. Where it has random noise, this draws it anew; not `fresh` it is the last one.
 

@@ -4,27 +4,30 @@ Import it within `serving.surroundings` only: Gradio reads the environment when 
 """
 
 import html
-import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 
 from dualgan.explore.directions import SLIDERS
-from dualgan.explore.drawing import as_fraction
+from dualgan.explore.drawing import as_fraction, as_url
 from dualgan.explore.forms import DRAWN, read_keyframes, read_settings
-from dualgan.explore.picture_files import PictureFiles
 from dualgan.explore.studio import Panel, Studio, positions
 from dualgan.files.trouble import in_words
 from dualgan.networks.noise import NOISE_MODES
 
-CACHE = (600, 3600)  # seconds: how often pictures are removed, and how old they are then
 LOOKS: dict[str, Any] = {
-    "theme": gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
+    # Gradio's own explanations are too pale to read
+    "theme": gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]).set(
+        block_info_text_color="*neutral_600",
+        body_text_color_subdued="*neutral_600",
+        block_label_text_color="*neutral_700",
+        block_title_text_color="*neutral_800",
+    ),
     "css": ".picture img { image-rendering: pixelated } .said p { margin: 0.2em 0 }",
 }
 
@@ -135,7 +138,6 @@ class Pictures:
         self.images: list[Any] = []
         self.references: list[Any] = []
         self.texts: list[Any] = []
-        self.files = PictureFiles(Path(os.environ["GRADIO_TEMP_DIR"]) / "shown")
         with gr.Row():
             for k, (name, explorer) in enumerate(studio.explorers.items()):
                 with gr.Column():
@@ -154,12 +156,12 @@ class Pictures:
         """Values of the components."""
         texts = ["\n\n".join(html.escape(line) for line in panel.text) for panel in panels]
         shown = [*(panel.picture for panel in panels), *(panel.reference for panel in panels)]
-        return [*(None if picture is None else self.files.of(picture) for picture in shown), *texts]
+        return [*map(_as_file, shown), *texts]
 
 
-def build(studio: Studio) -> gr.Blocks:
+def build(studio: Studio) -> Any:
     """The page of some networks."""
-    with gr.Blocks(title="dualgan explore", analytics_enabled=False, delete_cache=CACHE) as page:
+    with gr.Blocks(title="dualgan explore", analytics_enabled=False) as page:
         with gr.Row():
             with gr.Column(scale=1, min_width=320):
                 controls = Controls(studio)
@@ -174,7 +176,8 @@ def build(studio: Studio) -> gr.Blocks:
 
 def _connect(page: gr.Blocks, studio: Studio, controls: Controls, pictures: Pictures, clear: Any, save: Any) -> None:
     usual: dict[str, Any] = {
-        "preprocess": False, "show_progress": "hidden", "api_visibility": "private", "concurrency_id": "networks",
+        "preprocess": False, "postprocess": False, "show_progress": "hidden", "api_visibility": "private",
+        "concurrency_id": "networks",
     }  # fmt: skip
     last: dict[str, Any] = {**usual, "trigger_mode": "always_last"}
 
@@ -184,10 +187,7 @@ def _connect(page: gr.Blocks, studio: Studio, controls: Controls, pictures: Pict
 
     @_in_words
     def add_references(*values: Any) -> list[Any]:
-        count = len(pictures.texts)
-        shown = pictures.filled(studio.show(*controls.read(values[:-count])))[count:]
-        # Gradio would write the same pictures once more, while the browser reads them
-        return shown if shown[count:] != list(values[-count:]) else [gr.skip()] * len(shown)
+        return pictures.filled(studio.show(*controls.read(values)))[len(pictures.images) :]
 
     @_in_words
     def save_files(*values: Any) -> None:
@@ -215,7 +215,7 @@ def _connect(page: gr.Blocks, studio: Studio, controls: Controls, pictures: Pict
     if not studio.lacks("reference"):
         late = [*pictures.references, *pictures.texts]
         opened = first.then(studio.wait_for_references, None, None, **{**usual, "concurrency_id": "references"})
-        opened.then(add_references, [*controls.inputs, *pictures.texts], late, **usual)
+        opened.then(add_references, controls.inputs, late, **usual)
     for image, side in zip(pictures.images, studio.sides(), strict=True):
         image.select(clicked(side), controls.inputs, [controls.point, *pictures.outputs], **usual)
     clear.click(lambda: None, None, controls.point, **usual).then(update, controls.inputs, pictures.outputs, **usual)
@@ -230,6 +230,11 @@ def _image(label: str, name: str, visible: bool = True) -> gr.Image:
         label=label, elem_id=name, elem_classes="picture", format="png", interactive=False, sources=[], visible=visible,
         buttons=["download", "fullscreen"],
     )  # fmt: skip
+
+
+def _as_file(picture: np.ndarray | None) -> dict[str, Any] | None:
+    """A picture as the browser takes it, which need not fetch it once more: files would double the way."""
+    return None if picture is None else {"url": as_url(picture), "orig_name": "picture.png", "mime_type": "image/png"}
 
 
 def _in_words(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,12 +2,14 @@
 
 import errno
 import os
+import signal
 import socket
+import sys
 import tempfile
 import threading
 import webbrowser
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -72,6 +74,26 @@ def surroundings() -> Iterator[None]:
             os.environ |= before
 
 
+class TerminatedError(KeyboardInterrupt):
+    """SIGTERM ends the page."""
+
+    exit_code = 128 + signal.SIGTERM
+
+
+@contextmanager
+def terminated_in_order() -> Iterator[None]:
+    """Let a SIGTERM end the block as Ctrl-C does: nothing that belongs to the page stays behind."""
+
+    def end(*_: object) -> None:
+        raise TerminatedError
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 class NoUploads:
     """Refuses every upload, which Gradio takes whether a page has use for it or not."""
 
@@ -91,19 +113,25 @@ def launch(page: Any, looks: Mapping[str, Any], port: int, share: bool = False) 
     """Serve a page with its theme and styles, in threads of its own; returns its address, where shared the public one.
 
     Raises:
-        ValueError: The port was taken meanwhile, or there is no share link to be had.
+        ValueError: The port was taken meanwhile, the machine is too busy, or there is no share link to be had.
     """
+    too_late = import_module("gradio.exceptions").ServerFailedToStartError
     middleware = import_module("starlette.middleware").Middleware
     page.queue(max_size=QUEUED, default_concurrency_limit=1, api_open=False)
     try:
-        _, address, public = page.launch(
-            server_name=HOST, server_port=port, share=share, inline=False, inbrowser=False, quiet=True,
-            prevent_thread_lock=True, show_error=True, footer_links=[], run_history=False, enable_monitoring=False,
-            ssr_mode=False, pwa=False, mcp_server=False, max_file_size=1, allowed_paths=[],
-            app_kwargs={"middleware": [middleware(NoUploads)]}, **looks,
-        )  # fmt: skip
+        with redirect_stdout(sys.stderr):  # what Gradio says of share links, even when it is quiet
+            _, address, public = page.launch(
+                server_name=HOST, server_port=port, share=share, inline=False, inbrowser=False, quiet=True,
+                prevent_thread_lock=True, show_error=True, footer_links=[], run_history=False, enable_monitoring=False,
+                ssr_mode=False, pwa=False, mcp_server=False, max_file_size=1, allowed_paths=[],
+                app_kwargs={"middleware": [middleware(NoUploads)]}, **looks,
+            )  # fmt: skip
     except OSError as error:
         raise ValueError(f"port {port} is in use: choose another with --port, or --port 0 for any") from error
+    except too_late as error:
+        raise ValueError(
+            "the page's server did not start within 5 s: try again when this machine is less busy"
+        ) from error
     if share and not public:
         page.close(verbose=False)
         raise ValueError("no share link is to be had: check the network, or leave --share out")
@@ -118,5 +146,5 @@ def open_browser(address: str) -> bool:
 
 
 def wait() -> None:
-    """Wait for Ctrl-C."""
+    """Wait for Ctrl-C or another signal."""
     threading.Event().wait()

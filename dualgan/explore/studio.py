@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -78,6 +79,12 @@ class Studio:
     def lacks(self, ability: str) -> str:
         """Why no network here can do something; empty where one can."""
         return lacking(self.explorers, ability)
+
+    def warm_up(self) -> None:
+        """Compute the first pictures, in a thread of their own: what goes wrong, the page will come to as well."""
+        with suppress(Exception), self._lock:
+            for explorer in self.explorers.values():
+                explorer.warm_up()
 
     def wait_for_references(self) -> None:
         """Return when the real images of all networks are open, or cannot be had."""

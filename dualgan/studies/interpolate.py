@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from dualgan.files.atomic import replacing
 from dualgan.networks import Generator
-from dualgan.pictures.figures import DPI, MAX_ROWS, frame, show
+from dualgan.pictures.figures import COLOURS, DPI, MAX_ROWS, frame, show
 from dualgan.pictures.films import save_gif
 from dualgan.studies.styles import images_of_styles
 from dualgan.studies.walks import LatentSpace, check_neighbours, check_space, walk_of_seeds
@@ -23,7 +23,7 @@ from dualgan.studies.walks import LatentSpace, check_neighbours, check_space, wa
 THRESHOLD = 0.15  # FakeCLR's supplement, Fig. 1
 MAX_STEPS = 256
 PANEL, GAP, MARGIN = 1.0, 0.08, 0.35  # inches
-JUMP = "#e6194b"
+JUMP = COLOURS[3]
 FRAME_RATE = 1000 / 60  # of the animation, frames a second
 FRAME_SIZE = 256  # pixels; smaller images are enlarged by whole factors
 
@@ -90,6 +90,7 @@ def interpolate(
     threshold: float = THRESHOLD,
     label: int | None = None,
     truncation_psi: float = 1.0,
+    truncation_cutoff: int | None = None,
 ) -> Interpolation:
     """Generate images on the paths from each seed to the next, with constant noise.
 
@@ -105,12 +106,14 @@ def interpolate(
         threshold: Steps with a higher score are flagged; 0 or more.
         label: Class of all images; by default it comes from the seeds where the generator has classes.
         truncation_psi: 1 for none.
+        truncation_cutoff: How many layers are truncated, the first ones; all by default.
 
     Raises:
-        ValueError: Seeds, steps, threshold or label do not fit, or `linear` was given for w.
+        ValueError: Seeds, steps, threshold, label or truncation do not fit, or `linear` was given for w.
     """
     check_paths(seeds, steps, space, linear, threshold)
-    walk = walk_of_seeds(generator, seeds, space, linear=linear, label=label, truncation_psi=truncation_psi)
+    truncation: dict[str, Any] = {"truncation_psi": truncation_psi, "truncation_cutoff": truncation_cutoff}
+    walk = walk_of_seeds(generator, seeds, space, linear=linear, label=label, **truncation)
     paths = len(seeds) - 1
     segments, fractions = torch.arange(paths).repeat_interleave(steps), torch.linspace(0, 1, steps, dtype=torch.float64)
     ws = walk.styles(segments, fractions.repeat(paths))
@@ -143,13 +146,13 @@ def step_scores(images: np.ndarray) -> np.ndarray:
 
 
 def draw_interpolation(interpolation: Interpolation) -> Figure:
-    """Two rows per path: its images, and between them the differences with their scores; jumps are red."""
+    """Two rows per path: its images, and between them the differences with their scores; jumps are orange."""
     paths, steps = interpolation.images.shape[:2]
     half, row = PANEL / 2, PANEL * 1.5 + 4 * GAP + 0.15
     width, height = 2 * MARGIN + steps * (PANEL + GAP) - GAP, MARGIN + paths * row
     figure = Figure(figsize=(width, height), dpi=max(DPI, math.ceil(interpolation.images.shape[2] / PANEL)))
     kind = "straight line" if interpolation.linear else "great circle"
-    title = f"{kind} in {interpolation.space}, jumps above {interpolation.threshold:g} are red"
+    title = f"{kind} in {interpolation.space}, jumps above {interpolation.threshold:g} are orange"
     figure.text(MARGIN / width, 1 - 0.2 / height, title, fontsize=9, va="center")
 
     def panel(left: float, top: float, size: float) -> Axes:

@@ -22,7 +22,7 @@ from dualgan.networks import Generator
 from dualgan.networks.base import check_has_mapping
 from dualgan.networks.mapping import with_mapping
 from dualgan.networks.sampling import evaluating
-from dualgan.pictures.figures import DPI, MAX_ROWS, show
+from dualgan.pictures.figures import COLOURS, DPI, MAX_ROWS, show
 from dualgan.pictures.pixels import to_float, to_uint8
 from dualgan.runtime.progress import Progress
 from dualgan.runtime.seeding import mix_seed
@@ -258,7 +258,7 @@ def draw_projections(
     panels = figure.subplots(rows, columns, squeeze=False)
     panels[0, 0].set_title("real", fontsize=9)
     for axes, query, name in zip(panels[:, 0], queries, names, strict=True):
-        show(axes, query, name if len(name) <= 18 else f"...{name[-15:]}", "#0077ff", 2)
+        show(axes, query, name if len(name) <= 18 else f"...{name[-15:]}", COLOURS[1], 2)
     for column, (title, found) in enumerate(projections.items(), start=1):
         panels[0, column].set_title(title, fontsize=9)
         for n in range(rows):

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from dualgan.networks import Generator
+from dualgan.networks.base import NoiseMode
 from dualgan.networks.classes import existing_classes, same_class
 from dualgan.networks.sampling import generate
 from dualgan.pictures.grids import grid
@@ -24,6 +25,7 @@ def sample_sheet(
     seed: int = 0,
     truncation_psi: float = 1.0,
     truncation_cutoff: int | None = None,
+    noise_mode: NoiseMode = "const",
     label: int | None = None,
 ) -> np.ndarray:
     """Images of the seeds `seed`, `seed` + 1, ... in reading order, without anything between them.
@@ -35,6 +37,7 @@ def sample_sheet(
         seed: The first seed, 0 or more.
         truncation_psi: 1 for none.
         truncation_cutoff: How many layers are truncated, the first ones; all by default.
+        noise_mode: "const", "random" or "none".
         label: Class of all images; by default each seed draws one where the generator has classes.
 
     Returns:
@@ -46,7 +49,7 @@ def sample_sheet(
     """
     _check_sheet(rows, columns, seed)
     seeds = range(seed, seed + rows * columns)
-    return grid(_images(generator, seeds, truncation_psi, truncation_cutoff, label), columns)
+    return grid(_images(generator, seeds, truncation_psi, truncation_cutoff, noise_mode, label), columns)
 
 
 def truncation_sheet(
@@ -56,6 +59,7 @@ def truncation_sheet(
     *,
     seed: int = 0,
     truncation_cutoff: int | None = None,
+    noise_mode: NoiseMode = "const",
     label: int | None = None,
 ) -> np.ndarray:
     """The same seeds in every row, a row per truncation: from the mean image at 0 to no truncation at 1.
@@ -66,7 +70,8 @@ def truncation_sheet(
     """
     _check_sheet(len(psis), columns, seed)
     seeds = range(seed, seed + columns)
-    return grid(torch.cat([_images(generator, seeds, psi, truncation_cutoff, label) for psi in psis]), columns)
+    rows = [_images(generator, seeds, psi, truncation_cutoff, noise_mode, label) for psi in psis]
+    return grid(torch.cat(rows), columns)
 
 
 def class_sheet(
@@ -76,6 +81,7 @@ def class_sheet(
     seed: int = 0,
     truncation_psi: float = 1.0,
     truncation_cutoff: int | None = None,
+    noise_mode: NoiseMode = "const",
 ) -> np.ndarray:
     """The same seeds in every row, a row per class that had images as far as that is known: `existing_classes`.
 
@@ -89,17 +95,25 @@ def class_sheet(
         raise ValueError(f"a row per class needs classes, and this {type(generator).__name__} has none")
     _check_sheet(len(classes), columns, seed)
     seeds = range(seed, seed + columns)
-    rows = [_images(generator, seeds, truncation_psi, truncation_cutoff, number) for number in classes]
+    rows = [_images(generator, seeds, truncation_psi, truncation_cutoff, noise_mode, number) for number in classes]
     return grid(torch.cat(rows), columns)
 
 
-def _images(generator: Generator, seeds: Sequence[int], psi: float, cutoff: int | None, label: int | None) -> Tensor:
+def _images(
+    generator: Generator,
+    seeds: Sequence[int],
+    psi: float,
+    cutoff: int | None,
+    noise_mode: NoiseMode,
+    label: int | None,
+) -> Tensor:
     batches = generate(
         generator,
         seeds,
         labels=same_class(label, len(seeds)),
         truncation_psi=psi,
         truncation_cutoff=cutoff,
+        noise_mode=noise_mode,
         batch_size=BATCH,
     )
     return torch.cat([batch.cpu() for batch in progress(batches, "Generating", -(-len(seeds) // BATCH), "batches")])

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from importlib import import_module
 from keyword import iskeyword
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -63,6 +64,32 @@ def test_a_folder_without_checkpoints_is_named(verb: str, run_cli: RunCLI) -> No
     Path("empty").mkdir()
     error = run_cli.fails(verb, "--ckpt", "empty", *words(CKPT[verb]))
     assert "empty is a folder without checkpoints/last.ckpt" in error
+
+
+DRAWING = ("generate", "samples", "mix", "video", "interpolate", "directions")  # explore has controls: test_page.py
+
+
+@pytest.mark.parametrize("verb", DRAWING)
+def test_all_that_draw_truncate_and_choose_classes_alike(verb: str) -> None:
+    options = inspect.signature(import_module(f"dualgan.commands.{verb}").run).parameters
+    assert options["truncation_cutoff"].annotation == int | None
+    assert options["label"].annotation == str | None
+    several = verb in ("samples", "video")  # of them each gives a row, or a place of the film
+    assert options["truncation_psi"].annotation == (list[float] | None if several else float)
+    assert options["truncation_psi"].default == (None if several else 1.0)
+    noisy = verb in ("generate", "samples")  # images alone: the others show what a change does, which noise would hide
+    assert ("noise_mode" in options) == noisy
+    if noisy:
+        assert options["noise_mode"].default == "const"
+        assert get_args(options["noise_mode"].annotation) == ("const", "random", "none")
+
+
+@pytest.mark.parametrize("verb", DRAWING)
+def test_a_cutoff_needs_a_truncation_and_a_layer(verb: str, run_cli: RunCLI, checkpoint: Callable[..., Path]) -> None:
+    given = (verb, "--ckpt", checkpoint(), *words(CKPT[verb]), "--truncation_cutoff")
+    assert "truncation_cutoff 2 has no effect without truncation_psi" in run_cli.fails(*given, 2)
+    assert "truncation_cutoff 99 is out of range" in run_cli.fails(*given, 99, "--truncation_psi", 0.5)
+    run_cli.succeeds(*given, 1, "--truncation_psi", 0.5)
 
 
 SHORT = {

@@ -14,7 +14,7 @@ from dualgan.comparison.curves import HALF_LIFE, HALF_LIVES, MAX_POINTS, curves
 from dualgan.comparison.page import render, write
 from dualgan.comparison.pictures import read_samples, spread
 from dualgan.comparison.runs import read_runs
-from tests.browser import BROWSER, NO_BROWSER
+from tests.browser import BROWSER, NO_BROWSER, PATIENCE
 from tests.comparison.conftest import ROWS, MakeRun, parsed
 
 FLAGS = (
@@ -154,7 +154,7 @@ class TestBrowser:
     def browse(self, page: Path, folder: Path, *words: str) -> str:
         assert BROWSER is not None
         command = [BROWSER, *FLAGS, f"--user-data-dir={folder / 'profile'}", *words, page.as_uri()]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, cwd=folder)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True, cwd=folder)
         return done.stdout
 
     def test_curves_are_drawn_and_hostile_names_stay_text(self, make_run: MakeRun, tmp_path: Path) -> None:

@@ -1,9 +1,13 @@
 """Pictures with maps over them."""
 
+import base64
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
-from dualgan.explore.drawing import SIDE, as_fraction, enlarged, overlaid, side_of
+from dualgan.explore.drawing import SIDE, as_fraction, as_url, enlarged, overlaid, side_of
 from dualgan.studies.attention import AttentionMaps
 
 
@@ -24,6 +28,15 @@ def test_small_pictures_are_enlarged_by_whole_factors(resolution: int, side: int
     factor = side // resolution
     np.testing.assert_array_equal(large[::factor, ::factor], image.repeat(3, axis=2))
     np.testing.assert_array_equal(large[factor - 1 :: factor, factor - 1 :: factor], image.repeat(3, axis=2))
+
+
+def test_an_address_holds_its_picture() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (24, 24, 3), np.uint8)
+    kind, _, content = as_url(picture).partition(",")
+    assert kind == "data:image/png;base64"
+    with Image.open(io.BytesIO(base64.b64decode(content))) as image:
+        np.testing.assert_array_equal(np.asarray(image), picture)
+    assert as_url(picture) == as_url(picture.copy())  # a picture that comes again is known by it
 
 
 def test_clicks_become_parts_of_the_picture() -> None:

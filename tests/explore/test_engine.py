@@ -55,6 +55,20 @@ def test_pictures_and_logits_of_every_backbone(name: str, num_classes: int, make
         assert np.isfinite(shown.logit)
 
 
+@pytest.mark.parametrize("references", [False, True])
+def test_a_warm_network_has_its_first_picture(references: bool, make_explorer: MakeExplorer) -> None:
+    cold, warm = (make_explorer(**({} if references else {"D": tiny.discriminator})) for _ in range(2))
+    warm.references = None  # they are opened when the page asks for one
+    warm.warm_up()
+    warm.references = cold.references
+    before = warm.memory.computed
+    shown, expected = (explorer.show(Settings()) for explorer in (warm, cold))
+    assert before > 0
+    assert references or warm.memory.computed == before
+    np.testing.assert_array_equal(shown.image, expected.image)
+    assert shown.logit == expected.logit
+
+
 @pytest.mark.parametrize("psi", [0.0, 0.6, 1.2])
 def test_truncation_is_that_of_the_generator(psi: float, make_explorer: MakeExplorer) -> None:
     explorer = make_explorer(num_classes=2)
@@ -161,13 +175,14 @@ class TestMemory:
         assert explorer.memory.computed == 2 * blocks + 1
 
     def test_a_slider_move_is_quick(self, make_explorer: MakeExplorer) -> None:
-        """Narrower than what is measured by hand: it fails where networks are loaded or mapped anew."""
+        """In processor time, which a busy machine leaves alone; benchmarks/explore.py measures the page."""
         explorer = make_explorer(resolution=32)
-        explorer.show(Settings(0))
-        start = time.perf_counter()
+        moves = []
         for k in range(10):
+            start = time.process_time()
             explorer.show(Settings(0, truncation_psi=k / 10))
-        assert (time.perf_counter() - start) / 10 < 0.15
+            moves.append(time.process_time() - start)
+        assert min(moves) < 0.05
 
 
 class TestAttention:

@@ -102,6 +102,13 @@ def test_nothing_is_saved_without_a_folder(make_explorer: MakeExplorer) -> None:
         Studio([make_explorer()], None).save(Settings())
 
 
+def test_what_goes_wrong_beforehand_is_left_to_the_page(pair: Studio) -> None:
+    torch.nn.init.constant_(pair.explorers["one"].generator.get_parameter("mapping.fc0.weight"), torch.nan)
+    pair.warm_up()
+    with pytest.raises(ValueError, match="the picture holds NaN or infinity"):
+        pair.show(Settings())
+
+
 def test_three_networks_are_too_many(make_explorer: MakeExplorer) -> None:
     make = partial(make_explorer, tiny.generator, None)
     with pytest.raises(ValueError, match="3 checkpoints: the page has room for 1 or 2"):

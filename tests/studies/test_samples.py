@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from dualgan.networks import StyleGAN2Generator
+from dualgan.networks.base import NoiseMode
 from dualgan.networks.classes import ImageClass
 from dualgan.networks.sampling import generate
 from dualgan.studies.samples import class_sheet, sample_sheet, truncation_sheet
@@ -44,6 +45,22 @@ def test_rows_of_classes_share_their_seeds(psi: float, cutoff: int | None, make_
     assert sheet.shape == (16, 32, 3)
     for row, label in zip((sheet[:8], sheet[8:]), (0, 2), strict=True):  # no emu was ever seen
         assert (row == sample_sheet(G, 1, 4, label=label, **given)).all()
+
+
+@pytest.mark.parametrize("mode", ["const", "none"])
+def test_noise_is_that_of_the_generator(mode: NoiseMode, make_generator: Make) -> None:
+    G = make_generator(num_classes=2)
+    with torch.no_grad():
+        for name, parameter in G.named_parameters():
+            if name.endswith("noise_strength"):
+                parameter.fill_(0.5)
+    own = torch.cat(list(generate(G, [0, 1], labels=torch.tensor([1, 1]), noise_mode=mode))).numpy()
+    for sheet in (
+        sample_sheet(G, 1, 2, noise_mode=mode, label=1),
+        truncation_sheet(G, [0.5, 1.0], 2, noise_mode=mode, label=1)[8:],
+        class_sheet(G, 2, noise_mode=mode)[8:],
+    ):
+        np.testing.assert_array_equal(sheet, own.swapaxes(0, 1).reshape(8, 16, 3))
 
 
 def test_a_sheet_of_no_classes(make_generator: Make) -> None:

@@ -1,0 +1,53 @@
+"""Example pictures of the documentation: studies have one, of a network that comes along, and can be drawn anew."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from PIL import Image
+
+from dualgan.weights.pretrained import pretrained_networks
+from tests.conftest import ENTRY
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "studies.md"
+STUDIES = {"samples", "interpolate", "video", "mix", "directions", "tsne", "spectra"}  # those that show no photograph
+MOST = 400_000  # bytes of a picture: every clone of the repository has all of them
+
+
+@pytest.fixture(scope="module")
+def tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("draw_examples", ROOT / "tools" / "draw_examples.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_studies_show_what_its_command_writes(tool: ModuleType) -> None:
+    found = {example.words[0]: example for example in tool.examples(PAGE.read_text())}
+    assert found.keys() == STUDIES
+    for example in found.values():
+        given = dict(zip(example.words, example.words[1:], strict=False))
+        assert given["--ckpt"] in pretrained_networks()
+        picture = PAGE.parent / example.picture
+        assert picture.name == given["--out"]
+        assert picture.stat().st_size < MOST
+        assert given["--out"] in example.said
+
+
+def test_pictures_and_output_are_brought_up_to_date(
+    tool: ModuleType, pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, name = tmp_path / "page.md", "images/some/sheet.png"
+    command = f"$ dualgan samples --ckpt {ENTRY} --rows 1 --columns 2 --out sheet.png"
+    form = f"Before.\n\n```\n{command}\n{{}}\n```\n\n![A sheet]({name})\n\nAfter.\n"
+    page.write_text(form.format("Old words"))
+    monkeypatch.setattr(sys, "argv", ["draw_examples.py", str(page), "--only", "samples"])
+    tool.main()
+    assert page.read_text() == form.format("Wrote 1 rows of 2 images to sheet.png")
+    with Image.open(tmp_path / name) as image:
+        assert image.width == 2 * image.height
