@@ -12,8 +12,11 @@ from dualgan.weights.pretrained import pretrained_networks
 from tests.conftest import ENTRY
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "studies.md"
-STUDIES = {"samples", "interpolate", "video", "mix", "directions", "tsne", "spectra"}  # those that show no photograph
+DOCS = ROOT / "docs"
+EXAMPLES = {
+    "studies.md": {"samples", "neighbors", "interpolate", "video", "mix", "directions", "project", "tsne", "spectra"},
+    "attention.md": {"attention"},
+}
 MOST = 400_000  # bytes of a picture: every clone of the repository has all of them
 
 
@@ -27,13 +30,14 @@ def tool() -> ModuleType:
     return module
 
 
-def test_studies_show_what_its_command_writes(tool: ModuleType) -> None:
-    found = {example.words[0]: example for example in tool.examples(PAGE.read_text())}
-    assert found.keys() == STUDIES
+@pytest.mark.parametrize("page", EXAMPLES)
+def test_pages_show_what_their_commands_write(tool: ModuleType, page: str) -> None:
+    found = {example.words[0]: example for example in tool.examples((DOCS / page).read_text())}
+    assert found.keys() == EXAMPLES[page]
     for example in found.values():
         given = dict(zip(example.words, example.words[1:], strict=False))
         assert given["--ckpt"] in pretrained_networks()
-        picture = PAGE.parent / example.picture
+        picture = DOCS / example.picture
         assert picture.name == given["--out"]
         assert picture.stat().st_size < MOST
         assert given["--out"] in example.said
