@@ -1,21 +1,23 @@
-"""Entries of the networks that come with the package, made as a maintainer makes them."""
+"""The programs of tools/, and entries of the networks that come with the package, made as a maintainer makes them."""
 
 import importlib.util
+import sys
 from pathlib import Path
 from types import ModuleType
 from unittest.mock import patch
 
 from dualgan.cli.main import main
 
-TOOL = Path(__file__).parents[1] / "tools" / "add_pretrained.py"
+TOOLS = Path(__file__).parents[1] / "tools"
 
 
-def tool() -> ModuleType:
-    """The program that makes entries."""
-    spec = importlib.util.spec_from_file_location("add_pretrained", TOOL)
+def tool(name: str = "add_pretrained") -> ModuleType:
+    """A program of tools/; by default the one that makes entries."""
+    spec = importlib.util.spec_from_file_location(name, TOOLS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where dataclasses look for the names in annotations
     spec.loader.exec_module(module)
     return module
 

@@ -1,6 +1,5 @@
 """Example pictures of the documentation: studies have one, of a network that comes along, and can be drawn anew."""
 
-import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -9,6 +8,7 @@ import pytest
 from PIL import Image
 
 from dualgan.weights.pretrained import pretrained_networks
+from tests import shipping
 from tests.conftest import ENTRY
 
 ROOT = Path(__file__).parents[1]
@@ -22,12 +22,7 @@ MOST = 400_000  # bytes of a picture: every clone of the repository has all of t
 
 @pytest.fixture(scope="module")
 def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("draw_examples", ROOT / "tools" / "draw_examples.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return shipping.tool("draw_examples")
 
 
 @pytest.mark.parametrize("page", EXAMPLES)

@@ -8,6 +8,8 @@ from dualgan.terminal.options import few_seeds
 
 DRAWN = "drawn by the seed"
 """The choice of no class."""
+EXACT = 2**53
+"""Browsers round whole numbers from here on: another seed than the one that was typed would be drawn."""
 
 
 def read_settings(values: Mapping[str, Any], layers: int) -> Settings:
@@ -15,7 +17,7 @@ def read_settings(values: Mapping[str, Any], layers: int) -> Settings:
 
     Args:
         values: Numbers as int or float, `keyframes` as a text such as "0,5,9" or empty, `label` maybe `DRAWN`.
-        layers: A cutoff at so many layers, or more, is none.
+        layers: Of the network; a cutoff at all of them is none.
 
     Raises:
         ValueError: A value is missing, of another kind or out of range; the message names it.
@@ -23,7 +25,7 @@ def read_settings(values: Mapping[str, Any], layers: int) -> Settings:
     read: dict[str, Any] = dict(values)
     for name in ("seed", "other_seed", "reference"):
         if name in read:
-            read[name] = whole_number(name, read[name])
+            read[name] = _exact(name, read[name])
     if "truncation_psi" in read:
         read["truncation_psi"] = number("truncation_psi", read["truncation_psi"], -MOST_TRUNCATION, MOST_TRUNCATION)
     if "position" in read:
@@ -31,8 +33,8 @@ def read_settings(values: Mapping[str, Any], layers: int) -> Settings:
     if read.get("label") == DRAWN:
         read["label"] = None
     if "cutoff" in read:
-        cutoff = whole_number("cutoff", read["cutoff"])
-        read["cutoff"] = None if cutoff >= layers else cutoff
+        cutoff = number("truncated_layers", read["cutoff"], 0, max(layers, 1))
+        read["cutoff"] = None if cutoff >= layers else whole_number("truncated_layers", cutoff)
     if "mixed" in read:
         read["mixed"] = tuple(whole_number("layer", layer) for layer in read["mixed"] or ())
     if "keyframes" in read:
@@ -41,6 +43,16 @@ def read_settings(values: Mapping[str, Any], layers: int) -> Settings:
         strengths = [number("direction", value, -MOST_STRENGTH, MOST_STRENGTH) for value in read["strengths"]]
         read["strengths"] = tuple(strengths)
     return Settings(**read)
+
+
+def _exact(name: str, value: Any) -> int:
+    whole = whole_number(name, value)
+    if whole >= EXACT:
+        raise ValueError(
+            f"{name.replace('_', ' ')} {whole} is too large for this field, which rounds from 2^53 on: "
+            f"dualgan generate --seeds takes it, and so do the keyframes of a walk"
+        )
+    return whole
 
 
 def read_keyframes(text: Any) -> tuple[int, ...]:

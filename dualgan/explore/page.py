@@ -16,6 +16,7 @@ import numpy as np
 from dualgan.explore.directions import SLIDERS
 from dualgan.explore.drawing import as_fraction, as_url
 from dualgan.explore.forms import DRAWN, read_keyframes, read_settings
+from dualgan.explore.settings import MOST_TRUNCATION
 from dualgan.explore.studio import Panel, Studio, positions
 from dualgan.files.trouble import in_words
 from dualgan.networks.noise import NOISE_MODES
@@ -58,8 +59,8 @@ class Controls:
             [DRAWN, *self.studio.classes], value=DRAWN, label="Class", visible=self._can("classes")
         )
         self.parts["truncation_psi"] = gr.Slider(
-            -1, 1.5, 1, step=0.01, label="Truncation psi", info="1 for none, 0 for the mean image",
-            visible=self._can("truncation"), elem_id="psi",
+            -MOST_TRUNCATION, MOST_TRUNCATION, 1, step=0.01, label="Truncation psi",
+            info="1 for none, 0 for the mean image", visible=self._can("truncation"), elem_id="psi",
         )  # fmt: skip
         self.parts["cutoff"] = gr.Slider(
             0, layers, layers, step=1, label="Truncated layers", info="The first ones, from coarse to fine",

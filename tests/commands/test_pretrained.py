@@ -35,7 +35,9 @@ VERBS = {
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_commands_take_the_name_and_find_its_data(verb: str, run_cli: RunCLI, pretrained: Path) -> None:
-    run_cli.succeeds(verb, "--ckpt", ENTRY, *words(VERBS[verb]))
+    given = words(VERBS[verb])
+    run_cli.succeeds(verb, "--ckpt", ENTRY, *given)
+    assert Path(given[given.index("--out") + 1] if "--out" in given else "metrics.json").exists()
 
 
 def test_attention_takes_the_name(run_cli: RunCLI, pretrained: Path) -> None:

@@ -139,6 +139,8 @@ def test_real_images_come_to_a_page_that_did_not_wait_for_them(page: Any) -> Non
     """The first page of its server, before anything is touched."""
     page.wait_for_selector("#reference0 img")
     page.wait_for_selector("#said0 >> text=D's logit")
+    assert source(page, "reference0") != source(page, "picture0")
+    assert "No logit" not in page.locator("#said0").inner_text()
 
 
 def test_a_slider_changes_both_pictures(page: Any) -> None:
@@ -151,9 +153,12 @@ def test_a_slider_changes_both_pictures(page: Any) -> None:
 
 def test_a_seed_changes_the_picture_and_the_logit(page: Any) -> None:
     page.wait_for_selector("#said0 >> text=D's logit")
-    said = page.locator("#said0").inner_text()
+    said, before = page.locator("#said0").inner_text(), source(page, "picture0")
     changed(page, "picture0", lambda: page.locator("#seed input").fill("7"))
     page.wait_for_function("before => document.querySelector('#said0').innerText !== before", arg=said)
+    assert re.match(r"D's logit [+-]\d", page.locator("#said0").inner_text())
+    changed(page, "picture0", lambda: page.locator("#seed input").fill("0"))
+    assert source(page, "picture0") == before
 
 
 def test_a_click_draws_a_map_that_stays_until_it_is_cleared(page: Any) -> None:
@@ -176,6 +181,8 @@ def test_a_click_draws_a_map_that_stays_until_it_is_cleared(page: Any) -> None:
         ("seed", "-1", "seed -1 is out of range"),
         ("seed", "", "seed is missing"),
         ("psi", "", "truncation psi is missing"),
+        ("psi", "99", "truncation psi 99 is out of range: expected -2 to 2"),
+        ("seed", "9007199254740993", "is too large for this field, which rounds from 2^53 on"),
     ],
 )
 def test_a_wrong_value_is_a_message(name: str, value: str, says: str, page: Any, served: Served) -> None:
@@ -192,6 +199,11 @@ def test_a_walk_is_played(page: Any) -> None:
     page.locator("#keyframes textarea, #keyframes input").fill("0,3")
     changed(page, "picture0", lambda: page.get_by_role("button", name="Play").click())
     page.wait_for_function("() => document.querySelector('#position input[type=range]').value === '1'")
+    end = source(page, "picture0")
+    page.locator("#keyframes textarea, #keyframes input").fill("")
+    changed(page, "picture0", lambda: page.locator("#seed input").fill("4"))
+    changed(page, "picture0", lambda: page.locator("#seed input").fill("3"))
+    assert source(page, "picture0") == end  # a walk ends at its last keyframe
 
 
 def test_a_slider_moves_along_a_direction_of_its_network(page: Any) -> None:
@@ -232,6 +244,7 @@ def test_it_opens_on_a_network_that_comes_with_the_package(
         page = new_page(chromium)
         page.goto(alone.address)
         page.wait_for_selector("#picture0 img")
+        assert ENTRY in page.content()
         page.get_by_text("Directions", exact=True).click()
         changed(page, "picture0", lambda: page.locator(".direction input[type=range]").first.fill("4"))
         page.close()
