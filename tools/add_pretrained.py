@@ -37,7 +37,7 @@ from dualgan.studies.samples import sample_sheet
 from dualgan.terminal.configs import resolve_configs
 from dualgan.weights import pretrained
 from dualgan.weights.checkpoints import load_generator, read_checkpoint
-from dualgan.weights.pretrained import CARD, NETWORKS, PICTURE, Pretrained, pretrained_networks
+from dualgan.weights.pretrained import CARD, NETWORKS, PICTURE, SHOWPIECE, Pretrained, pretrained_networks
 
 BUDGET = 16_000_000  # bytes of all networks together
 ROWS, COLUMNS = 4, 12  # of the picture
@@ -198,6 +198,7 @@ def make(source: Source, name: str, words: argparse.Namespace, folder: Path) -> 
     scored = {key: value for key, value in source.scores["provenance"].items() if key not in ("checkpoint", "kimg")}
     card = {
         "about": words.about,
+        **({SHOWPIECE: True} if words.showpiece else {}),
         "license": words.license,
         "training": training(source, words.machine),
         "commands": [words.command, score_command(name, source.scores)],
@@ -234,6 +235,17 @@ def check_name(name: str, overwrite: bool) -> None:
         raise ValueError(f"{name} is there already: choose another name, or replace it with --overwrite")
 
 
+def check_showpiece(name: str) -> None:
+    """Refuse a second showpiece.
+
+    Raises:
+        ValueError: Another card says that its network is the one.
+    """
+    others = (one for other, one in pretrained_networks().items() if other != name)
+    if taken := next((one.name for one in others if one.card().get(SHOWPIECE)), None):
+        raise ValueError(f"{taken} is the showpiece: take '{SHOWPIECE}: true' out of its card first")
+
+
 def check_budget(size: int, name: str) -> None:
     """Refuse what would make the package too large.
 
@@ -260,6 +272,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--which", default="last", choices=["last", "best"], help="checkpoint (default: %(default)s)")
     parser.add_argument("--scores", type=Path, help="file of 'dualgan evaluate' (default: those in the run's folder)")
     parser.add_argument("--dtype", default="float16", choices=["float16", "float32"], help="(default: %(default)s)")
+    parser.add_argument("--showpiece", action="store_true", help="show it to those who name no network")
     parser.add_argument("--overwrite", action="store_true", help="replace an entry of this name")
     return parser
 
@@ -268,6 +281,8 @@ def main(words: Sequence[str] | None = None) -> None:
     """Make an entry."""
     given = options().parse_args(words)
     check_name(given.name, given.overwrite)
+    if given.showpiece:
+        check_showpiece(given.name)
     source = read_source(given.run, given.which, given.scores)
     check_command(given.command, source.config)
     with tempfile.TemporaryDirectory() as folder:

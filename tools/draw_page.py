@@ -1,6 +1,6 @@
 """Draw the picture of the page of `dualgan explore` in the documentation again, in the Chromium that is there.
 
-python tools/draw_page.py                                # the first pretrained network
+python tools/draw_page.py                                # the showpiece of the pretrained networks
 python tools/draw_page.py --ckpt NAME OTHER --click      # two side by side, with a map of attention
 """
 

@@ -29,7 +29,7 @@ from dualgan.runtime.garbage import not_collected
 from dualgan.runtime.private_parts import no_stubs_of_gradio
 from dualgan.terminal.options import find_device, run_names
 from dualgan.weights.checkpoints import discriminator_of, generator_of, read_networks
-from dualgan.weights.pretrained import pretrained_networks
+from dualgan.weights.pretrained import showpiece
 
 
 def run(
@@ -47,7 +47,7 @@ def run(
 
     Args:
         ckpt: One checkpoint, or two side by side at the same seeds: files, folders of runs, or names of pretrained
-            networks; by default the first of 'dualgan pretrained'.
+            networks; by default the showpiece of 'dualgan pretrained'.
         directions: Files of 'dualgan directions' for the sliders of these checkpoints; by default sliders move along
             the principal components of w.
         data: The real images for a discriminator with reference attention: folder, zip, LMDB or packed set,
@@ -60,7 +60,7 @@ def run(
     """
     check_gradio()
     free, folder = check_port(port), _folder(out)
-    files = ckpt or [_first_pretrained()]
+    files = ckpt or [_showpiece()]
     if len(files) > MOST_NETWORKS:
         raise ValueError(f"{len(files)} checkpoints: the page has room for 1 or {MOST_NETWORKS} side by side")
     names, place = run_names(files), find_device(device)
@@ -92,13 +92,13 @@ def _folder(out: str) -> Path:
     return path
 
 
-def _first_pretrained() -> str:
-    first = next(iter(pretrained_networks().values()), None)
-    if first is None:
+def _showpiece() -> str:
+    found = showpiece()
+    if found is None:
         raise ValueError(
             "no trained networks come with this version of dualgan: name a checkpoint, --ckpt RUN/checkpoints/last.ckpt"
         )
-    return str(first.file)
+    return str(found.file)
 
 
 def _explorers(

@@ -1,8 +1,7 @@
 """One network of the page: from settings to its picture, the map of a pixel's attention, and what D makes of it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from dualgan.explore.directions import NONE, FoundDirections
 from dualgan.explore.latents import LatentSpace, Styled
+from dualgan.explore.limits import Abilities
 from dualgan.explore.memory import Memory
 from dualgan.explore.settings import Settings
 from dualgan.networks import Discriminator, Generator
@@ -37,19 +37,6 @@ COMPANIONS = range(2**32, 2**32 + 64)
 
 class NoReferencesError(ValueError):
     """There are no real images, and so no number of theirs that could be wrong."""
-
-
-class Abilities(NamedTuple):
-    """Why a network cannot do something; an empty text where it can."""
-
-    truncation: str
-    mixing: str
-    noise: str
-    classes: str
-    attention: str
-    directions: str
-    logit: str
-    reference: str
 
 
 @dataclass(frozen=True)
@@ -121,11 +108,12 @@ class Explorer:
             truncation=no_mapping,
             mixing=no_mapping,
             noise="" if self.generator.has_noise else f"this {kind} was built without noise",
-            classes="" if self.generator.num_classes else "this generator has no classes",
+            classes="" if self.generator.num_classes else "it was trained without labels",
             attention=no_attention,
             directions=no_mapping or no_directions,
             logit=no_discriminator,
-            reference="" if D is not None and D.takes_reference else "the discriminator has no reference attention",
+            reference=no_discriminator
+            or ("" if D and D.takes_reference else "the discriminator has no reference attention"),
         )
 
     def followed(self, settings: Settings) -> tuple[Settings, tuple[str, ...]]:
@@ -302,15 +290,6 @@ def _repeated(real: Tensor | None, count: int) -> Tensor | None:
 
 def _equal(one: Tensor | None, other: Tensor | None) -> bool:
     return one is other or (one is not None and other is not None and torch.equal(one, other))
-
-
-def lacking(explorers: Mapping[str, Explorer], ability: str) -> str:
-    """Why none of some networks can do something; empty where one can."""
-    reasons = {name: getattr(one.lacks, ability) for name, one in explorers.items()}
-    if not all(reasons.values()):
-        return ""
-    same = len(set(reasons.values())) == 1
-    return next(iter(reasons.values())) if same else "; ".join(f"{name}: {why}" for name, why in reasons.items())
 
 
 def _pixel(point: Fraction, size: int) -> tuple[int, int]:

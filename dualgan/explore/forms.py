@@ -3,13 +3,22 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dualgan.explore.settings import MOST_KEYFRAMES, MOST_STRENGTH, MOST_TRUNCATION, Settings, number, whole_number
-from dualgan.terminal.options import few_seeds
+from dualgan.explore.settings import (
+    MOST_KEYFRAMES,
+    MOST_STRENGTH,
+    MOST_TRUNCATION,
+    Settings,
+    check_walk,
+    number,
+    whole_number,
+)
+from dualgan.terminal.options import parse_seeds
 
 DRAWN = "drawn by the seed"
 """The choice of no class."""
 EXACT = 2**53
 """Browsers round whole numbers from here on: another seed than the one that was typed would be drawn."""
+_LONGEST = 21 * MOST_KEYFRAMES  # characters that as many seeds take, with commas and spaces
 
 
 def read_settings(values: Mapping[str, Any], layers: int) -> Settings:
@@ -59,7 +68,13 @@ def read_keyframes(text: Any) -> tuple[int, ...]:
     """Seeds of a walk; none for an empty text.
 
     Raises:
-        ValueError: It is no list of seeds, or too long.
+        ValueError: It is no list of seeds, or too few or many of them.
     """
     words = str(text or "").strip()
-    return tuple(few_seeds(words, MOST_KEYFRAMES, distinct=False)) if words else ()
+    if len(words) > _LONGEST:
+        raise ValueError(f"keyframes of {len(words)} characters: a walk leads through 2 to {MOST_KEYFRAMES} seeds")
+    if not words:
+        return ()
+    seeds = parse_seeds(words, distinct=False, name="keyframes")
+    check_walk(len(seeds))  # before they are counted out
+    return tuple(seeds)

@@ -7,7 +7,8 @@ import html
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from functools import wraps
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -15,9 +16,9 @@ import numpy as np
 
 from dualgan.explore.directions import SLIDERS
 from dualgan.explore.drawing import as_fraction, as_url
-from dualgan.explore.forms import DRAWN, read_keyframes, read_settings
+from dualgan.explore.forms import DRAWN, read_settings
 from dualgan.explore.settings import MOST_TRUNCATION
-from dualgan.explore.studio import Panel, Studio, positions
+from dualgan.explore.studio import Panel, Studio, positions_of
 from dualgan.files.trouble import in_words
 from dualgan.networks.noise import NOISE_MODES
 
@@ -29,24 +30,40 @@ LOOKS: dict[str, Any] = {
         block_label_text_color="*neutral_700",
         block_title_text_color="*neutral_800",
     ),
-    "css": ".picture img { image-rendering: pixelated } .said p { margin: 0.2em 0 }",
+    "css": """
+.picture img { image-rendering: pixelated }
+.said p { margin: 0.2em 0 }
+.limits p, .limits li { margin: 0.2em 0; font-size: 0.875rem; line-height: 1.35 }
+.block.refused { padding: 0.3em 0.8em !important; border-left: 4px solid #b91c1c; background: #fef2f2 }
+.block.refused p { margin: 0.2em 0; color: #7f1d1d; overflow-wrap: anywhere }
+.block.refused:not(:has(p)) { display: none }
+.direction { padding: 6px 10px !important }
+@media (min-width: 768px) { .shown { position: sticky; top: 0; align-self: flex-start } }
+""",
 }
+ABREAST = 2  # sliders of directions
+BEFORE = "The picture is still that of the settings before."
 
 
 class Controls:
-    """The form: components by the names of what they set, of which those without effect are hidden and explained."""
+    """The form: components by the names of what they set, of which those without effect are hidden.
+
+    What is hidden, and why, is said once, below all of them.
+    """
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
         self.parts: dict[str, Any] = {}
         self.sliders: list[Any] = []
         self._basics()
+        with gr.Row():
+            maps = self._can("attention") or self._can("reference")
+            self.clear = gr.Button("Clear the map", size="md", min_width=110, visible=maps, elem_id="clear")
+            self.save = gr.Button("Save", size="md", min_width=110, visible=studio.out is not None, elem_id="save")
         self._mixing()
         self._walk()
         self._directions()
-        self.parts["reference"] = gr.Number(
-            0, label="Reference image", info="Its number among the real images", step=1, visible=self._can("reference")
-        )
+        self._limits()
         self.point = gr.State(None)  # row and column as parts of the picture, as long as there is a map
 
     def _can(self, ability: str) -> bool:
@@ -60,55 +77,62 @@ class Controls:
         )
         self.parts["truncation_psi"] = gr.Slider(
             -MOST_TRUNCATION, MOST_TRUNCATION, 1, step=0.01, label="Truncation psi",
-            info="1 for none, 0 for the mean image", visible=self._can("truncation"), elem_id="psi",
+            info="1 for none, 0 for the mean", visible=self._can("truncation"), elem_id="psi",
         )  # fmt: skip
         self.parts["cutoff"] = gr.Slider(
-            0, layers, layers, step=1, label="Truncated layers", info="The first ones, from coarse to fine",
+            0, layers, layers, step=1, label="Truncated layers", info="The first ones, coarse to fine",
             visible=self._can("truncation"), elem_id="cutoff",
         )  # fmt: skip
         self.parts["noise_mode"] = gr.Radio(
             [(mode, mode) for mode in ("const", *(mode for mode in NOISE_MODES if mode != "const"))],
             value="const", label="Noise", visible=self._can("noise"),
         )  # fmt: skip
-        self._explain("truncation", "Truncation")
-        self._explain("noise", "Noise")
+        self.parts["reference"] = gr.Number(
+            0, label="Reference image", info="Its number among the real images", step=1,
+            visible=self._can("reference"), elem_id="reference",
+        )  # fmt: skip
 
     def _mixing(self) -> None:
-        with gr.Accordion("Style mixing", open=False):
-            can = self._can("mixing")
-            self.parts["other_seed"] = gr.Number(1, label="Second seed", step=1, visible=can, elem_id="other")
+        with gr.Accordion("Style mixing", open=False, visible=self._can("mixing")):
+            self.parts["other_seed"] = gr.Number(1, label="Second seed", step=1, elem_id="other")
             self.parts["mixed"] = gr.CheckboxGroup(
                 [(str(k), k) for k in range(self.studio.layers)], label="Layers with the style of the second seed",
-                info="0 is the coarsest", visible=can, elem_id="mixed",
+                info="0 is the coarsest", elem_id="mixed",
             )  # fmt: skip
-            self._explain("mixing", "Style mixing")
 
     def _walk(self) -> None:
         with gr.Accordion("Walk", open=False):
             self.parts["keyframes"] = gr.Textbox(
                 "", label="Keyframe seeds", info="Such as 0,5,9; empty for no walk", elem_id="keyframes"
             )
-            self.parts["position"] = gr.Slider(0, 1, 0, step=0.005, label="Position", elem_id="position")
+            self.parts["position"] = gr.Slider(
+                0, 1, 0, step=0.005, label="Position", info="From the first keyframe to the last", elem_id="position"
+            )
             self.parts["space"] = gr.Radio(
                 [("great circles in z", "z"), ("straight lines in w", "w")], value="z", label="Path",
                 visible=self._can("mixing"),
             )  # fmt: skip
             with gr.Row():
-                self.play, self.stop = gr.Button("Play"), gr.Button("Stop")
+                self.play, self.stop = (
+                    gr.Button("Play", size="md", min_width=110),
+                    gr.Button("Stop", size="md", min_width=110),
+                )
 
     def _directions(self) -> None:
-        with gr.Accordion("Directions", open=False):
-            for name in self.studio.directions[:SLIDERS]:
-                self.sliders.append(
-                    gr.Slider(-5, 5, 0, step=0.05, label=name, info="Deviations of w", elem_classes="direction")
-                )
-            if (found := len(self.studio.directions)) > SLIDERS:
-                gr.Markdown(f"The first {SLIDERS} of {found} directions have sliders.", elem_classes="said")
-            self._explain("directions", "Directions")
+        names = self.studio.directions
+        with gr.Accordion("Directions", open=False, visible=self._can("directions")):
+            more = f" The first {SLIDERS} of {len(names)} have sliders." if len(names) > SLIDERS else ""
+            gr.Markdown(f"In standard deviations of w.{more}", elem_classes="said")
+            for k in range(0, min(len(names), SLIDERS), ABREAST):
+                with gr.Row(equal_height=True):
+                    self.sliders += map(_direction, names[k : min(k + ABREAST, SLIDERS)])
+            self.back = gr.Button("All back to 0", size="sm", elem_id="back")
 
-    def _explain(self, ability: str, what: str) -> None:
-        if reason := self.studio.lacks(ability):
-            gr.Markdown(html.escape(f"{what}: {reason}."), elem_classes="said")
+    def _limits(self) -> None:
+        if limits := self.studio.limits:
+            these = "these networks" if len(self.studio.explorers) > 1 else "this network"
+            lines = "\n".join(f"- {html.escape(line)}" for line in limits)
+            gr.Markdown(f"**What {these} cannot do**\n\n{lines}", elem_id="limits", elem_classes="limits")
 
     @property
     def inputs(self) -> list[Any]:
@@ -118,8 +142,10 @@ class Controls:
     @property
     def triggers(self) -> list[Any]:
         """What the user may do that changes the picture."""
-        moved = [part.input for part in (*self.parts.values(), *self.sliders)]
-        return moved + [part.release for part in (*self.parts.values(), *self.sliders) if isinstance(part, gr.Slider)]
+        parts = [*self.parts.values(), *self.sliders]
+        # a text that is pasted by the mouse is no input to Gradio, but a change
+        moved = [part.change if isinstance(part, gr.Textbox) else part.input for part in parts]
+        return moved + [part.release for part in parts if isinstance(part, gr.Slider)]
 
     def read(self, values: Sequence[Any]) -> tuple[Any, Any]:
         """Settings, and the chosen point or None.
@@ -139,10 +165,12 @@ class Pictures:
         self.images: list[Any] = []
         self.references: list[Any] = []
         self.texts: list[Any] = []
+        self.refusals: list[Any] = []
         with gr.Row():
             for k, (name, explorer) in enumerate(studio.explorers.items()):
-                with gr.Column():
+                with gr.Column(min_width=240):
                     self.images.append(_image(name, f"picture{k}"))
+                    self.refusals.append(gr.Markdown("", elem_id=f"refused{k}", elem_classes="refused"))
                     self.texts.append(gr.Markdown("", elem_id=f"said{k}", elem_classes="said"))
                     self.references.append(
                         _image(f"Reference image of {name}", f"reference{k}", not explorer.lacks.reference)
@@ -151,13 +179,23 @@ class Pictures:
     @property
     def outputs(self) -> list[Any]:
         """All components, which `filled` gives values for."""
-        return [*self.images, *self.references, *self.texts]
+        return [*self.images, *self.references, *self.texts, *self.refusals]
+
+    @property
+    def late(self) -> list[Any]:
+        """Those of them that wait for real images."""
+        return self.outputs[len(self.images) :]
 
     def filled(self, panels: Sequence[Panel]) -> list[Any]:
-        """Values of the components."""
+        """Values of the components: nothing is refused any more."""
         texts = ["\n\n".join(html.escape(line) for line in panel.text) for panel in panels]
         shown = [*(panel.picture for panel in panels), *(panel.reference for panel in panels)]
-        return [*map(_as_file, shown), *texts]
+        return [*map(_as_file, shown), *texts, *[""] * len(panels)]
+
+    def refusing(self, why: str) -> list[Any]:
+        """Values that leave all components as they are, but for what says so below each picture."""
+        others = len(self.outputs) - len(self.refusals)
+        return [*[gr.skip()] * others, *[html.escape(why)] * len(self.refusals)]
 
 
 def build(studio: Studio) -> Any:
@@ -166,64 +204,80 @@ def build(studio: Studio) -> Any:
         with gr.Row():
             with gr.Column(scale=1, min_width=320):
                 controls = Controls(studio)
-                with gr.Row():
-                    clear = gr.Button("Clear the map", visible=not studio.lacks("attention"), elem_id="clear")
-                    save = gr.Button("Save", visible=studio.out is not None, elem_id="save")
-            with gr.Column(scale=2):
+            # pictures stay in sight of long forms, unless they are too many for a window
+            with gr.Column(scale=2, elem_classes="shown" if studio.lacks("reference") else None):
                 pictures = Pictures(studio)
-        _connect(page, studio, controls, pictures, clear, save)
+        _connect(page, studio, controls, pictures)
     return page
 
 
-def _connect(page: gr.Blocks, studio: Studio, controls: Controls, pictures: Pictures, clear: Any, save: Any) -> None:
+def _connect(page: gr.Blocks, studio: Studio, controls: Controls, pictures: Pictures) -> None:
     usual: dict[str, Any] = {
         "preprocess": False, "postprocess": False, "show_progress": "hidden", "api_visibility": "private",
         "concurrency_id": "networks",
     }  # fmt: skip
     last: dict[str, Any] = {**usual, "trigger_mode": "always_last"}
 
-    @_in_words
+    def draw(values: Sequence[Any], otherwise: str) -> list[Any]:
+        try:
+            return pictures.filled(studio.show(*controls.read(values)))
+        except Exception as error:
+            return pictures.refusing(f"Not drawn: {_said(error)}. {otherwise}")
+
+    def begin(*values: Any) -> list[Any]:
+        return draw(values, "")
+
     def update(*values: Any) -> list[Any]:
-        return pictures.filled(studio.show(*controls.read(values)))
+        return draw(values, BEFORE)
 
-    @_in_words
     def add_references(*values: Any) -> list[Any]:
-        return pictures.filled(studio.show(*controls.read(values)))[len(pictures.images) :]
+        return update(*values)[len(pictures.images) :]
 
-    @_in_words
-    def save_files(*values: Any) -> None:
-        settings, _ = controls.read(values)
-        gr.Info(html.escape("Saved " + ", ".join(map(str, studio.save(settings)))))
+    def save_files(*values: Any) -> list[Any]:
+        try:
+            gr.Info(html.escape(_saved(studio.save(controls.read(values)[0]), studio)))
+        except Exception as error:
+            return pictures.refusing(f"Not saved: {_said(error)}.")[-len(pictures.refusals) :]
+        return [""] * len(pictures.refusals)
 
     def clicked(side: int) -> Callable[..., list[Any]]:
         def choose(event: gr.SelectData, *values: Any) -> list[Any]:
-            point = as_fraction(event.index, side)
-            settings, _ = controls.read(values)
-            return [point, *pictures.filled(studio.show(settings, point))]
+            try:
+                point = as_fraction(event.index, side)
+                return [point, *pictures.filled(studio.show(controls.read(values)[0], point))]
+            except Exception as error:
+                return [gr.skip(), *pictures.refusing(f"Not drawn: {_said(error)}. {BEFORE}")]
 
-        return _in_words(choose)
+        return choose
 
     def play(*values: Any) -> Iterator[list[Any]]:
-        where = list(controls.parts).index("position")
-        keyframes = _in_words(read_keyframes)(values[list(controls.parts).index("keyframes")])
-        if len(keyframes) < 2:
-            raise gr.Error("Give two or more keyframe seeds, such as 0,5,9", print_exception=False)
-        for position in positions(len(keyframes)):
-            yield [position, *update(*values[:where], position, *values[where + 1 :])]
+        try:
+            settings, point = controls.read(values)
+            for position in positions_of(settings):
+                shown = studio.show(replace(settings, position=position), point)
+                yield [position, *pictures.filled(shown)]
+        except Exception as error:
+            yield [gr.skip(), *pictures.refusing(f"Not played: {_said(error)}.")]
 
     gr.on(controls.triggers, update, controls.inputs, pictures.outputs, **last)
-    first = page.load(update, controls.inputs, pictures.outputs, **last)
+    first = page.load(begin, controls.inputs, pictures.outputs, **last)
     if not studio.lacks("reference"):
-        late = [*pictures.references, *pictures.texts]
         opened = first.then(studio.wait_for_references, None, None, **{**usual, "concurrency_id": "references"})
-        opened.then(add_references, controls.inputs, late, **usual)
+        opened.then(add_references, controls.inputs, pictures.late, **usual)
     for image, side in zip(pictures.images, studio.sides(), strict=True):
         image.select(clicked(side), controls.inputs, [controls.point, *pictures.outputs], **usual)
-    clear.click(lambda: None, None, controls.point, **usual).then(update, controls.inputs, pictures.outputs, **usual)
+    cleared = controls.clear.click(lambda: None, None, controls.point, **usual)
+    cleared.then(update, controls.inputs, pictures.outputs, **usual)
+    back = controls.back.click(lambda: [0] * len(controls.sliders), None, controls.sliders, **usual)
+    back.then(update, controls.inputs, pictures.outputs, **usual)
     played = [controls.parts["position"], *pictures.outputs]
     playing = controls.play.click(play, controls.inputs, played, **{**usual, "concurrency_id": "walk"})
     controls.stop.click(None, cancels=[playing])
-    save.click(save_files, controls.inputs, None, **usual)
+    controls.save.click(save_files, controls.inputs, pictures.refusals, **usual)
+
+
+def _direction(name: str) -> gr.Slider:
+    return gr.Slider(-5, 5, 0, step=0.05, label=name, min_width=120, buttons=[], elem_classes="direction")
 
 
 def _image(label: str, name: str, visible: bool = True) -> gr.Image:
@@ -238,24 +292,20 @@ def _as_file(picture: np.ndarray | None) -> dict[str, Any] | None:
     return None if picture is None else {"url": as_url(picture), "orig_name": "picture.png", "mime_type": "image/png"}
 
 
-def _in_words(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Let the page show as a message what goes wrong; what is no mistake of the user's is also told on the terminal."""
-
-    @wraps(function)
-    def told(*values: Any) -> Any:
-        try:
-            return function(*values)
-        except ValueError as error:
-            raise _message(str(error)) from None
-        except OSError as error:
-            raise _message(in_words(error)) from None
-        except Exception as error:
-            traceback.print_exc(file=sys.stderr)
-            said = (str(error).splitlines() or [""])[0]
-            raise _message(f"{type(error).__name__}: {said}. The terminal says more") from None
-
-    return told
+def _saved(files: Sequence[Path], studio: Studio) -> str:
+    """A sentence on files: where they are, and that pictures are not enlarged there."""
+    sizes = dict.fromkeys(one.generator.resolution for one in studio.explorers.values())
+    own = " and ".join(f"{size} x {size}" for size in sizes)
+    names = ", ".join(path.name for path in files)
+    return f"Saved in {files[0].parent.resolve()}: {names}. The size is the network's own, {own} pixels."
 
 
-def _message(text: str) -> gr.Error:
-    return gr.Error(html.escape(text), print_exception=False)
+def _said(error: Exception) -> str:
+    """What went wrong, without a full stop; what is no mistake of the user's is also told on the terminal."""
+    if isinstance(error, ValueError):
+        return str(error)
+    if isinstance(error, OSError):
+        return in_words(error)
+    traceback.print_exception(error, file=sys.stderr)
+    said = (str(error).splitlines() or [""])[0]
+    return f"{type(error).__name__}: {said}. The terminal says more"

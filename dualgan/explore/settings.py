@@ -58,12 +58,23 @@ class Settings:
         check_noise_mode(self.noise_mode)
         if self.space not in get_args(Space):
             raise ValueError(f"space {self.space!r} is unknown: expected z or w")
-        if len(self.keyframes) == 1 or len(self.keyframes) > MOST_KEYFRAMES:
-            raise ValueError(
-                f"{len(self.keyframes)} keyframes: a walk leads through 2 to {MOST_KEYFRAMES} seeds, such as 0,5,9"
-            )
+        if self.keyframes:
+            check_walk(len(self.keyframes))
         for seed in self.keyframes:
             whole_number("keyframe", seed)
+
+
+def check_walk(keyframes: int) -> None:
+    """Refuse a number of keyframes that no walk leads through.
+
+    Raises:
+        ValueError: It is one, or too many.
+    """
+    if not 2 <= keyframes <= MOST_KEYFRAMES:
+        raise ValueError(
+            f"{keyframes} keyframe{'' if keyframes == 1 else 's'}: a walk leads through 2 to {MOST_KEYFRAMES} seeds, "
+            f"such as 0,5,9"
+        )
 
 
 def whole_number(name: str, value: Any) -> int:

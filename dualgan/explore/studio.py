@@ -11,7 +11,8 @@ from threading import Lock
 import numpy as np
 
 from dualgan.explore.drawing import enlarged, overlaid, side_of
-from dualgan.explore.engine import Explorer, Shown, lacking
+from dualgan.explore.engine import Explorer, Shown
+from dualgan.explore.limits import lacking, limits, short
 from dualgan.explore.saving import save_shown
 from dualgan.explore.settings import Settings
 from dualgan.networks.classes import class_names
@@ -78,7 +79,12 @@ class Studio:
 
     def lacks(self, ability: str) -> str:
         """Why no network here can do something; empty where one can."""
-        return lacking(self.explorers, ability)
+        return lacking({name: one.lacks for name, one in self.explorers.items()}, ability)
+
+    @property
+    def limits(self) -> list[str]:
+        """What the networks cannot do and why, a sentence each."""
+        return limits({name: one.lacks for name, one in self.explorers.items()})
 
     def warm_up(self) -> None:
         """Compute the first pictures, in a thread of their own: what goes wrong, the page will come to as well."""
@@ -115,12 +121,12 @@ class Studio:
 
     def _panel(self, explorer: Explorer, settings: Settings, point: Fraction | None) -> Panel:
         shown = explorer.show(settings)
-        picture, text = enlarged(shown.image), [*_of_logit(shown), *shown.notes]
+        picture, text = enlarged(shown.image), [*_of_logit(shown), *_of_walk(settings), *shown.notes]
         reference = None if shown.reference is None else enlarged(shown.reference)
         if point is None:
             return Panel(picture, reference, tuple(text))
         if explorer.lacks.attention:
-            text.append(f"No attention map: {explorer.lacks.attention}.")
+            text.append(f"No attention map: {short(explorer.lacks.attention)}.")
         else:
             maps = explorer.attention(settings, point)
             picture = overlaid(maps)
@@ -132,16 +138,26 @@ class Studio:
         return Panel(picture, reference, tuple(text))
 
 
-def positions(keyframes: int) -> list[float]:
-    """Parts of a walk at which its pictures are shown when it is played, from 0 to 1."""
-    last = FRAMES * max(keyframes - 1, 0)
-    return [k / last for k in range(last + 1)] if last else []
+def positions_of(settings: Settings) -> list[float]:
+    """Parts of a walk at which its pictures are shown when it is played, from 0 to 1.
+
+    Raises:
+        ValueError: There is no walk.
+    """
+    if not settings.keyframes:
+        raise ValueError("there is no walk to play: give two or more keyframe seeds, such as 0,5,9")
+    last = FRAMES * (len(settings.keyframes) - 1)
+    return [k / last for k in range(last + 1)]
 
 
 def _of_logit(shown: Shown) -> list[str]:
     if shown.logit is None or not math.isfinite(shown.logit):
         return []
     return [f"D's logit {shown.logit:+.3f} (larger is more real)."]
+
+
+def _of_walk(settings: Settings) -> list[str]:
+    return ["On a walk: the seed has no effect, the position has."] if settings.keyframes else []
 
 
 def _range(maps: np.ndarray) -> str:

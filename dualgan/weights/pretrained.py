@@ -17,6 +17,8 @@ CARD_ENTRIES = ("about", "license", "training", "commands", "scores", "scored", 
 """What a card says: in words what it is; under which terms; data, length, hours, machine and seed of the training; the
 commands that repeat it; its scores by their names, and how they were measured; its file; its picture; and the real
 images, as the data section of a configuration, which commands take for those of the network."""
+SHOWPIECE = "showpiece"
+"""What the card of one network says as well: it is shown to those who name none."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,16 @@ class Pretrained:
 def pretrained_networks() -> dict[str, Pretrained]:
     """All of them by name."""
     return {path.stem: Pretrained(path.stem, path) for path in sorted(FOLDER.glob(f"*{NETWORKS}"))}
+
+
+def showpiece() -> Pretrained | None:
+    """The network for those who name none: that whose card says so, otherwise the first one; None where there is none.
+
+    Raises:
+        ValueError: A card is missing or damaged.
+    """
+    every = pretrained_networks().values()
+    return next((one for one in every if one.card().get(SHOWPIECE) is True), next(iter(every), None))
 
 
 def find_pretrained(place: str | os.PathLike[str]) -> Pretrained | None:

@@ -171,6 +171,14 @@ class TestAdding:
         assert "is there already" in self.refused(finished_run(), ENTRY)
         assert "small letters" in self.refused(finished_run(), "Other_one")
 
+    def test_there_is_one_showpiece(
+        self, pretrained: Path, finished_run: Callable[[], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("dualgan.weights.pretrained.FOLDER", tmp_path / "shipped")
+        tool().main([*words_for(finished_run(), "shown"), "--showpiece"])
+        assert pretrained_networks()["shown"].card()["showpiece"] is True
+        assert "shown is the showpiece: take" in self.refused(finished_run(), "other", "--showpiece")
+
     def test_the_budget(
         self, pretrained: Path, finished_run: Callable[[], Path], monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -53,8 +53,12 @@ def test_a_whole_form() -> None:
         ("noise_mode", "loud", "unknown noise_mode 'loud'"),
         ("mixed", ["a"], "layer 'a'"),
         ("keyframes", "0,x", "expected numbers and ranges"),
-        ("keyframes", "3", "1 keyframes: a walk leads through 2 to 32 seeds"),
-        ("keyframes", "0-40", "41 seeds"),
+        ("keyframes", "3", "1 keyframe: a walk leads through 2 to 32 seeds"),
+        ("keyframes", "0-40", "41 keyframes: a walk leads through 2 to 32 seeds"),
+        ("keyframes", "0-9223372036854775806", "keyframes: a walk leads through 2 to 32 seeds"),
+        ("keyframes", "nan", "keyframes 'nan': expected numbers and ranges"),
+        ("keyframes", f"1,{2**63}", f"{2**63} is too large, expected 0 to 2^63 - 1"),
+        ("keyframes", "1," * 500, "keyframes of 1000 characters: a walk"),
         ("space", "v", "space 'v' is unknown"),
         ("strengths", [math.nan], "direction nan"),
         ("reference", -2, "reference -2"),
@@ -66,3 +70,9 @@ def test_what_cannot_be_is_said_in_a_line(name: str, value: Any, says: str) -> N
     assert says in str(error.value)
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 200
+
+
+def test_keyframes_are_seeds_which_may_come_again() -> None:
+    assert read_settings({"keyframes": "5,5"}, layers=6).keyframes == (5, 5)
+    assert read_settings({"keyframes": f"{2**53 + 1},4"}, layers=6).keyframes == (2**53 + 1, 4)
+    assert read_settings({"keyframes": " "}, layers=6).keyframes == ()

@@ -175,23 +175,105 @@ def test_a_click_draws_a_map_that_stays_until_it_is_cleared(page: Any) -> None:
     assert "SAN at" not in page.locator("#said0").inner_text()
 
 
+def refused(page: Any) -> list[str]:
+    """What stands below the pictures of something that was refused."""
+    return [text.strip() for text in page.locator(".block.refused").all_inner_texts()]
+
+
+def wait_for_refusal(page: Any, says: str) -> None:
+    for k in range(2):
+        page.wait_for_selector(f"#refused{k} >> text={says}")
+
+
+def wait_for_none(page: Any) -> None:
+    page.wait_for_function(
+        "() => ![...document.querySelectorAll('.block.refused')].some(part => part.innerText.trim())"
+    )
+    assert not any(part.is_visible() for part in page.locator(".block.refused").all())
+
+
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
         ("seed", "-1", "seed -1 is out of range"),
+        ("seed", "1e20", "seed 100000000000000000000 is out of range"),
         ("seed", "", "seed is missing"),
-        ("psi", "", "truncation psi is missing"),
+        ("other", "-3", "other seed -3 is out of range"),
+        ("psi", "", "truncation psi is missing"),  # what NaN is to a browser
         ("psi", "99", "truncation psi 99 is out of range: expected -2 to 2"),
+        ("cutoff", "77", "truncated layers 77 is out of range: expected 0 to 6"),
+        ("position", "3", "position 3 is out of range: expected 0 to 1"),
         ("seed", "9007199254740993", "is too large for this field, which rounds from 2^53 on"),
+        ("reference", "99", "reference 99 does not exist: there are real images 0 to 5"),
     ],
 )
-def test_a_wrong_value_is_a_message(name: str, value: str, says: str, page: Any, served: Served) -> None:
-    page.locator(f"#{name} input[type=number]").fill(value)
-    page.wait_for_selector(f"text={says}")
+def test_a_wrong_value_is_said_below_the_pictures_until_a_right_one_comes(
+    name: str, value: str, says: str, page: Any, served: Served
+) -> None:
+    page.wait_for_selector("#reference0 img")
+    for closed in ("Style mixing", "Walk"):
+        page.get_by_text(closed, exact=True).click()
+    before, said = source(page, "picture0"), page.locator("#said0").inner_text()
+    field = page.locator(f"#{name} input[type=number]")
+    right = field.input_value()
+    field.fill(value)
+    wait_for_refusal(page, says)
+    assert all(text.endswith("The picture is still that of the settings before.") for text in refused(page))
+    assert (source(page, "picture0"), page.locator("#said0").inner_text()) == (before, said)
+    assert page.locator(".toast-body").count() == 0
     assert "Traceback" not in page.content()
     assert "Traceback" not in served.log.read_text()
-    right = {"seed": "9", "psi": "0.2"}[name]
-    changed(page, "picture0", lambda: page.locator(f"#{name} input[type=number]").fill(right))
+    field.fill(right)
+    wait_for_none(page)
+
+
+def test_many_wrong_values_are_one_message(page: Any) -> None:
+    for seed in range(-9, 0):
+        page.locator("#seed input").fill(str(seed))
+    wait_for_refusal(page, "seed -1 is out of range")
+    assert page.locator(".toast-body").count() == 0
+    assert all(text.count("out of range") == 1 for text in refused(page))
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("5", "1 keyframe: a walk leads through 2 to 32 seeds"),
+        ("nan", "keyframes 'nan': expected numbers and ranges"),
+        (f"1,{2**63}", f"{2**63} is too large"),
+        ("0-40", "41 keyframes: a walk leads through 2 to 32 seeds"),
+    ],
+)
+def test_a_walk_that_is_none_is_said_however_it_is_entered(value: str, says: str, page: Any) -> None:
+    page.get_by_text("Walk", exact=True).click()
+    keyframes = page.locator("#keyframes textarea, #keyframes input")
+    keyframes.fill(value)  # at once, as from the clipboard
+    wait_for_refusal(page, says)
+    page.get_by_role("button", name="Play").click()
+    page.wait_for_selector(f"#refused0 >> text=Not played: {says if value == '5' else ''}")
+    keyframes.fill("5,5")
+    page.wait_for_selector("#said0 >> text=On a walk: the seed has no effect")
+    wait_for_none(page)
+    keyframes.fill("")
+    page.wait_for_function("() => !document.querySelector('#said0').innerText.includes('On a walk')")
+    # a field of text rounds nothing
+    changed(page, "picture0", lambda: keyframes.press_sequentially(f"{2**53 + 1},4"))
+    wait_for_none(page)
+
+
+def test_no_walk_is_not_played(page: Any) -> None:
+    page.get_by_text("Walk", exact=True).click()
+    page.get_by_role("button", name="Play").click()
+    wait_for_refusal(page, "Not played: there is no walk to play: give two or more keyframe seeds")
+
+
+def test_a_move_is_one_request(page: Any) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    changed(page, "picture0", lambda: page.locator("#psi input[type=range]").fill("0.4"))
+    page.wait_for_timeout(500)
+    assert len([url for url in asked if "queue/join" in url]) == 1
+    assert len([url for url in asked if not url.startswith(("data:", "blob:"))]) == 2  # and its answer
 
 
 def test_a_walk_is_played(page: Any) -> None:
@@ -208,12 +290,30 @@ def test_a_walk_is_played(page: Any) -> None:
 
 def test_a_slider_moves_along_a_direction_of_its_network(page: Any) -> None:
     page.get_by_text("Directions", exact=True).click()
-    page.wait_for_selector("text=The first 8 of 10 directions have sliders.")
-    assert page.locator(".direction").count() == 8
+    page.wait_for_selector("text=The first 8 of 10 have sliders.")
+    sliders = page.locator(".block.direction")
+    assert sliders.count() == 8
+    boxes = [one.bounding_box() for one in sliders.all()]
+    assert all(boxes[k]["y"] == boxes[k + 1]["y"] and boxes[k]["x"] < boxes[k + 1]["x"] for k in range(0, 8, 2))
+    assert boxes[-1]["y"] + boxes[-1]["height"] - boxes[0]["y"] < 400
     plain = source(page, "picture1")
     changed(page, "picture0", lambda: page.locator(".direction input[type=range]").nth(1).fill("3"))
     page.wait_for_selector("#said1 >> text=A direction has no effect here: no directions of it were given.")
     assert source(page, "picture1") == plain
+    changed(page, "picture0", lambda: page.locator("#back").click())
+    assert {one.input_value() for one in page.locator(".direction input[type=range]").all()} == {"0"}
+
+
+def test_of_two_networks_it_is_said_which_cannot_do_what(page: Any) -> None:
+    said = page.locator("#limits").inner_text()
+    for line in (
+        "What these networks cannot do",
+        "Classes (both): it was trained without labels.",
+        "Attention maps (plain): this generator has no attention, so there is no map to draw.",
+        "Directions (plain): no directions of it were given.",
+        "Reference image (plain): the discriminator has no reference attention.",
+    ):
+        assert said.count(line) == 1
 
 
 def test_what_cannot_be_done_is_explained(chromium: Any, tmp_path: Path) -> None:
@@ -222,11 +322,17 @@ def test_what_cannot_be_done_is_explained(chromium: Any, tmp_path: Path) -> None
         page = new_page(chromium)
         page.goto(alone.address)
         page.wait_for_selector("#picture0 img")
+        said = page.locator("#limits").inner_text()
+        for line in (
+            "Truncation, style mixing, walks through w, directions: R3GANGenerator has no mapping network.",
+            "Noise: this R3GANGenerator was built without noise.",
+            "Classes: it was trained without labels.",
+            "Reference image: the discriminator has no reference attention.",
+            "Attention maps: this generator has no attention, so there is no map to draw.",
+        ):
+            assert page.locator("body").inner_text().count(line) == said.count(line) == 1
         for closed in ("Style mixing", "Directions"):
-            page.get_by_text(closed, exact=True).click()
-        for what in ("Truncation", "Style mixing", "Directions"):
-            page.wait_for_selector(f"text={what}: R3GANGenerator has no mapping network.")
-        page.wait_for_selector("text=Noise: this R3GANGenerator was built without noise.")
+            assert not any(part.is_visible() for part in page.get_by_text(closed, exact=True).all())
         for hidden in ("#psi", "#cutoff", "#mixed", "#clear", ".direction"):
             assert not any(part.is_visible() for part in page.locator(hidden).all())
         page.close()
@@ -252,7 +358,8 @@ def test_it_opens_on_a_network_that_comes_with_the_package(
 
 def test_saving_writes_picture_and_latents(page: Any, served: Served) -> None:
     page.locator("#save").click()
-    page.wait_for_selector("text=Saved")
+    page.wait_for_selector(f"text=Saved in {served.out.resolve()}: explored0001-1.png")
+    page.wait_for_selector("text=The size is the network's own, 16 x 16 pixels.")
     assert {path.name for path in served.out.iterdir()} >= {"explored0001-1.png", "explored0001-2.safetensors"}
     assert load_file(served.out / "explored0001-1.safetensors")["ws"].shape == (1, 6, 16)
 
@@ -266,7 +373,7 @@ def test_what_is_gone_or_in_the_way_is_a_message(page: Any, served: Served) -> N
     (served.out.parent / "attending.ckpt").unlink()
     changed(page, "picture0", lambda: page.locator("#seed input").fill("11"))  # networks are in memory
     page.locator("#save").click()
-    page.wait_for_selector("text=out cannot be")
+    wait_for_refusal(page, "Not saved: out cannot be")
     assert "Traceback" not in page.content()
 
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from dualgan.explore.drawing import enlarged
 from dualgan.explore.engine import Explorer
 from dualgan.explore.settings import Settings
-from dualgan.explore.studio import FRAMES, Studio, positions
+from dualgan.explore.studio import FRAMES, Studio, positions_of
 from dualgan.pictures.pixels import to_uint8
 from dualgan.studies.films import read_latents
 from tests import tiny
@@ -116,7 +116,9 @@ def test_three_networks_are_too_many(make_explorer: MakeExplorer) -> None:
 
 
 def test_a_walk_is_played_from_end_to_end() -> None:
-    assert positions(1) == []
-    assert positions(3)[0] == 0
-    assert positions(3)[FRAMES] == 0.5
-    assert positions(3)[-1] == 1
+    positions = positions_of(Settings(keyframes=(4, 4, 2)))
+    assert positions[0] == 0
+    assert positions[FRAMES] == 0.5
+    assert positions[-1] == 1
+    with pytest.raises(ValueError, match="there is no walk to play: give two or more keyframe seeds"):
+        positions_of(Settings())

@@ -13,7 +13,15 @@ from PIL import Image
 from dualgan import load_discriminator, load_generator
 from dualgan.data import ImageDataModule
 from dualgan.studies.samples import sample_sheet
-from dualgan.weights.pretrained import CARD_ENTRIES, PICTURE, Pretrained, find_pretrained, pretrained_networks
+from dualgan.weights.pretrained import (
+    CARD_ENTRIES,
+    PICTURE,
+    SHOWPIECE,
+    Pretrained,
+    find_pretrained,
+    pretrained_networks,
+    showpiece,
+)
 from tests.conftest import ENTRY
 from tests.shipping import tool
 
@@ -59,6 +67,27 @@ def test_the_page_lists_shipped_networks(name: str) -> None:
 
 def test_a_new_entry_is_what_its_card_says(pretrained: Path) -> None:
     check_entry(pretrained_networks()[ENTRY])
+
+
+def test_the_showpiece_is_the_one_whose_card_says_so(
+    pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "two"
+    shutil.copytree(pretrained, folder)
+    for file in pretrained.glob(f"{ENTRY}.*"):
+        shutil.copy(file, folder / f"first{file.suffix}")
+    monkeypatch.setattr("dualgan.weights.pretrained.FOLDER", folder)
+    by_default = showpiece()
+    with (folder / f"{ENTRY}.yaml").open("a") as card:
+        card.write("showpiece: true\n")
+    chosen = showpiece()
+    assert by_default is not None
+    assert chosen is not None
+    assert (by_default.name, chosen.name) == ("first", ENTRY)
+
+
+def test_one_shipped_network_is_the_showpiece() -> None:
+    assert len([entry.name for entry in SHIPPED if entry.card().get(SHOWPIECE)]) == 1
 
 
 def test_shipped_networks_are_small() -> None:
