@@ -1,5 +1,7 @@
 """`dualgan directions`: directions in w, what they do, and a file of them."""
 
+from dataclasses import replace
+
 from dualgan.commands.shared.outputs import study_path, write_study
 from dualgan.commands.shared.verbs import command
 from dualgan.networks.classes import class_names
@@ -9,6 +11,7 @@ from dualgan.studies.direction_sheet import check_rows, draw_directions, steps_o
 from dualgan.studies.directions import Method, check_search, find_directions
 from dualgan.studies.styles import W_SAMPLES
 from dualgan.terminal.classes import chosen_class
+from dualgan.terminal.console import printable
 from dualgan.terminal.options import check_cutoff, few_seeds, find_device, parse_layers
 from dualgan.weights.checkpoints import load_generator
 from dualgan.weights.pretrained import shown_name
@@ -57,6 +60,7 @@ def run(
     generator = load_generator(ckpt).to(place)
     number = chosen_class(label, class_names(generator))
     found = find_directions(generator, method, num, chosen, label=number, seed=seed)
+    found = replace(found, made_with=printable(shown_name(ckpt)))
     images = walk_directions(
         generator,
         found,

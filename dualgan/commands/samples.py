@@ -39,9 +39,9 @@ def run(
         columns: Images in a row.
         seed: Seed of the first image; the others have the next ones, in reading order.
         truncation_psi: 1, the default, for none; smaller values trade variety for quality. Several values, such as 0
-            0.5 1, give each a row of the same seeds.
+            0.5 1, give each a row of the same seeds, and are written beside it.
         noise_mode: "const" repeats the same noise, "random" draws it, "none" leaves it out.
-        by_class: Give every class a row of the same seeds.
+        by_class: Give every class a row of the same seeds, with its name beside it.
     """
     path = png_path(out)
     psis = truncation_psi or [1.0]
@@ -50,18 +50,20 @@ def run(
     check_seed(seed, columns * (8 if rows is None else rows))
     place = find_device(device)
     generator = load_generator(ckpt).to(place)
-    number = chosen_class(label, class_names(generator))
+    number, count = chosen_class(label, class_names(generator)), 8 if rows is None else rows
     given: dict[str, Any] = {"seed": seed, "truncation_cutoff": truncation_cutoff, "noise_mode": noise_mode}
     sheet: np.ndarray
     if by_class:
-        sheet = class_sheet(generator, columns, truncation_psi=psis[0], **given)
+        sheet, count = (
+            class_sheet(generator, columns, truncation_psi=psis[0], **given),
+            len(existing_classes(generator)),
+        )
     elif len(psis) > 1:
-        sheet = truncation_sheet(generator, psis, columns, label=number, **given)
+        sheet, count = truncation_sheet(generator, psis, columns, label=number, **given), len(psis)
     else:
-        count = 8 if rows is None else rows
         sheet = sample_sheet(generator, count, columns, truncation_psi=psis[0], label=number, **given)
     save_png(sheet, path)
-    print(f"Wrote {sheet.shape[0] // generator.resolution} rows of {columns} images to {path}")
+    print(f"Wrote {count} rows of {columns} images to {path}")
     if by_class:
         print(f"Its classes, from the top: {_names(generator)}")
 

@@ -44,7 +44,7 @@ from dualgan.terminal.classes import chosen_class
 from dualgan.terminal.options import check_cutoff, find_device, parse_seeds
 from dualgan.weights.checkpoints import NETWORK_FILES, load_generator
 
-MOST_SEEDS, MOST_FRAMES = 1024, 36_000
+MOST_SEEDS, MOST_FRAMES, LONGEST_PAUSE = 1024, 36_000, 3600
 STRENGTH = 3.0  # standard deviations of w
 Shown = Literal["samples", "attention", "checkpoints"]
 
@@ -90,12 +90,19 @@ class Options:
     label: str | None
     device: str
 
-    def pause(self, usual: float) -> int:
-        """Frames from one keyframe to the next, or for which a picture stays, `usual` seconds by default."""
-        seconds = usual if self.seconds is None else self.seconds
-        if not 0 < seconds <= 3600:
-            raise ValueError(f"seconds {seconds:g} is out of range: expected more than 0, up to 3600")
-        return max(1, round(seconds * self.rate))
+    def pause(self, usual: float, least: int = 2) -> int:
+        """Frames from one keyframe to the next, or for which a picture stays, `usual` seconds by default.
+
+        With fewer than `least` of them nothing would move, or some pictures would not be seen.
+        """
+        if self.seconds is None:
+            return max(least, round(usual * self.rate))
+        shortest = f"at {self.rate:.4g} frames a second give {least / self.rate:.3g} or more, {least} of them"
+        if not 0 < self.seconds <= LONGEST_PAUSE:
+            raise ValueError(f"seconds {self.seconds:g} is out of range: {shortest}, and up to {LONGEST_PAUSE}")
+        if (frames := round(self.seconds * self.rate)) < least:
+            raise ValueError(f"seconds {self.seconds:g} is too short: {shortest}")
+        return frames
 
     @property
     def networks(self) -> str:
@@ -174,7 +181,8 @@ def run(
         rows: Walks below each other, 1 by default.
         columns: Walks beside each other, 1 by default; of a sweep, of directions and of checkpoints images, by default
             about as many as there are rows.
-        seconds: From each keyframe to the next, 2 by default; of a run how long each picture stays, 0.2 by default.
+        seconds: From each keyframe to the next, 2 by default and two frames or more; of a run how long each picture
+            stays, 0.2 by default.
         fps: Frames a second.
         easing: "linear" moves evenly, "smooth" (the default) slows down at keyframes, "smoother" even more.
         once: End at the last keyframe; by default the film returns to the first one, where it may begin anew.
@@ -299,13 +307,13 @@ def _moving(options: Options, generator: Generator, found: Directions, start: Sa
 
 
 def _of_pictures(options: Options) -> Film:
-    pause = options.pause(0.2)
+    pause = options.pause(0.2, least=1)
     pictures, (height, width) = dated_pictures(_folder_of_run(options), options.show or "samples")
     return Film(_held(picture_frames(pictures), pause), pause * len(pictures), height, width, True)
 
 
 def _of_checkpoints(options: Options) -> Film:
-    numbers, pause = options.keyframes("0-15"), options.pause(0.2)
+    numbers, pause = options.keyframes("0-15"), options.pause(0.2, least=1)
     rows, columns = options.sheet(len(numbers))
     checkpoints = kept_checkpoints(_folder_of_run(options))
     first = load_generator(checkpoints[0][1])
@@ -351,7 +359,7 @@ def _write(film: Film, path: Path, rate: float, codec: str) -> None:
     pages = (laid_out(frame, how) for frame in progress(film.frames, "Filming", film.total, "frames"))
     with naming(path), replacing(path) as partial:
         if path.suffix == ".gif":
-            save_gif(pages, partial, rate)
+            save_gif(pages, partial, rate, how.caption)
         else:
             save_mp4(pages, partial, rate, codec, how.height, how.width)
     print(f"Wrote {film.total} frames, {film.total / rate:.3g} s of {how.width} x {how.height} pixels, to {path}")

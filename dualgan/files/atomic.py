@@ -33,7 +33,7 @@ def replacing(path: Path, durable: bool = False) -> Iterator[Path]:
         with suppress(FileNotFoundError):
             if time.time() - leftover.stat().st_mtime > _STALE_SECONDS:
                 leftover.unlink()
-    partial = path.with_name(f".{path.name}.{os.urandom(6).hex()}.partial")
+    partial = partial_of(path)
     try:
         yield partial
         if durable:
@@ -43,6 +43,11 @@ def replacing(path: Path, durable: bool = False) -> Iterator[Path]:
             sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def partial_of(path: Path) -> Path:
+    """A name beside `path` that no other process has, for what is to become that file."""
+    return path.with_name(f".{path.name}.{os.urandom(6).hex()}.partial")
 
 
 def sync(path: Path) -> None:

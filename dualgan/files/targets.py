@@ -4,6 +4,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from dualgan.files.atomic import partial_of
+
 PNG = (".png", ".PNG")
 
 
@@ -32,7 +34,7 @@ def file_to_write(out: str | Path, endings: Sequence[str], option: str = "out", 
     for file in (path, *(path.with_suffix(ending) for ending in beside)):
         if file.exists() and not os.access(file, os.W_OK):
             raise ValueError(f"{option} '{out}' cannot be written: '{file}' is write-protected. Give another name")
-    _check_folder(path.parent, out, option)
+    _check_folder(path.parent, out, option, path.name)
     return path
 
 
@@ -68,8 +70,8 @@ def png_or_folder(out: str | Path, option: str = "out") -> Path:
     return folder_to_write(path, option)
 
 
-def _check_folder(folder: Path, out: str | Path, option: str) -> None:
-    """Look at a folder, or at the nearest one above it that is there."""
+def _check_folder(folder: Path, out: str | Path, option: str, name: str = "dualgan") -> None:
+    """Look at a folder, or at the nearest one above it that is there, and try whether it takes a file of a name."""
     there = folder
     while not os.path.lexists(there) and there != there.parent:
         there = there.parent
@@ -77,3 +79,17 @@ def _check_folder(folder: Path, out: str | Path, option: str) -> None:
         raise ValueError(f"{option} '{out}' cannot be written: '{there}' is no folder. Give another place")
     if not os.access(there, os.W_OK | os.X_OK):
         raise ValueError(f"{option} '{out}' cannot be written: '{there}' is write-protected. Give another place")
+    try:
+        _try(there, name)
+    except OSError as error:  # rights are not all: /proc, long names, network disks, those without room
+        said = error.strerror or type(error).__name__
+        raise ValueError(
+            f"{option} '{out}' cannot be written: '{there}' takes no such file ({said}). Give another place or name"
+        ) from error
+
+
+def _try(folder: Path, name: str) -> None:
+    """Make a file as `replacing` will, and remove it; nothing that is there is touched."""
+    partial = partial_of(folder / name)
+    os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+    partial.unlink()

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
-import matplotlib
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from dualgan.pictures.captions import font
 
 TILE = 128  # pixels; smaller images are enlarged by whole factors
 _GAP = 8  # between groups
@@ -66,9 +65,3 @@ def _elided(name: str) -> str:
     while drawn.getlength(f"...{name}") > TILE:
         name = name[1:]
     return f"...{name}"
-
-
-@cache
-def font(size: int) -> ImageFont.FreeTypeFont:
-    """Matplotlib's: it has more letters than Pillow's, whose space is hardly to be seen."""
-    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
-from dualgan.pictures.contact_sheet import font
+from dualgan.pictures import captions
 from dualgan.pictures.figures import as_rgb
-from dualgan.pictures.grids import to_pil
+from dualgan.pictures.grids import enlarged, to_pil
 
 SIDE = 480  # pixels; smaller frames are enlarged by whole factors
 LONGEST_SIDE = 4096  # what players of H.264 take
@@ -30,7 +30,7 @@ CODECS: dict[str, dict[str, str]] = {
 CODEC = "libx264"
 _BITS_PER_PIXEL = 0.6  # of encoders without "crf"
 _BT709, _LIMITED = 1, 1  # FFmpeg's numbers of what players expect of colours
-_CAPTION, _TEXT = 24, 14  # pixels, points
+_COLOURS = 256  # of a frame of a GIF
 
 
 class Frame(NamedTuple):
@@ -41,11 +41,15 @@ class Frame(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """How a film's pictures are laid out: enlarged by `factor`, in frames of even sides `height` and `width`."""
+    """How a film's pictures are laid out: enlarged by `factor`, in frames of even sides `height` and `width`.
+
+    The last `caption` rows of pixels are for a text.
+    """
 
     factor: int
     height: int
     width: int
+    caption: int = 0
 
 
 def check_rate(fps: float, ending: str) -> None:
@@ -64,9 +68,9 @@ def check_codec(codec: str) -> None:
     Raises:
         ValueError: PyAV is not installed, or its FFmpeg has no such encoder.
     """
-    if codec not in CODECS:
-        raise ValueError(f"codec {codec!r} is unknown: expected {', '.join(CODECS)}")
     av = _pyav()
+    if codec not in CODECS:
+        raise ValueError(f"codec {codec!r} {_what_else(av, codec)}: expected {', '.join(CODECS)}")
     if not _has_encoder(av, codec):
         there = [name for name in CODECS if _has_encoder(av, name)]
         instead = f"take {' or '.join(there)}" if there else "write a .gif file"
@@ -83,11 +87,27 @@ def _pyav() -> Any:
 
 
 def _has_encoder(av: Any, codec: str) -> bool:
+    return _find(av, codec, "w") is not None
+
+
+def _find(av: Any, codec: str, mode: str) -> Any:
+    """FFmpeg's encoder ("w") or decoder ("r") of a name; None where it has none."""
     try:
-        av.codec.Codec(codec, "w")
+        return av.codec.Codec(codec, mode)
     except ValueError:  # PyAV's UnknownCodecError is one
-        return False
-    return True
+        return None
+
+
+def _what_else(av: Any, codec: str) -> str:
+    """What a name is that stands for none of our encoders."""
+    encoder, decoder = (_find(av, codec, mode) for mode in "wr")
+    if (found := encoder or decoder) is None:
+        return "is unknown"
+    if found.type != "video":
+        return f"is a codec for {'sound' if found.type == 'audio' else f'{found.type}s'}, not for pictures"
+    if encoder is None:
+        return "can only be read, not written"
+    return "is none that films are written with"
 
 
 def kept_rate(fps: float, ending: str) -> float:
@@ -102,30 +122,24 @@ def layout(height: int, width: int, captioned: bool) -> Layout:
         ValueError: Players would not take such frames.
     """
     factor = max(1, SIDE // max(height, width))
-    high, wide = height * factor + (_CAPTION if captioned else 0), width * factor
+    caption = captions.HEIGHT if captioned else 0
+    high, wide = height * factor + caption, width * factor
     if max(high, wide) > LONGEST_SIDE:
         raise ValueError(
             f"frames of {wide} x {high} pixels are too large: players take up to {LONGEST_SIDE} a side. Film fewer "
             f"images at once"
         )
-    return Layout(factor, high + high % 2, wide + wide % 2)  # colour is kept for two by two pixels
+    return Layout(factor, high + high % 2, wide + wide % 2, caption)  # colour is kept for two by two pixels
 
 
 def laid_out(frame: Frame, how: Layout) -> np.ndarray:
     """A frame with its picture enlarged and its caption below; uint8 [height, width, 3]."""
-    picture = as_rgb(frame.image).repeat(how.factor, axis=0).repeat(how.factor, axis=1)
+    picture = enlarged(as_rgb(frame.image), how.factor)
     below, right = how.height - picture.shape[0], how.width - picture.shape[1]
     page = np.pad(picture, ((0, below), (0, right), (0, 0)), mode="edge")
-    if frame.caption:
-        page[-_CAPTION:] = _written(frame.caption, how.width)
+    if how.caption:
+        page[-how.caption :] = captions.written(frame.caption, how.width, how.caption)
     return page
-
-
-def _written(text: str, width: int) -> np.ndarray:
-    """A black text on white, uint8 [_CAPTION, width, 3]."""
-    strip = Image.new("RGB", (width, _CAPTION), "white")
-    ImageDraw.Draw(strip).text((8, _CAPTION / 2), text, "black", font(_TEXT), anchor="lm")
-    return np.asarray(strip)
 
 
 def save_mp4(frames: Iterable[np.ndarray], path: Path, fps: float, codec: str, height: int, width: int) -> None:
@@ -164,8 +178,29 @@ def _encode(av: Any, frames: Iterable[np.ndarray], path: Path, fps: float, codec
         container.mux(stream.encode(None))
 
 
-def save_gif(frames: Iterable[np.ndarray], path: Path, fps: float) -> None:
-    """Write frames, uint8 [H, W, 1 or 3], as an endless GIF, whose times are whole hundredths of a second."""
-    images = (to_pil(frame) for frame in frames)
+def save_gif(frames: Iterable[np.ndarray], path: Path, fps: float, caption: int = 0) -> None:
+    """Write frames as an endless GIF, whose times are whole hundredths of a second.
+
+    Args:
+        frames: uint8 [H, W, 1 or 3]; with captions [H, W, 3].
+        path: The file.
+        fps: Frames a second.
+        caption: How many of the last rows of pixels are a text's, which keeps its shades.
+    """
+    images = (_with_text(frame, caption) if caption else to_pil(frame) for frame in frames)
     pause = round(1000 / kept_rate(fps, ".gif"))
     next(images).save(path, "GIF", save_all=True, append_images=images, duration=pause, loop=0)
+
+
+# To choose colours for pictures and texts together would tint the texts
+def _with_text(page: np.ndarray, caption: int) -> Image.Image:
+    """A frame in colours of its picture and the shades of texts."""
+    own = _COLOURS - len(captions.SHADES)
+    picture = Image.fromarray(page[:-caption]).quantize(own)
+    text = own + captions.shades(page[-caption:, :, 0])
+    whole = Image.fromarray(np.concatenate([np.asarray(picture), text.astype(np.uint8)]), "P")
+    colours = np.zeros((_COLOURS, 3), np.uint8)
+    chosen = np.array(picture.getpalette()[: 3 * own], np.uint8).reshape(-1, 3)  # type: ignore[index]
+    colours[: len(chosen)], colours[own:] = chosen, captions.SHADES[:, None]
+    whole.putpalette(colours.tobytes())
+    return whole

@@ -41,6 +41,11 @@ def arrange_rows(parts: Sequence[Tensor], most: int) -> np.ndarray:
     return np.concatenate([grid(part, columns) for part in parts])
 
 
+def enlarged(image: np.ndarray, factor: int) -> np.ndarray:
+    """An image [H, W, C] whose pixels are squares of `factor` pixels; as it is for a factor of 1 or less."""
+    return image.repeat(factor, axis=0).repeat(factor, axis=1) if factor > 1 else image
+
+
 def image_name(seed: int) -> str:
     """Name of the file with the image of a seed."""
     return f"seed{seed:06d}.png"

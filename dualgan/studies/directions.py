@@ -39,6 +39,7 @@ class Directions:
         method: How they were found.
         shares: Part of the whole that each stands for, from 0 to 1 [K]: of the variance of w, or of the squared weights
             of the layers.
+        made_with: What the network was called, a file or a pretrained network's name; empty where that is not known.
     """
 
     names: tuple[str, ...]
@@ -47,6 +48,7 @@ class Directions:
     network: str
     method: Method
     shares: tuple[float, ...]
+    made_with: str = ""
 
     def moved(self, ws: Tensor, strengths: Tensor) -> Tensor:
         """Styles along the directions: those of the layers are w + sum_k strength_k vector_k, the others as they were.
@@ -66,9 +68,11 @@ class Directions:
         """
         mapped = with_mapping(generator, f"the use of {source}")
         if (found := w_digest(mapped)) != self.network:
+            own = f"of {self.made_with!r}, " if self.made_with else ""
             raise ValueError(
-                f"{source} belong to the mapping network {self.network}, and that of this generator is {found}: find "
-                f"directions of this one with 'dualgan directions'"
+                f"{source} belong to the mapping network {own}{self.network}, and that of this generator is {found}: "
+                f"take {'that network' if own else 'the network they were made with'}, or find directions of this one "
+                f"with 'dualgan directions'"
             )
         checked_layers(self.layers, mapped)
 
@@ -81,6 +85,7 @@ class Directions:
             "layers": list(self.layers),
             "names": list(self.names),
             "shares": list(self.shares),
+            "made_with": self.made_with,
         }
 
     def save(self, path: Path) -> None:
@@ -110,7 +115,7 @@ class Directions:
             missing = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise ValueError(f"{path} is damaged, or of another version: {missing}. {_ADVICE}") from error
         names, layers, shares = (tuple(said[name]) for name in ("names", "layers", "shares"))
-        return cls(names, vectors, layers, said["network"], said["method"], shares)
+        return cls(names, vectors, layers, said["network"], said["method"], shares, said.get("made_with", ""))
 
 
 def _check_content(said: dict[str, Any], vectors: Tensor) -> None:
@@ -130,6 +135,8 @@ def _check_content(said: dict[str, Any], vectors: Tensor) -> None:
         raise ValueError(f"its {len(vectors)} vectors have {len(set(names))} names and {len(said['shares'])} shares")
     if not layers or min(layers) < 0 or sorted(set(layers)) != layers:
         raise ValueError(f"its layers are {layers!r}")
+    if not isinstance(made_with := said.get("made_with", ""), str):  # older files do not say it
+        raise ValueError(f"what it was made with is {made_with!r}")
     if said["method"] not in METHODS or not isinstance(said["network"], str):
         raise ValueError(f"its method is {said['method']!r} and its network {said['network']!r}")
 

@@ -22,6 +22,9 @@ from dualgan.studies.styles import BATCH, styles_of, synthesize
 from dualgan.studies.walks import Walk, walk_of_styles
 
 Easing = Literal["linear", "smooth", "smoother"]
+_EXPECTED = (
+    "give a .safetensors file that 'dualgan project' or the page of 'dualgan explore' has written for this checkpoint"
+)
 
 
 class Timeline(NamedTuple):
@@ -180,24 +183,28 @@ def _shape_of_styles(generator: Generator) -> tuple[int, ...]:
 
 def _read_file(path: Path, shape: tuple[int, ...], buffers: dict[str, torch.Size]) -> SavedLatents:
     if not path.is_file():
-        raise ValueError(f"no latents at {path}: give a .safetensors file of dualgan project")
+        raise ValueError(f"no latents at {path}: {_EXPECTED}")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118, it is no dictionary
     except SafetensorError as error:
-        raise ValueError(f"cannot read {path} as safetensors ({error}): give a file of dualgan project") from error
+        raise ValueError(f"cannot read {path} as safetensors ({error}): {_EXPECTED}") from error
     styles = tensors.get("ws", tensors.get("styles"))
     if styles is None:
-        raise ValueError(f"{path} holds no latents ('ws' or 'styles'): give a .safetensors file of dualgan project")
+        raise ValueError(f"{path} holds no latents ('ws' or 'styles'): {_EXPECTED}")
     if tuple(styles.shape[1:]) != shape or not len(styles):
-        raise ValueError(f"{path} has latents {list(styles.shape)}, and this generator takes [N, {_listed(shape)}]")
+        raise ValueError(
+            f"{path} has latents {list(styles.shape)}, and this generator takes [N, {_listed(shape)}]: {_EXPECTED}"
+        )
     noise = {name.removeprefix("noise."): maps for name, maps in tensors.items() if name.startswith("noise.")}
     for name, maps in noise.items():
         expected = buffers.get(name)
         if expected is None or tuple(maps.shape) != (len(styles), *expected):
-            raise ValueError(f"{path} has noise maps {name} {list(maps.shape)}, which this generator does not take")
+            raise ValueError(
+                f"{path} has noise maps {name} {list(maps.shape)}, which this generator does not take: {_EXPECTED}"
+            )
     if not all(bool(value.isfinite().all()) for value in (styles, *noise.values())):
-        raise ValueError(f"{path} holds NaN or infinity: project the images again")
+        raise ValueError(f"{path} holds NaN or infinity: {_EXPECTED}")
     return SavedLatents(styles, noise)
 
 

@@ -8,12 +8,14 @@ from torch import Tensor
 
 from dualgan.networks import Generator
 from dualgan.networks.base import NoiseMode
-from dualgan.networks.classes import existing_classes, same_class
+from dualgan.networks.classes import class_names, existing_classes, same_class
 from dualgan.networks.sampling import generate
-from dualgan.pictures.grids import grid
+from dualgan.pictures.captions import with_row_names
+from dualgan.pictures.grids import enlarged, grid
 from dualgan.runtime.progress import progress
 
 MAX_IMAGES = 10_000
+SIDE = 64  # pixels; smaller images of rows with names are enlarged by whole factors
 BATCH = 32
 
 
@@ -66,12 +68,13 @@ def truncation_sheet(
 
     With classes the mean image is that of each seed's class.
 
-    Returns uint8 [len(psis) * R, columns * R, C]; arguments and errors are those of `sample_sheet`.
+    Returns uint8 [len(psis) * S, names + columns * S, C], images of 64 pixels or more and the truncation at the left of
+    each row; arguments and errors are those of `sample_sheet`.
     """
     _check_sheet(len(psis), columns, seed)
     seeds = range(seed, seed + columns)
     rows = [_images(generator, seeds, psi, truncation_cutoff, noise_mode, label) for psi in psis]
-    return grid(torch.cat(rows), columns)
+    return _named(rows, [f"psi {psi:g}" for psi in psis])
 
 
 def class_sheet(
@@ -85,7 +88,8 @@ def class_sheet(
 ) -> np.ndarray:
     """The same seeds in every row, a row per class that had images as far as that is known: `existing_classes`.
 
-    Returns uint8 [classes * R, columns * R, C]; arguments and errors are those of `sample_sheet`.
+    Returns uint8 [classes * S, names + columns * S, C], images of 64 pixels or more and the class at the left of each
+    row; arguments and errors are those of `sample_sheet`.
 
     Raises:
         ValueError: The generator has no classes, or as for `sample_sheet`.
@@ -96,7 +100,13 @@ def class_sheet(
     _check_sheet(len(classes), columns, seed)
     seeds = range(seed, seed + columns)
     rows = [_images(generator, seeds, truncation_psi, truncation_cutoff, noise_mode, number) for number in classes]
-    return grid(torch.cat(rows), columns)
+    names = class_names(generator)
+    return _named(rows, [names[number] for number in classes])
+
+
+def _named(rows: Sequence[Tensor], names: Sequence[str]) -> np.ndarray:
+    """Rows of images, uint8 [columns, R, R, C] each, below each other with their names."""
+    return with_row_names([enlarged(grid(row, len(row)), SIDE // row.shape[1]) for row in rows], names)
 
 
 def _images(

@@ -8,6 +8,7 @@ import inspect
 import os
 import re
 import traceback
+from argparse import SUPPRESS
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from itertools import pairwise
@@ -25,6 +26,7 @@ _SEE = "'--help' lists every option."
 _OF_THE_DATA = ("num_classes", "num_channels", "resolution")  # arguments of networks that are no options
 _NETWORKS = ("model.generator", "model.discriminator")
 _MOST_HINTS = 4
+_NO_NUMBER = re.compile(r"(element \d+: )?Expected a float\. (Got|Given) value: (?P<value>.*)")
 
 _IMPORTABLE = ["dualgan", "pytorch_lightning", "lightning_fabric", "torch.distributed.algorithms.ddp_comm_hooks"]
 
@@ -123,11 +125,22 @@ class ParagraphParser(ArgumentParser):
             return MistakeError(f"{key} {given[1]!r} is not a list: --{key}+ {given[1]} adds to it. {_SEE}", key)
         if key:
             reason = cleaned(message.partition(f'"{key}"')[2].lstrip(": \n"))
+            if number := _NO_NUMBER.fullmatch(reason):
+                return MistakeError(self._not_finite(key, number["value"]), key)
             return MistakeError(f"{key}: {reason}. {_SEE}", key)
         start, _, end = cleaned(message).rpartition(": ")
         if isinstance(ex, TypeError) and set(end.split(", ")) <= set(options):  # a list of missing ones
             return MistakeError(f"{start}: --{end.replace(', ', ', --')}. {_SEE}")
         return MistakeError(cleaned(message))
+
+    def _not_finite(self, key: str, value: str) -> str:
+        """What an option of numbers takes, in the words of its help."""
+        action = next(action for action in actions_of(self) if f"--{key}" in action.option_strings)
+        usual = action.default[0] if isinstance(action.default, list) and action.default else action.default
+        such_as = f" such as {usual:g}" if isinstance(usual, int | float) else ""
+        about = " ".join((action.help or "").split()).rstrip(".")
+        meaning = f". What --{key} is: {about}" if about and about != SUPPRESS else ""
+        return f"{key} {value!r} is not valid: expected a finite number{such_as}{meaning}. {_SEE}"
 
     def _within(self, key: str, inner: MistakeError) -> MistakeError:
         """What the parser of a class has said, with the names that the user knows."""

@@ -188,11 +188,18 @@ BAD = {
     "--out nowhere.mp4 --codec h266": "codec 'h266' is unknown: expected libx264",
     "--out x.gif --codec libx264": "codec libx264 has no effect on a .gif file",
     "--out x.gif --fps 60": "fps 60 is out of range",
-    "--out x.gif --fps nan": "fps: Expected a float",
+    "--out x.gif --fps nan": "fps 'nan' is not valid: expected a finite number such as 30. What --fps is: Frames",
     "--out x.gif --seconds 0": "seconds 0 is out of range",
-    "--out x.gif --seconds nan": "seconds: Expected a float",
+    "--out x.gif --seconds nan": "seconds 'nan' is not valid: expected a finite number. What --seconds is: From",
+    "--out x.mp4 --seconds 0.0001": "seconds 0.0001 is too short: at 30 frames a second give 0.0667 or more, 2 of them",
+    "--out x.gif --fps 10 --seconds 0.1": "seconds 0.1 is too short: at 10 frames a second give 0.2 or more",
+    "--out x.gif --truncation_psi 0 1 --seconds 0.01": "seconds 0.01 is too short: at 33.33 frames a second give 0.06",
+    "--out x.gif --seconds=-1": "seconds -1 is out of range: at 33.33 frames a second give 0.06 or more",
+    "--out x.gif --seconds inf": "seconds 'inf' is not valid: expected a finite number",
+    "--out x.gif --seconds 3601": "seconds 3601 is out of range",
+    "--out x.mp4 --codec aac": "codec 'aac' is a codec for sound, not for pictures: expected libx264",
     "--out x.gif --seconds 3600": "frames are too many",
-    "--out x.gif --truncation_psi 0 nan": "truncation_psi: element 2: Expected a float",
+    "--out x.gif --truncation_psi 0 nan": "truncation_psi 'nan' is not valid: expected a finite number",
     "--out x.gif --seeds 3": "1 keyframes for 1 x 1 walks",
     "--out x.gif --seeds 0-4 --columns 2": "5 keyframes for 1 x 2 walks",
     "--out x.gif --seeds 0,1,0": "seed 0 follows itself",
@@ -222,7 +229,7 @@ BAD_DIRECTIONS = {
     "--direction pca3": "direction 'pca3' is not in the directions in ways.safetensors: expected pca1, pca2",
     "--direction pca1 pca1": "direction 'pca1' was named twice",
     "--strength 0": "strength 0 is out of range",
-    "--strength nan": "strength: Expected a float",
+    "--strength nan": "strength 'nan' is not valid: expected a finite number",
     "--truncation_psi 0 1": "several values of truncation_psi have no effect on a film of directions",
 }
 
@@ -237,6 +244,8 @@ def test_mistakes_in_naming_a_run(ckpt: Path, run_cli: RunCLI) -> None:
     Path("run/samples").mkdir(parents=True)
     given = ("--out", "x.gif", "--run_dir")
     assert "no ckpt: name a .ckpt" in run_cli.fails("video", "--out", "x.gif")
+    error = run_cli.fails("video", *given, "run", "--seconds", 0.001)
+    assert "seconds 0.001 is too short: at 33.33 frames a second give 0.03 or more, 1 of them" in error
     assert "run_dir 'nowhere' is no folder" in run_cli.fails("video", *given, "nowhere")
     assert f"run_dir '{ckpt}' is no folder" in run_cli.fails("video", *given, ckpt)
     assert "has 0 dated pictures" in run_cli.fails("video", *given, "run")

@@ -3,7 +3,8 @@
 import numpy as np
 from PIL import Image
 
-from dualgan.pictures.contact_sheet import TILE, Group, contact_sheet, font
+from dualgan.pictures.captions import font
+from dualgan.pictures.contact_sheet import TILE, Group, contact_sheet
 
 
 def test_white_images_are_seen() -> None:

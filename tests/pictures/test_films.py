@@ -76,6 +76,21 @@ def test_gif_has_every_frame_and_runs_for_ever(tmp_path: Path) -> None:
             assert np.abs(np.asarray(gif.convert("RGB")).reshape(-1, 3).mean(axis=0) - colour).max() < 4
 
 
+@pytest.mark.parametrize("width", [480, 37])
+def test_gif_keeps_the_shades_of_texts_beside_pictures_of_many_colours(width: int, tmp_path: Path) -> None:
+    how = layout(65, width, True)
+    noise = np.random.default_rng(0).integers(0, 255, (3, 65, width, 3), np.uint8)
+    pages = [laid_out(Frame(image, text), how) for image, text in zip(noise, ("psi 0.25", "", "psi"), strict=True)]
+    save_gif(pages, tmp_path / "film.gif", 20, how.caption)
+    with Image.open(tmp_path / "film.gif") as gif:
+        for k, page in enumerate(pages):
+            gif.seek(k)
+            shown = np.asarray(gif.convert("RGB"))
+            assert shown.shape == page.shape
+            assert (shown[-how.caption :] == page[-how.caption :]).all()
+            assert np.abs(shown.astype(int) - page).mean() < 25
+
+
 def test_gray_gif(tmp_path: Path) -> None:
     save_gif([np.full((8, 8, 1), value, np.uint8) for value in (0, 200)], tmp_path / "film.gif", 10)
     with Image.open(tmp_path / "film.gif") as gif:
@@ -115,6 +130,14 @@ def test_frames_too_large_for_players() -> None:
 def test_unknown_and_missing_encoders(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="codec 'h266' is unknown: expected libx264"):
         check_codec("h266")
+    for codec, expected in {
+        "aac": "'aac' is a codec for sound, not for pictures",
+        "mov_text": "is a codec for subtitles, not for pictures",
+        "eatgv": "can only be read, not written",
+        "mjpeg": "is none that films are written with",
+    }.items():
+        with pytest.raises(ValueError, match=f"{expected}: expected libx264"):
+            check_codec(codec)
     monkeypatch.setitem(CODECS, "libnowhere", {})
     with pytest.raises(ValueError, match=f"codec 'libnowhere' is not in the FFmpeg .* take {CODEC}"):
         check_codec("libnowhere")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,7 @@ def test_a_sheet_begins_and_ends_at_the_strength_and_passes_the_seeds_own_image(
 @every_method
 def test_a_file_gives_the_directions_back(method: Method, make_generator: Make, tmp_path: Path) -> None:
     G = make_generator()
-    found = find_directions(G, method, 4, [0, 1])
+    found = replace(find_directions(G, method, 4, [0, 1]), made_with="a network")
     found.save(tmp_path / "ways.safetensors")
     back = Directions.load(tmp_path / "ways.safetensors")
     assert torch.equal(back.vectors, found.vectors)
@@ -145,6 +146,10 @@ def test_directions_of_another_w_are_refused(make_generator: Make) -> None:
     expected = f"ways.file belong to the mapping network {found.network}, .*{w_digest(other)}"
     with pytest.raises(ValueError, match=expected):
         found.check_fits(other, "ways.file")
+    named = replace(found, made_with="runs/cats/checkpoints/last.ckpt")
+    expected = f"network of 'runs/cats/checkpoints/last.ckpt', {found.network}, .*: take that network, or find"
+    with pytest.raises(ValueError, match=expected):
+        named.check_fits(other)
     with pytest.raises(ValueError, match="belong to the mapping network"):
         walk_directions(other, found, [0], [0.0])
     with pytest.raises(ValueError, match=r"ways\.file needs a generator with a mapping network"):
@@ -168,6 +173,7 @@ def written(path: Path, changes: dict[str, Any], vectors: Tensor | None = None) 
         ({"format_version": 2}, None, "format version is 2, expected 1"),
         ({"method": "magic"}, None, "magic"),
         ({"network": 3}, None, "network 3"),
+        ({"made_with": 3}, None, "made with is 3"),
         ({"layers": [1, 0]}, None, r"layers are \[1, 0\]"),
         ({"layers": [-1]}, None, r"layers are \[-1\]"),
         ({"layers": []}, None, r"layers are \[\]"),

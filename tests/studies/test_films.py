@@ -139,8 +139,9 @@ def test_files_that_are_no_latents_of_this_generator(make_generator: Make, tmp_p
         saved(tmp_path / "d", ws=ws, noise__b8=torch.zeros(2, 8, 8)): "noise maps b8",
     }
     for file, said in refused.items():
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=said) as told:
             read_latents([file], G)
+        assert "'dualgan project' or the page of 'dualgan explore'" in str(told.value)
     names = [name for name, _ in G.synthesis.named_buffers() if name.endswith("noise_const")]
     maps = G.synthesis.get_buffer(names[0]).expand(2, -1, -1)
     save_file({"ws": ws.contiguous(), f"noise.{names[0]}": maps.contiguous()}, tmp_path / "e")

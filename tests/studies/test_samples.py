@@ -11,9 +11,15 @@ from dualgan.networks import StyleGAN2Generator
 from dualgan.networks.base import NoiseMode
 from dualgan.networks.classes import ImageClass
 from dualgan.networks.sampling import generate
+from dualgan.pictures.captions import written
 from dualgan.studies.samples import class_sheet, sample_sheet, truncation_sheet
 
 Make = Callable[..., StyleGAN2Generator]
+
+
+def unnamed(sheet: np.ndarray, columns: int) -> np.ndarray:
+    """A sheet of images of 8x8 pixels, enlarged to 64, without the names of its rows."""
+    return sheet[4::8, -64 * columns + 4 :: 8]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -28,7 +34,7 @@ def test_seeds_are_in_reading_order(channels: int, make_generator: Make) -> None
 
 def test_rows_of_truncations_share_their_seeds(make_generator: Make) -> None:
     G = make_generator(num_classes=3)
-    sheet = truncation_sheet(G, [0.0, 0.5, 1.0], 4, label=2)
+    sheet = unnamed(truncation_sheet(G, [0.0, 0.5, 1.0], 4, label=2), 4)
     mean, half, full = sheet.reshape(3, 8, 4, 8, 3).swapaxes(1, 2)
     assert (mean == mean[0]).all()
     assert (full == sample_sheet(G, 1, 4, label=2).reshape(8, 4, 8, 3).swapaxes(0, 1)).all()
@@ -41,10 +47,25 @@ def test_rows_of_classes_share_their_seeds(psi: float, cutoff: int | None, make_
     G = make_generator(num_classes=3)
     G.classes = (ImageClass("cat", 3), ImageClass("emu", 0), ImageClass("dog", None))
     given: dict[str, Any] = {"seed": 2, "truncation_psi": psi, "truncation_cutoff": cutoff}
-    sheet = class_sheet(G, 4, **given)
+    sheet = unnamed(class_sheet(G, 4, **given), 4)
     assert sheet.shape == (16, 32, 3)
     for row, label in zip((sheet[:8], sheet[8:]), (0, 2), strict=True):  # no emu was ever seen
         assert (row == sample_sheet(G, 1, 4, label=label, **given)).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_rows_have_their_truncation_and_their_class_beside_them(channels: int, make_generator: Make) -> None:
+    G = make_generator(channels, num_classes=2)
+    G.classes = (ImageClass("cat", 3), ImageClass("a dog\n", 4))
+    sheets = {"psi 0,psi 0.5": truncation_sheet(G, [0.0, 0.5], 2), "cat,a dog": class_sheet(G, 2)}
+    for names, sheet in sheets.items():
+        assert sheet.shape[0] == 2 * 64
+        wide = sheet.shape[1] - 2 * 64
+        for row, name in enumerate(names.split(",")):
+            beside = sheet[64 * row : 64 * row + 64, :wide]
+            assert (beside == written(name, wide, 64)).all()
+            assert beside.min() == 0
+            assert (beside[:, -4:] == 255).all()  # the text is whole
 
 
 @pytest.mark.parametrize("mode", ["const", "none"])
@@ -57,8 +78,8 @@ def test_noise_is_that_of_the_generator(mode: NoiseMode, make_generator: Make) -
     own = torch.cat(list(generate(G, [0, 1], labels=torch.tensor([1, 1]), noise_mode=mode))).numpy()
     for sheet in (
         sample_sheet(G, 1, 2, noise_mode=mode, label=1),
-        truncation_sheet(G, [0.5, 1.0], 2, noise_mode=mode, label=1)[8:],
-        class_sheet(G, 2, noise_mode=mode)[8:],
+        unnamed(truncation_sheet(G, [0.5, 1.0], 2, noise_mode=mode, label=1), 2)[8:],
+        unnamed(class_sheet(G, 2, noise_mode=mode), 2)[8:],
     ):
         np.testing.assert_array_equal(sheet, own.swapaxes(0, 1).reshape(8, 16, 3))
 
