@@ -390,7 +390,7 @@ def main() -> None:
     for name in PACKAGES:
         if name not in names:
             print(f"{name} is not installed and left out: pip install {name}")
-    resolutions = [arguments.resolution] if arguments.resolution else sorted(settings)
+    resolutions = [arguments.resolution] if arguments.resolution else sorted(SETTINGS["narrow"])
     flags = ["--width", arguments.width] + ["--bf16"] * arguments.bf16
     measured = names if arguments.memory else []
     peaks = {

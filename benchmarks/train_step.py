@@ -39,6 +39,7 @@ from dualgan.networks import StyleGAN2Discriminator, StyleGAN2Generator
 from dualgan.networks.convolution import Geometry
 from dualgan.networks.layers import ModulatedConv2d, ToRGB
 from dualgan.runtime.process import flush_denormals
+from dualgan.training.compilation import passes
 
 FORMS = ("usual", "ours")
 
@@ -58,7 +59,12 @@ def pytorch_pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
 
 
 def two_passes(
-    self: StyleGAN2Discriminator, real: Tensor, fake: Tensor, labels: None = None, reference: Tensor | None = None
+    self: StyleGAN2Discriminator,
+    real: Tensor,
+    fake: Tensor,
+    labels: None = None,
+    reference: Tensor | None = None,
+    fake_labels: None = None,
 ) -> tuple[Tensor, Tensor]:
     """Stand-in for `StyleGAN2Discriminator.pair`: a pass for the real and another for the generated images."""
     return self(real, labels, reference), self(fake, labels, reference)
@@ -125,9 +131,11 @@ class Step:
         channels_last: bool,
         generator: Mapping[str, Any] | None = None,
         discriminator: Mapping[str, Any] | None = None,
+        device: torch.device | str = "cpu",
+        compiled: bool = False,
     ) -> None:
         torch.manual_seed(0)
-        self.setting = setting
+        self.setting, self.device, self.passes = setting, torch.device(device), passes(compiled)
         widths: dict[str, Any] = {"channel_base": setting.channel_base, "channel_max": setting.channel_max}
         self.G = StyleGAN2Generator(
             resolution,
@@ -141,7 +149,10 @@ class Step:
         for name, parameter in self.G.named_parameters():
             if name.endswith("noise_strength"):
                 parameter.data.fill_(0.1)
-        images = torch.randn(setting.batch, 3, resolution, resolution)
+        self.G.to(self.device)
+        self.D.to(self.device)
+        # drawn on the CPU: the same on every device
+        images = torch.randn(setting.batch, 3, resolution, resolution).to(self.device)
         channels_last_images = images.clamp(-1, 1).contiguous(memory_format=torch.channels_last)
         self.images = {
             "usual": channels_last_images if channels_last else channels_last_images.contiguous(),
@@ -149,7 +160,7 @@ class Step:
         }
         self.real = channels_last_images
         self.reference = torch.randn_like(channels_last_images).clamp(-1, 1) if self.D.takes_reference else None
-        self.z = torch.randn(setting.batch, setting.w_dim)
+        self.z = torch.randn(setting.batch, setting.w_dim).to(self.device)
         self.bf16 = bf16
         self.loss, self.r1, self.path_length = NonSaturating(), R1(gamma=1), PathLength()
         self.phases: dict[str, Callable[[], None]] = {
@@ -160,12 +171,17 @@ class Step:
         }
 
     def autocast(self) -> torch.autocast:
-        return torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bf16)
+        # the meta device, which computes shapes only, has no autocast: the CPU's stands in
+        kind = self.device.type if torch.amp.is_autocast_available(self.device.type) else "cpu"
+        return torch.autocast(kind, dtype=torch.bfloat16, enabled=self.bf16)
+
+    def images_of_z(self) -> Tensor:
+        return self.passes.synthesize(self.G, self.G.mapping(self.z))
 
     def generator_step(self) -> None:
         self.D.requires_grad_(False)
         with self.autocast():
-            loss = self.loss.generator(self.D(self.G(self.z), None, self.reference))
+            loss = self.loss.generator(self.passes.score(self.D, self.images_of_z(), None, self.reference))
         torch.autograd.backward(loss)
         self.D.requires_grad_(True)
 
@@ -173,14 +189,15 @@ class Step:
         ws = self.G.mapping(self.z[:: self.path_length.batch_shrink])
         images = self.G.synthesis(ws)
         # drawn here: `randn_like` follows the memory layout of the images, in which the forms differ
-        lengths = self.path_length.path_lengths(images, ws, torch.randn(images.shape))
+        lengths = self.path_length.path_lengths(images, ws, torch.randn(images.shape, device=images.device))
         torch.autograd.backward(self.path_length.penalty(lengths, lengths.detach().mean()))
 
     def discriminator_step(self) -> None:
         with torch.no_grad(), self.autocast():
-            fake = self.G(self.z)
+            fake = self.images_of_z()
         with self.autocast():
-            loss = self.loss.discriminator(*self.D.pair(self.real, fake, None, self.reference))
+            logits = self.passes.score_pair(self.D, self.real, fake, None, None, self.reference)
+            loss = self.loss.discriminator(*logits)
         torch.autograd.backward(loss)
 
     def discriminator_penalty(self) -> None:
@@ -281,7 +298,7 @@ def main() -> None:
     arguments = parser.parse_args()
     flush_denormals()
     settings = SETTINGS[arguments.width]
-    resolutions = [arguments.resolution] if arguments.resolution else sorted(settings)
+    resolutions = [arguments.resolution] if arguments.resolution else sorted(SETTINGS["narrow"])
     if arguments.memory_of is not None:
         setting = settings[arguments.resolution]
         step = Step(arguments.resolution, setting, arguments.bf16, arguments.channels_last)
