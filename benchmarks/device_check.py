@@ -1,0 +1,112 @@
+"""Does dualgan compute on this machine's GPU what it computes on a CPU, and how fast?
+
+One command on a machine with a CUDA GPU, this repository and its dependencies. It compares published values, ten
+recorded steps, the gradients of every penalty and every attention module with the CPU's; resumes a training; looks for
+operations that make the host wait for the device; and measures the training step of config E as images/s and as a
+share of the card's own measured matrix products. Nothing in it ends the program: what fails, and what the time did not
+reach, is a line of the table.
+
+Parts come in the order of their worth, each with its own limit, and all of them keep to `--minutes`. The folder gets
+device_check.json and device_check.md after every part. The exit code is 1 if something failed.
+
+    python benchmarks/device_check.py                          # 8 minutes at most
+    python benchmarks/device_check.py --out h100 --minutes 4
+    python benchmarks/device_check.py --device cpu --toy       # that the program itself works
+"""
+
+import argparse
+import platform
+import sys
+from functools import partial
+from pathlib import Path
+from unittest import mock
+
+import device_numerics as numerics
+import device_speed as speed
+import torch
+from device_report import Part, Report
+from device_speed import Case, Peaks, Size
+from step_settings import SETTINGS
+
+import dualgan.training.compilation as compilation
+from dualgan.runtime.process import flush_denormals
+from dualgan.terminal.console import quiet_libraries
+from dualgan.version import __version__
+
+RESOLUTIONS = (256, 128, 64)
+BATCH = 32  # config E's
+
+
+def size_of(toy: bool) -> Size:
+    """What is measured: config E, or hardly anything."""
+    if toy:
+        return Size({64: SETTINGS["toy"][64]}, product=64, seconds=0.0)
+    return Size({r: SETTINGS["wide"][r]._replace(batch=BATCH) for r in RESOLUTIONS}, product=8192, seconds=0.5)
+
+
+def parts(device: torch.device, size: Size) -> list[Part]:
+    """Everything, what matters most first."""
+    peaks, resolutions = Peaks(device, size), sorted(size.settings, reverse=True)
+    largest = resolutions[0]
+    full = "TF32" if device.type == "cuda" else "float32"
+
+    def cases(precision: str, way: str) -> list[Case]:
+        return [Case(r, variant, precision, way=way) for r in resolutions for variant in speed.VARIANTS]
+
+    def rates(found: list[Case]) -> partial[object]:
+        return partial(speed.rates, found, device, size, peaks)
+
+    return [
+        Part("published values", 30, partial(numerics.golden_values, device)),
+        Part("second derivatives", 40, partial(numerics.second_derivatives, device)),
+        Part("attention", 30, partial(numerics.attention, device)),
+        Part("host waits", 40, partial(numerics.host_waits, device)),
+        Part("resume", 40, partial(numerics.resume, device)),
+        Part("matrix products", 20, peaks.outcomes),
+        Part("textbook form", 60, partial(speed.against_textbook, largest, device, size, peaks)),
+        Part("ten recorded steps", 90, partial(numerics.ten_steps, device)),
+        Part("time in products", 30, partial(speed.products, largest, device, size, peaks)),
+        Part("bf16", 90, rates(cases("bf16", "eager"))),
+        Part("CUDA graphs", 60, rates([Case(r, "plain", "bf16", way="graphs") for r in reversed(resolutions)])),
+        Part("compiled", 150, rates(cases("bf16", "compiled"))),
+        Part("float32", 60, rates(cases(full, "eager"))),
+    ]  # type: ignore[list-item]
+
+
+def about(device: torch.device) -> dict[str, str]:
+    """The machine and the versions, as the table begins."""
+    card = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {
+        "device": f"{device.type}, {card}",
+        "capability": ".".join(map(str, torch.cuda.get_device_capability(device))) if device.type == "cuda" else "-",
+        "threads": str(torch.get_num_threads()),
+        "dualgan": __version__,
+        "torch": f"{torch.__version__}, CUDA {torch.version.cuda or '-'}, cuDNN {torch.backends.cudnn.version() or '-'}",
+    }
+
+
+def main() -> int:
+    assert __doc__ is not None
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("device_check"), help="folder of the results")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--minutes", type=float, default=8.0, help="for everything")
+    parser.add_argument("--toy", action="store_true", help="a size at which the numbers mean nothing")
+    arguments = parser.parse_args()
+    if arguments.minutes <= 0.5:
+        parser.error(f"--minutes {arguments.minutes:g}: expected more than half a minute")
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: PyTorch finds no CUDA GPU here; --device cpu --toy shows that the program works")
+    flush_denormals()
+    device = torch.device(arguments.device)
+    report = Report(arguments.out, about(device), 60 * arguments.minutes)
+    # generating code takes a minute: the toy size traces, and runs what was traced
+    backend = "aot_eager" if arguments.toy else compilation.BACKEND
+    with mock.patch.object(compilation, "BACKEND", backend), quiet_libraries():
+        good = report.run(parts(device, size_of(arguments.toy)))
+    print(f"\n{'All checks passed' if good else 'Something failed'}: see {arguments.out / 'device_check.md'}")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
