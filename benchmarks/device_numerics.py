@@ -29,9 +29,9 @@ from dualgan.networks.attention import Attention, ReferenceAttention
 from dualgan.runtime.precision import without_autocast
 
 sys.path.append(os.fspath(Path(__file__).parents[1]))  # the golden values and tiny trainings are the tests'
-from tests.networks.published import PUBLISHED, load  # noqa: E402
-from tests.tiny import Noise, attending_gan, tiny_gan, tiny_trainer  # noqa: E402
-from tests.training.golden_steps import CONFIGS, GOLDEN, losses  # noqa: E402
+from tests.networks.published import PUBLISHED, load
+from tests.tiny import Noise, attending_gan, tiny_gan, tiny_trainer
+from tests.training.golden_steps import CONFIGS, GOLDEN, losses
 
 aten = torch.ops.aten
 
@@ -55,19 +55,17 @@ class DrawnOnCPU(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
-        packet = func.overloadpacket
-        if packet in self.FILLED:
-            drawn = func(torch.empty_like(args[0], device="cpu"), *args[1:], **kwargs)
-            return args[0].copy_(drawn)
-        if packet in self.MADE:
-            tensors = [a for a in args if isinstance(a, Tensor)]
-            device = kwargs.get("device") or (tensors[0].device if tensors else torch.device("cpu"))
+        tensors = [a for a in args if isinstance(a, Tensor)]
+        device = kwargs.get("device") or (tensors[0].device if tensors else torch.device("cpu"))
+        # the meta device, on which modules are tried out, draws nothing and must not move the CPU's generator
+        if device.type in ("cpu", "meta"):
+            return func(*args, **kwargs)
+        if func.overloadpacket in self.FILLED:
+            return args[0].copy_(func(torch.empty_like(args[0], device="cpu"), *args[1:], **kwargs))
+        if func.overloadpacket in self.MADE:
             if "device" in kwargs:
                 kwargs |= {"device": torch.device("cpu"), "pin_memory": False}
-            # the meta device has no values to bring: any of the right shape will do
-            own = [torch.zeros_like(a, device="cpu") if isinstance(a, Tensor) and a.is_meta
-                   else a.cpu() if isinstance(a, Tensor) else a for a in args]  # fmt: skip
-            return func(*own, **kwargs).to(device)
+            return func(*(a.cpu() if isinstance(a, Tensor) else a for a in args), **kwargs).to(device)
         return func(*args, **kwargs)
 
 
@@ -171,7 +169,7 @@ def penalty_gradient(
             return gradients_of(penalty.penalty(lengths, lengths.detach().mean() / 2), G)
         D = copy.deepcopy(gan.discriminator).to(device, dtype)
         own = reference if gan.takes_reference else None
-        value = penalty(lambda images: D(images, None, own), real, fake)  # type: ignore[arg-type,return-value]
+        value = penalty(lambda images: D(images, None, own), real, fake)
         return gradients_of(value, D)
 
 
@@ -195,8 +193,7 @@ def attention_results(module: Attention, device: torch.device | str, dtype: torc
     source = torch.Generator().manual_seed(1)
     x = torch.randn(4, module.channels, 16, 16, generator=source).contiguous(memory_format=torch.channels_last)
     style = torch.randn(2, module.channels, generator=source).to(device, dtype).requires_grad_()
-    first, second = x.to(device, dtype).split(2)
-    first, second = first.detach().requires_grad_(), second.detach().requires_grad_()
+    first, second = (half.detach().requires_grad_() for half in x.to(device, dtype).chunk(2))
     pair = isinstance(module, ReferenceAttention)
     out = module(first, second) if pair else module(first, style)
     wanted = [first, second if pair else style, *module.parameters()]

@@ -129,7 +129,10 @@ class Report:
 
     def write(self) -> None:
         found = {"about": self.about, "rows": [row._asdict() for row in self.rows]}
-        for name, text in (("device_check.json", json.dumps(found, indent=1) + "\n"), ("device_check.md", self.table())):
+        for name, text in (
+            ("device_check.json", json.dumps(found, indent=1) + "\n"),
+            ("device_check.md", self.table()),
+        ):
             with replacing(self.folder / name) as path:
                 path.write_text(text, encoding="utf-8")
 

@@ -11,6 +11,7 @@ from device_report import FAIL, LEFT_OUT, MEASURED, Outcome, measured, reason
 from flops import count_flops
 from profile_step import kind_of
 from step_settings import SHARES, Setting
+from torch.autograd import DeviceType  # type: ignore[attr-defined]
 from torch.profiler import ProfilerActivity, profile
 from train_step import FORMS, Step
 
@@ -96,7 +97,7 @@ class Captured:
 
     def __init__(self, step: Step, phase: str) -> None:
         run = step.phases[phase]
-        aside = torch.cuda.Stream()
+        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):
             for _ in range(WARM_UP):
@@ -246,7 +247,7 @@ def _products(resolution: int, device: torch.device, size: Size, peaks: Peaks) -
             synchronize(device)
         for event in profiler.key_averages(group_by_input_shape=True):
             # a kernel is listed by itself too, and counts with the operator that launched it
-            if device.type == "cuda" and event.device_type != torch.autograd.DeviceType.CPU:
+            if device.type == "cuda" and event.device_type != DeviceType.CPU:
                 continue
             seconds = getattr(event, own) / 1e6
             total += seconds

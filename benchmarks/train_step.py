@@ -36,6 +36,7 @@ from torch import Tensor
 import dualgan.networks.layers as layers
 from dualgan.losses import R1, NonSaturating, PathLength
 from dualgan.networks import StyleGAN2Discriminator, StyleGAN2Generator
+from dualgan.networks.base import as_heads
 from dualgan.networks.convolution import Geometry
 from dualgan.networks.layers import ModulatedConv2d, ToRGB
 from dualgan.runtime.process import flush_denormals
@@ -181,7 +182,7 @@ class Step:
     def generator_step(self) -> None:
         self.D.requires_grad_(False)
         with self.autocast():
-            loss = self.loss.generator(self.passes.score(self.D, self.images_of_z(), None, self.reference))
+            loss = self.loss.generator(*as_heads(self.passes.score(self.D, self.images_of_z(), None, self.reference)))
         torch.autograd.backward(loss)
         self.D.requires_grad_(True)
 
@@ -196,8 +197,8 @@ class Step:
         with torch.no_grad(), self.autocast():
             fake = self.images_of_z()
         with self.autocast():
-            logits = self.passes.score_pair(self.D, self.real, fake, None, None, self.reference)
-            loss = self.loss.discriminator(*logits)
+            real_logits, fake_logits = self.passes.score_pair(self.D, self.real, fake, None, None, self.reference)
+            loss = self.loss.discriminator(*as_heads(real_logits), *as_heads(fake_logits))
         torch.autograd.backward(loss)
 
     def discriminator_penalty(self) -> None:

@@ -36,6 +36,13 @@ PROGRAMS = {
     ],
     "attention_step": [Toy("--width toy --repeats 1 --bf16", r"^added +0%")],
     "communication": [Toy("", r"plain step: \d+ calls[\s\S]*mean .*% of a step")],
+    "device_check": [
+        Toy(
+            "--device cpu --toy --out TMP/found",
+            r"^left out host waits: 50[\s\S]*ours over the textbook form +ratio[\s\S]*^left out CUDA graphs[\s\S]*"
+            r"^measured compiled: 32x32, plain, bf16, compiled +images/s[\s\S]*^All checks passed",
+        )
+    ],
     "grouped": [
         Toy("--resolutions 4 --channels 16 --pixels 32 --repeats 1", r"^ +4 +16 +[\d.]+[^%]+%, at the dense speed \d"),
         Toy("--resolutions 8 --channels 8 --pixels 64 --repeats 1 --bf16", r"bfloat16, one[\s\S]*dense speed \d"),

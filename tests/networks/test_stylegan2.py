@@ -1,8 +1,5 @@
 import math
-from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
