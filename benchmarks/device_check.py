@@ -22,11 +22,11 @@ from functools import partial
 from pathlib import Path
 from unittest import mock
 
-import device_numerics as numerics
-import device_speed as speed
 import torch
+from device_numerics import attention, golden_values, host_waits, resume, second_derivatives, ten_steps
 from device_report import Outcome, Part, Report
-from device_speed import Case, Peaks, Size
+from device_speed import VARIANTS, Case, Peaks, Size, against_textbook, products
+from device_speed import rates as rates_of
 from step_settings import SETTINGS
 
 import dualgan.training.compilation as compilation
@@ -52,21 +52,21 @@ def parts(device: torch.device, size: Size, toy: bool = False) -> list[Part]:
     full = "TF32" if device.type == "cuda" else "float32"
 
     def cases(precision: str, way: str) -> list[Case]:
-        return [Case(r, variant, precision, way=way) for r in resolutions for variant in speed.VARIANTS]
+        return [Case(r, variant, precision, way=way) for r in resolutions for variant in VARIANTS]
 
     def rates(found: list[Case]) -> partial[Iterator[Outcome]]:
-        return partial(speed.rates, found, device, size, peaks)
+        return partial(rates_of, found, device, size, peaks)
 
     return [
-        Part("published values", 30, partial(numerics.golden_values, device)),
-        Part("second derivatives", 40, partial(numerics.second_derivatives, device)),
-        Part("attention", 30, partial(numerics.attention, device)),
-        Part("host waits", 40, partial(numerics.host_waits, device)),
-        Part("resume", 40, partial(numerics.resume, device)),
+        Part("published values", 30, partial(golden_values, device)),
+        Part("second derivatives", 40, partial(second_derivatives, device)),
+        Part("attention", 30, partial(attention, device)),
+        Part("host waits", 40, partial(host_waits, device)),
+        Part("resume", 40, partial(resume, device)),
         Part("matrix products", 20, peaks.outcomes),
-        Part("textbook form", 60, partial(speed.against_textbook, largest, device, size, peaks)),
-        Part("ten recorded steps", 90, partial(numerics.ten_steps, device)),
-        Part("time in products", 30, partial(speed.products, largest, device, size, peaks)),
+        Part("textbook form", 60, partial(against_textbook, largest, device, size, peaks)),
+        Part("ten recorded steps", 90, partial(ten_steps, device)),
+        Part("time in products", 30, partial(products, largest, device, size, peaks)),
         Part("bf16", 90, rates(cases("bf16", "eager"))),
         Part("CUDA graphs", 60, rates([Case(r, "plain", "bf16", way="graphs") for r in reversed(resolutions)])),
         Part("compiled", 150, rates(cases("bf16", "compiled")[: 1 if toy else None])),

@@ -1,6 +1,7 @@
 """Every program in benchmarks/ runs, at a size that takes a moment."""
 
 import importlib.util
+import json
 import math
 import multiprocessing
 import os
@@ -250,3 +251,47 @@ def test_operations_are_counted(benchmarks_on_path: None) -> None:
     once = 2 * (2 * 8 * 8) * (5 * 3 * 3 * 3)  # a multiplication and an addition per position and weight
     assert count_flops(lambda: functional.conv2d(x, weight, padding=1)) == once
     assert count_flops(lambda: torch.autograd.backward(functional.conv2d(x, weight, padding=1).sum())) == 2 * once
+
+
+class TestDeviceCheck:
+    """What runs on a GPU alone, as far as it shows without one."""
+
+    @pytest.mark.parametrize("variant", ["plain", "SAN", "reference"])
+    def test_operations_are_counted_on_the_meta_device(self, variant: str, benchmarks_on_path: None) -> None:
+        from device_speed import VARIANTS, flops_of
+        from flops import count_flops
+        from step_settings import SETTINGS
+        from train_step import Step
+
+        setting = SETTINGS["toy"][32]
+        counted = flops_of(32, setting, variant)
+        step = Step(32, setting, False, True, **VARIANTS[variant])
+        for phase, run in step.phases.items():
+            with step.prepared("ours"):
+                assert counted[phase] == count_flops(run) > 0, phase
+
+    def test_waits_are_errors_for_fifty_steps(self, benchmarks_on_path: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        import device_numerics
+
+        from tests.tiny import tiny_gan
+
+        modes: list[str] = []
+        monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
+        monkeypatch.setattr(device_numerics, "WARM_STEPS", 2)
+        monkeypatch.setattr(device_numerics, "on", lambda device: {"accelerator": "cpu", "devices": 1})
+        assert device_numerics._waited(torch.device("cpu"), tiny_gan) == 0
+        assert modes == ["error", "default", "default"]
+
+    def test_what_fails_or_takes_too_long_is_a_line(self, benchmarks_on_path: None, tmp_path: Path) -> None:
+        import time
+
+        from device_report import Part, Report, checked
+
+        report = Report(tmp_path, {"device": "none"}, 60)
+        assert report.run([Part("good", 5, lambda: [checked("a", lambda: 0.1, 0.2)])])
+        far = Part("far", 5, lambda: [checked("a", lambda: 0.3, 0.2), checked("b", lambda: 1 / 0, 0.2)])
+        slow = Part("slow", 0.05, lambda: [checked("a", lambda: time.sleep(5) or 0.0, 0.2)])
+        assert not report.run([far, slow])
+        assert [row.status for row in report.rows] == ["pass", "FAIL", "FAIL", "left out"]
+        assert "ZeroDivisionError" in (tmp_path / "device_check.md").read_text()
+        assert len(json.loads((tmp_path / "device_check.json").read_text())["rows"]) == 4
