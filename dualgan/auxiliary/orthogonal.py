@@ -50,10 +50,18 @@ class OrthogonalRegularization(AuxiliaryTask):
 
 
 def matrices(network: nn.Module) -> list[Tensor]:
-    """Trained weights of a network, but for embeddings, each as a matrix with a row per output."""
+    """Trained weights of a network, each as a matrix with a row per output.
+
+    Embeddings are left out, modules as well as bare parameters of that name, and so is what has a value per channel and
+    pixel: constant maps that a network starts from or ends in.
+    """
     embeddings = [module for module in network.modules() if isinstance(module, nn.Embedding | ClassTable)]
     left_out = {parameter for embedding in embeddings for parameter in embedding.parameters()}
-    found = [p for p in network.parameters() if p.dim() > 1 and p.requires_grad and p not in left_out]
+    found = [
+        p
+        for name, p in network.named_parameters()
+        if p.dim() in (2, 4) and p.requires_grad and p not in left_out and name.rpartition(".")[2] != "embedding"
+    ]
     return [parameter.flatten(1) for parameter in found]
 
 

@@ -10,7 +10,7 @@ from keyword import iskeyword
 from typing import NoReturn
 
 from dualgan.files.trouble import OF_DISKS, in_words, interrupt_behind, named_by
-from dualgan.terminal.configs import replaced_networks, resolve_configs
+from dualgan.terminal.configs import replaced_parts, resolve_configs
 from dualgan.terminal.console import flush_output, show_what_can_be_shown
 from dualgan.version import __version__
 
@@ -127,7 +127,7 @@ def _run(words: list[str]) -> int:
         )
         return 0
     words = resolve_configs(words, sections)
-    for sentence in replaced_networks(words):
+    for sentence in replaced_parts(words):
         say(f"Note: {sentence}.")
     return run_trainer(words)
 

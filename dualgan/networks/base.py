@@ -1,6 +1,7 @@
 """What every generator and discriminator answers, whatever its architecture."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -33,8 +34,13 @@ class Network(Described, nn.Module):
             Network.registry[cls.known_as()] = cls
 
     def remember(self, arguments: dict[str, Any]) -> None:
-        """Keep the constructor's arguments as plain data; call it first thing with `locals()`."""
+        """Keep the constructor's arguments as plain data; call it first thing with `locals()`.
+
+        Raises:
+            ValueError: Images without channels, fewer than no classes, or a resolution that is no whole number.
+        """
         super().remember(arguments)
+        check_counts(self.init_args)
         attention = self.init_args.get("attention")
         if attention is not None:
             self.init_args["attention"] = describe_attention(attention)
@@ -112,8 +118,9 @@ class Generator(Network):
         """Latents and class indices [N] -> what `synthesis` takes, [N, ...]; draws nothing.
 
         Raises:
-            ValueError: Truncation was asked of a generator that has none, or the labels do not fit.
+            ValueError: Truncation was asked of a generator that has none, or the latents or labels do not fit.
         """
+        check_latents(latents.z, self.z_dim)
         if truncation_psi != 1:
             raise ValueError(
                 f"truncation_psi {truncation_psi:g} has no meaning for {type(self).__name__}, which has no mapping "
@@ -251,8 +258,8 @@ def check_resolution(resolution: int, architecture: str = "StyleGAN2") -> None:
     """
     if resolution not in [2**k for k in range(3, 11)]:
         raise ValueError(
-            f"resolution {resolution} is not a power of two: {architecture} needs one of 8, 16, ..., 1024. "
-            f"Set 'resolution' of the data to one of these; images are resized to it"
+            f"resolution {resolution} is not a power of two from 8 to 1024: {architecture} needs one of 8, 16, ..., "
+            f"1024. Set 'resolution' of the data to one of these; images are resized to it"
         )
 
 
@@ -264,6 +271,18 @@ def check_has_mapping(generator: nn.Module, what: str) -> None:
     """
     if not getattr(generator, "has_mapping", True):
         raise ValueError(f"{what} needs a generator with a mapping network, and {type(generator).__name__} has none")
+
+
+def check_counts(arguments: Mapping[str, Any]) -> None:
+    """Refuse images and classes that no network can have.
+
+    Raises:
+        ValueError: One of `resolution`, `num_channels` and `num_classes` is no whole number, or too small.
+    """
+    for name, least in (("resolution", 1), ("num_channels", 1), ("num_classes", 0)):
+        value = arguments.get(name, least)
+        if not isinstance(value, Integral) or value < least:
+            raise ValueError(f"{name} {value} is out of range: expected a whole number from {least} on")
 
 
 def check_at_least_one(**sizes: int) -> None:
@@ -313,6 +332,16 @@ def check_reference(reference: Tensor | None, takes_reference: bool, images: Ten
             f"reference images of shape {tuple(reference.shape)} for primary images of shape {expected}: "
             f"give every primary image one reference image of the same size"
         )
+
+
+def check_latents(z: Tensor, z_dim: int) -> None:
+    """Match latents with a generator.
+
+    Raises:
+        ValueError: They have another width.
+    """
+    if z.shape[1:] != (z_dim,):
+        raise ValueError(f"z of shape {tuple(z.shape)}: expected [N, {z_dim}]")
 
 
 def check_labels(labels: Tensor | None, num_classes: int, count: int) -> None:

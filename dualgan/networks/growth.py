@@ -1,7 +1,8 @@
 """Progressive growing (Karras et al., ICLR 2018): networks that begin with few pixels and fade in one level after the
 other."""
 
-from typing import NamedTuple
+import math
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +10,10 @@ from torch import Tensor, nn
 
 PUBLISHED_KIMG = 600.0
 """Thousands of images of a level, and of a fade, in the published trainings."""
+GROWN = 1024
+"""Resolution of the networks whose published form is the growing one, with a layer for the colours of every level."""
+GrowFrom = int | Literal["published"] | None
+"""Resolution that growing starts with; None for all layers from the start; "published" for 8 at 1024, else None."""
 
 
 class Plan(NamedTuple):
@@ -39,10 +44,13 @@ class Plan(NamedTuple):
                 f"expected one of {', '.join(map(str, valid))}; the published trainings start with 8"
             )
         for name, kimg in (("level_kimg", self.level_kimg), ("fade_kimg", self.fade_kimg)):
-            if kimg < 0:
+            if not 0 <= kimg < math.inf:
                 raise ValueError(f"{name} {kimg:g} is out of range: expected 0 or more; 600 is published")
         if self.phase == 0:
             raise ValueError("level_kimg and fade_kimg are both 0: nothing is left to grow in; 600 each is published")
+
+    def __str__(self) -> str:
+        return f"from {self.first} to {self.resolution}, {self.level_kimg:g} kimg a level and {self.fade_kimg:g} a fade"
 
     @property
     def phase(self) -> int:
@@ -148,12 +156,14 @@ def enlarged(images: Tensor, factor: int) -> Tensor:
     return F.interpolate(images, scale_factor=factor, mode="nearest") if factor > 1 else images
 
 
-def planned(resolution: int, grow_from: int | None, level_kimg: float, fade_kimg: float) -> Growth | None:
+def planned(resolution: int, grow_from: GrowFrom, level_kimg: float, fade_kimg: float) -> Growth | None:
     """Growth by a network's arguments; None for one that has all its layers from the start.
 
     Raises:
         ValueError: Of `Plan.check`, or a time without growth.
     """
+    if grow_from == "published":
+        grow_from = 8 if resolution == GROWN else None
     if grow_from is not None:
         return Growth(Plan(resolution, grow_from, level_kimg, fade_kimg))
     for name, kimg in (("level_kimg", level_kimg), ("fade_kimg", fade_kimg)):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from dualgan.networks.base import NO_MIXING, Drawn, Generator, Latents, Mixing, check_labels, one_hot
+from dualgan.networks.base import NO_MIXING, Drawn, Generator, Latents, Mixing, check_labels, check_latents, one_hot
 from dualgan.networks.layers import EqualizedLinear, normalize_second_moment, widened
 from dualgan.runtime.distributed import gather
 
@@ -79,6 +79,7 @@ class MappingNetwork(nn.Module):
     def forward(self, z: Tensor | None, labels: Tensor | None = None, truncation_psi: float = 1.0) -> Tensor:
         """z [N, z_dim], class indices [N] -> [N, num_ws, w_dim], moved towards `mean_w` by 1 - truncation_psi."""
         if z is not None:
+            check_latents(z, self.z_dim)
             check_labels(labels, self.num_classes, z.shape[0])
         w = self.join(z, labels)
         for i in range(self.num_layers):

@@ -48,6 +48,8 @@ def _cumulative(norms: Sequence[_BatchNorm]) -> Iterator[None]:
         norm.reset_running_stats()
         norm.momentum = None
         norm.train()
-    yield
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum

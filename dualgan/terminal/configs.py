@@ -37,8 +37,8 @@ def resolve_configs(words: list[str], sections: Collection[str] = ()) -> list[st
     return resolved
 
 
-def replaced_networks(words: list[str]) -> list[str]:
-    """Which network of a `--config` a later one replaces by one of another architecture, in sentences.
+def replaced_parts(words: list[str]) -> list[str]:
+    """Which networks and auxiliary losses of a `--config` a later one replaces by others, in sentences.
 
     An overlay such as g_san32.yaml after sngan.yaml may have been meant to add to the network that it replaces.
 
@@ -49,17 +49,24 @@ def replaced_networks(words: list[str]) -> list[str]:
     sentences = []
     for path in _config_files(words):
         model = read_config(Path(path)).get("model")
-        for player in ("generator", "discriminator"):
-            network = model.get(player) if isinstance(model, dict) else None
-            name = network.get("class_path") if isinstance(network, dict) else network
-            if not isinstance(name, str):
+        for part in ("generator", "discriminator", "auxiliary"):
+            if not (name := _classes_of(model.get(part) if isinstance(model, dict) else None)):
                 continue
-            name, file = name.rpartition(".")[2], Path(path).name
-            before, by = chosen.get(player, (name, file))
+            file = Path(path).name
+            before, by = chosen.get(part, (name, file))
             if before != name:
-                sentences.append(f"{file} puts {name} in the place of {before} of {by}")
-            chosen[player] = (name, file)
+                back = "; --model.auxiliary+ NAME adds one to them" if part == "auxiliary" else ""
+                sentences.append(f"{file} puts {name} in the place of {before} of {by}{back}")
+            chosen[part] = (name, file)
     return sentences
+
+
+def _classes_of(setting: Any) -> str:
+    """Names of the classes that a setting of a configuration chooses; empty for none."""
+    if isinstance(setting, list):
+        return " and ".join(filter(None, map(_classes_of, setting)))
+    name = setting.get("class_path") if isinstance(setting, dict) else setting
+    return name.rpartition(".")[2] if isinstance(name, str) else ""
 
 
 def _config_files(words: list[str]) -> list[str]:

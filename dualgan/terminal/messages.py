@@ -22,6 +22,8 @@ from dualgan.runtime.imports import ALLOW, trusted_modules
 from dualgan.runtime.private_parts import actions_of
 
 _SEE = "'--help' lists every option."
+_OF_THE_DATA = ("num_classes", "num_channels", "resolution")  # arguments of networks that are no options
+_NETWORKS = ("model.generator", "model.discriminator")
 _MOST_HINTS = 4
 
 _IMPORTABLE = ["dualgan", "pytorch_lightning", "lightning_fabric", "torch.distributed.algorithms.ddp_comm_hooks"]
@@ -133,7 +135,12 @@ class ParagraphParser(ArgumentParser):
         text = str(inner).replace("--", f"--{key}.").replace(f"--{key}.help", "--help")
         if not inner.unknown:
             return MistakeError(f"{key}: {text}", name)
-        if key in self.classes and (owners := _owners(self.classes[key], inner.option)):
+        if key in _NETWORKS and inner.option in _OF_THE_DATA:
+            text = (
+                f"unknown option {name!r}: networks take it from the data (--data.resolution; their classes with "
+                f"--data.use_labels true)"
+            )
+        elif key in self.classes and (owners := _owners(self.classes[key], inner.option)):
             text = (
                 f"unknown option {name!r}: the chosen class has none; it is one of {', '.join(owners)} (--{key} NAME)"
             )

@@ -120,7 +120,7 @@ def check_growth(generator: Generator, discriminator: Discriminator) -> None:
     """
     plans = [None if network.growing is None else network.growing.plan for network in (generator, discriminator)]
     if plans[0] != plans[1]:
-        words = ["does not grow" if plan is None else f"grows by {plan}" for plan in plans]
+        words = ["does not grow" if plan is None else f"grows {plan}" for plan in plans]
         raise ValueError(
             f"the generator {words[0]}, and the discriminator {words[1]}: give both the same grow_from, level_kimg and "
             f"fade_kimg, or neither"

@@ -164,9 +164,10 @@ def _write_onnx(program: ExportedProgram, names: list[str], path: Path, metadata
     level = logger.level
     logger.setLevel(logging.ERROR)  # its optimizer reports of its own workings
     try:
-        onnx = torch.onnx.export(
-            program, dynamo=True, verbose=False, input_names=names, output_names=["images"], external_data=False
-        )
+        onnx = torch.onnx.export(  # its optimizer drops epsilons of 1e-8; ONNX Runtime has one of its own
+            program, dynamo=True, optimize=False, verbose=False, input_names=names, output_names=["images"],
+            external_data=False,
+        )  # fmt: skip
     finally:
         logger.setLevel(level)
     assert onnx is not None

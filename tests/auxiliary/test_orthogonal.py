@@ -1,6 +1,7 @@
 """Orthogonal regularization of both players' weights."""
 
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from torch import nn
 
 from dualgan.auxiliary import OrthogonalRegularization
 from dualgan.auxiliary.orthogonal import matrices, orthogonality
-from dualgan.networks import BigGANDiscriminator, BigGANGenerator
+from dualgan.networks import BigGANDiscriminator, BigGANGenerator, R3GANDiscriminator, R3GANGenerator
 from tests.backbones import BACKBONES
 from tests.tiny import tiny_gan, train
 
@@ -57,5 +58,20 @@ def test_it_is_added_to_both_players_losses(make: Any) -> None:
 def test_numbers_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match="weight -1 and generator 0 are out of range: expected 0 or more, and one"):
         OrthogonalRegularization(BigGANDiscriminator(32, width=1), weight=-1, generator=0)
-    D = BigGANDiscriminator(32, width=1)
-    assert OrthogonalRegularization(D, weight=0).generator_loss is not None
+
+
+def test_a_weight_of_zero_is_no_loss() -> None:
+    players: Any = SimpleNamespace(discriminator=BigGANDiscriminator(32, width=1), generator=nn.Linear(2, 3))
+    for weight, generator in ((0, 1e-4), (1e-4, 0)):
+        task = OrthogonalRegularization(players.discriminator, weight=weight, generator=generator)
+        losses = task.discriminator_loss(players), task.generator_loss(players)
+        assert [loss is None for loss in losses] == [weight == 0, generator == 0]
+
+
+def test_classes_and_constant_maps_are_no_weights() -> None:
+    with torch.device("meta"):
+        for network in (R3GANGenerator(8, num_classes=3), R3GANDiscriminator(8, num_classes=3)):
+            of_inputs = {p.numel() for name, p in network.named_parameters() if "embedding" in name or p.dim() == 3}
+            assert len(of_inputs) == 2
+            assert all(p.dim() == 2 for p in matrices(network))
+            assert len(matrices(network)) == sum(p.dim() in (2, 4) for p in network.parameters()) - 1

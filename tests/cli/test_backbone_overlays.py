@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dualgan.cli.lightning import parse_fit
-from dualgan.terminal.configs import replaced_networks, resolve_configs
+from dualgan.terminal.configs import replaced_parts, resolve_configs
 from dualgan.training.averaging import DEFAULT_HALF_LIFE
 from tests.cli.test_attention_configs import config_words
 from tests.conftest import RunCLI
@@ -34,6 +34,15 @@ def test_nothing_of_the_other_recipe_is_left(name: str, overlay: str, in_empty_f
             ["g_san32.yaml puts StyleGAN2Generator in the place of SNGANGenerator of sngan.yaml"],
         ),
         (
+            ("clevr_demo", "unet", "fakeclr"),
+            [
+                "unet.yaml puts BigGANGenerator in the place of StyleGAN2Generator of clevr_demo.yaml",
+                "unet.yaml puts UNetDiscriminator in the place of StyleGAN2Discriminator of clevr_demo.yaml",
+                "fakeclr.yaml puts InstanceDiscrimination in the place of CutMix of unet.yaml; "
+                "--model.auxiliary+ NAME adds one to them",
+            ],
+        ),
+        (
             ("clevr_demo", "clevr_r3gan"),
             [
                 f"clevr_r3gan.yaml puts R3GAN{player} in the place of StyleGAN2{player} of clevr_demo.yaml"
@@ -46,8 +55,8 @@ def test_a_network_that_replaces_another_is_said(
     names: tuple[str, ...], said: list[str], in_empty_folder: Path
 ) -> None:
     words = resolve_configs(config_words(names))
-    assert replaced_networks(words) == said
-    assert replaced_networks([f"--config={word}" for word in words if word != "--config"]) == said
+    assert replaced_parts(words) == said
+    assert replaced_parts([f"--config={word}" for word in words if word != "--config"]) == said
 
 
 def test_the_note_is_shown(run_cli: RunCLI) -> None:

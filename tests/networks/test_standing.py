@@ -5,8 +5,10 @@ import os
 from functools import partial
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from dualgan.data import SyntheticCLEVR
 from dualgan.gan import GAN
@@ -67,6 +69,21 @@ def test_0_passes_keep_running_statistics() -> None:
     before = statistics(G)
     G.estimate_statistics()
     assert all(torch.equal(value, before[name]) for name, value in statistics(G).items())
+
+
+def test_an_estimate_that_is_stopped_leaves_the_momenta() -> None:
+    G = small(32)
+    norms = [module for module in G.modules() if isinstance(module, _BatchNorm)]
+    before = [norm.momentum for norm in norms]
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    G.synthesis.register_forward_pre_hook(stop)
+    with pytest.raises(KeyboardInterrupt):
+        G.estimate_statistics()
+    assert norms
+    assert [norm.momentum for norm in norms] == before
 
 
 def gan(passes: int) -> GAN:

@@ -176,3 +176,10 @@ def test_what_an_architecture_lacks_is_refused_with_a_sentence(
             run_cli.succeeds(*words("generate --seeds 0 --noise_mode random --out images"), "--ckpt", path)
     if G.attention_resolution is None:
         assert "has no attention" in run_cli.fails(*words("attention --seeds 0 --out a.png"), "--ckpt", path)
+
+
+@every_backbone
+def test_latents_of_another_width_are_refused(backbone: Backbone) -> None:
+    generator = backbone.gan(auxiliary=[]).generator
+    with torch.no_grad(), pytest.raises(ValueError, match=rf"expected \[N, {generator.z_dim}\]"):
+        generator(torch.randn(2, generator.z_dim + 1), torch.zeros(2).long() if generator.num_classes else None)

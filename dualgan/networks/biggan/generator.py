@@ -171,8 +171,9 @@ class BigGANGenerator(Generator):
         hierarchical = usual.hierarchical if hierarchical is None else hierarchical
         shared_dim = usual.shared_dim if shared_dim is None else shared_dim
         check_at_least_one(width=width, z_dim=z_dim)
-        if min(shared_dim, standing_passes) < 0:
-            raise ValueError(f"shared_dim {shared_dim} and standing_passes {standing_passes}: expected 0 or more")
+        for name, number in (("shared_dim", shared_dim), ("standing_passes", standing_passes)):
+            if number < 0:
+                raise ValueError(f"{name} {number} is out of range: expected 0 or more")
         if num_classes and hierarchical and not shared_dim:
             raise ValueError(
                 "a hierarchical z joins the class embedding that all layers share: give shared_dim, such as 128, or "

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from dualgan.networks.base import check_at_least_one, check_images, check_labels, check_reference, check_resolution
 from dualgan.networks.epilogue import DiscriminatorEpilogue, EpilogueDiscriminator
-from dualgan.networks.growth import PUBLISHED_KIMG, Growth, planned, shrunk
+from dualgan.networks.growth import PUBLISHED_KIMG, GrowFrom, Growth, planned, shrunk
 from dualgan.networks.layers import EqualizedConv2d, widened
 from dualgan.networks.pyramid import block_resolutions, num_features
 from dualgan.networks.stylegan.resampling import DownConv
@@ -57,7 +57,8 @@ class StyleGANDiscriminator(EpilogueDiscriminator):
         channel_max: Upper bound on the channels of any layer.
         minibatch_std_group: Samples per minibatch-std group.
         grow_from: Resolution that progressive growing starts with, 8 in the published trainings, and every level then
-            has a FromRGB of its own; null has all layers from the start and one FromRGB. The generator must grow alike.
+            has a FromRGB of its own; null has all layers from the start and one FromRGB; "published" is 8 at 1024 and
+            null elsewhere. The generator must grow alike.
         level_kimg: Thousands of real images that every level is trained for.
         fade_kimg: Thousands of real images in which the next level fades in.
 
@@ -75,7 +76,7 @@ class StyleGANDiscriminator(EpilogueDiscriminator):
         channel_base: int = 16384,
         channel_max: int = 512,
         minibatch_std_group: int = 4,
-        grow_from: int | None = None,
+        grow_from: GrowFrom = "published",
         level_kimg: float = PUBLISHED_KIMG,
         fade_kimg: float = PUBLISHED_KIMG,
     ) -> None:

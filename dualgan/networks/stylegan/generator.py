@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dualgan.networks.base import NoiseMode, check_at_least_one, check_resolution
-from dualgan.networks.growth import PUBLISHED_KIMG, Growth, Layers, enlarged, planned
+from dualgan.networks.growth import PUBLISHED_KIMG, GrowFrom, Growth, Layers, enlarged, planned
 from dualgan.networks.layers import LEAKY_GAIN, EqualizedConv2d, EqualizedLinear, normalize_second_moment, widened
 from dualgan.networks.mapping import MappedGenerator, MappingNetwork
 from dualgan.networks.noise import Noise, check_noise_mode, remove_noise
@@ -193,7 +193,8 @@ class StyleGANGenerator(MappedGenerator):
         channel_max: Upper bound on the channels of any layer.
         noise: Add noise of a learned strength, one per channel, after every convolution.
         grow_from: Resolution that progressive growing starts with, 8 in the published trainings, and every level then
-            has a ToRGB of its own; null has all layers from the start and one ToRGB. The discriminator must grow alike.
+            has a ToRGB of its own; null has all layers from the start and one ToRGB; "published" is 8 at 1024 and
+            null elsewhere. The discriminator must grow alike.
         level_kimg: Thousands of real images that every level is trained for.
         fade_kimg: Thousands of real images in which the next level fades in.
 
@@ -214,7 +215,7 @@ class StyleGANGenerator(MappedGenerator):
         channel_base: int = 16384,
         channel_max: int = 512,
         noise: bool = True,
-        grow_from: int | None = None,
+        grow_from: GrowFrom = "published",
         level_kimg: float = PUBLISHED_KIMG,
         fade_kimg: float = PUBLISHED_KIMG,
     ) -> None:

@@ -40,7 +40,10 @@ def test_centre_is_cropped_and_resized_with_the_named_filter(root: Path) -> None
     [("1", 1), ("L", 1), ("LA", 1), ("P", 3), ("RGB", 3), ("RGBA", 3), ("CMYK", 3), ("YCbCr", 3)],
 )
 def test_colour_modes_are_understood(root: Path, mode: str, channels: int) -> None:
-    save(root / ("a.png" if mode not in ("CMYK", "YCbCr") else "a.tif"), flat(255, 255, 255), mode)
+    if mode in ("CMYK", "YCbCr"):  # compressed: Pillow 12 cannot read the raw YCbCr that it writes
+        save(root / "a.tif", flat(255, 255, 255), mode, compression="tiff_lzw")
+    else:
+        save(root / "a.png", flat(255, 255, 255), mode)
     data = make(root)
     assert data.num_channels == channels
     assert images(data).shape == (1, 8, 8, channels)

@@ -220,7 +220,9 @@ def test_the_published_recipe_trains_every_parameter(num_classes: int, precision
 def test_sizes_that_cannot_work_are_refused(network: Any) -> None:
     with torch.device("meta"):
         for resolution in (4, 48, 2048):
-            with pytest.raises(ValueError, match=rf"resolution {resolution} is not a power of two: R3GAN needs"):
+            with pytest.raises(
+                ValueError, match=rf"resolution {resolution} is not a power of two from 8 to 1024: R3GAN needs"
+            ):
                 network(resolution)
         with pytest.raises(ValueError, match=r"at 4x4 have 2 x 20 channels inside.*16: choose a divisor of 40"):
             network(32, channel_max=20)

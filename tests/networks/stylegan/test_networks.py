@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from dualgan.networks import Network, StyleGANDiscriminator, StyleGANGenerator
 from dualgan.networks.base import Mixing
+from dualgan.networks.growth import GrowFrom
 from dualgan.networks.pyramid import block_resolutions
 from dualgan.networks.stylegan.generator import adaptive_instance_norm
 from dualgan.networks.stylegan.resampling import DownConv, UpConv
@@ -38,17 +39,28 @@ def count(network: nn.Module) -> int:
     ("resolution", "grow_from", "generator", "discriminator"),
     [
         (1024, 8, 26_219_627, 23_087_249),
+        (1024, "published", 26_219_627, 23_087_249),
+        (1024, None, 26_212_019, 23_077_137),
         (256, 8, 26_086_229, 23_052_353),
         (256, None, 26_078_915, 23_042_625),
+        (256, "published", 26_078_915, 23_042_625),
         (128, 8, 25_843_858, 22_941_313),
     ],
 )
 def test_numbers_of_parameters_are_the_published_ones(
-    resolution: int, grow_from: int | None, generator: int, discriminator: int
+    resolution: int, grow_from: GrowFrom, generator: int, discriminator: int
 ) -> None:
     with torch.device("meta"):
         found = [kind(resolution, grow_from=grow_from) for kind in (StyleGANGenerator, StyleGANDiscriminator)]
     assert [count(network) for network in found] == [generator, discriminator]
+
+
+def test_the_published_form_is_the_default() -> None:
+    with torch.device("meta"):
+        for kind in (StyleGANGenerator, StyleGANDiscriminator):
+            grown, usual = kind(1024).growing, kind(256).growing
+            assert grown is not None
+            assert (grown.plan.first, usual) == (8, None)
 
 
 @pytest.mark.parametrize("resolution", [8, 16, 32, 64, 128, 256, 512, 1024])
@@ -215,10 +227,17 @@ def test_styles_are_mixed_at_a_layer() -> None:
 @pytest.mark.parametrize("network", [StyleGANGenerator, StyleGANDiscriminator])
 def test_what_it_cannot_be_is_refused(network: type[Network]) -> None:
     for settings, message in (
-        ({"resolution": 200}, r"resolution 200 is not a power of two: StyleGAN needs one of 8, 16, \.\.\., 1024"),
+        (
+            {"resolution": 200},
+            r"resolution 200 is not a power of two from 8 to 1024: StyleGAN needs one of 8, 16, \.\.\., 1024",
+        ),
         ({"resolution": 16, "channel_base": 8}, "channel_base 8 and channel_max 512 leave no channels"),
         ({"resolution": 16, "grow_from": 12}, "grow_from 12 is no resolution of a network for 16x16: .*4, 8, 16;"),
         ({"resolution": 16, "grow_from": 32}, "grow_from 32 is no resolution of a network for 16x16"),
+        ({"resolution": 16, "grow_from": 8, "level_kimg": float("nan")}, "level_kimg nan is out of range"),
+        ({"resolution": 16, "num_classes": -3}, "num_classes -3 is out of range: expected a whole number from 0 on"),
+        ({"resolution": 16, "num_channels": 0}, "num_channels 0 is out of range: expected a whole number from 1 on"),
+        ({"resolution": 16.0}, r"resolution 16\.0 is out of range: expected a whole number"),
         ({"resolution": 16, "grow_from": 8, "fade_kimg": -1}, "fade_kimg -1 is out of range: expected 0 or more"),
         ({"resolution": 16, "grow_from": 8, "level_kimg": 0, "fade_kimg": 0}, "level_kimg and fade_kimg are both 0"),
         ({"resolution": 16, "fade_kimg": 10}, "fade_kimg 10 has no effect without grow_from"),
