@@ -17,6 +17,7 @@ from pytorch_lightning.loggers import Logger
 
 from dualgan.callbacks import (
     AttentionMaps,
+    ConvolutionPlan,
     KimgProgressBar,
     MarginWarning,
     Predictions,
@@ -55,6 +56,7 @@ from dualgan.runtime.process import pages_shared_with_forks
 from dualgan.terminal.console import harmless, is_rank_zero, quiet_libraries, say
 from dualgan.terminal.messages import MistakeError, explain, name_the_file
 from dualgan.training.checks import check_precision
+from dualgan.training.convolutions import MEASURED
 from dualgan.training.initial_weights import start_from
 from dualgan.weights.checkpoints import NETWORK_FILES, UnfitCheckpointError
 
@@ -135,6 +137,7 @@ class DualGANCLI(LightningCLI):
         for section, callback in SECTIONS.items():
             parser.add_lightning_class_args(callback, section)
         parser.set_defaults({"model.loss": {"class_path": "dualgan.losses.NonSaturating"}})
+        parser.set_defaults({"model.convolutions": MEASURED})
         for name in ("resolution", "num_channels", "num_classes"):
             parser.link_arguments(f"data.{name}", f"model.{name}", apply_on="instantiate")
         parser.link_arguments("seed_everything", "model.seed", compute_fn=int)
@@ -238,7 +241,7 @@ class DualGANCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add the run's folder, the loggers and the progress bar."""
         config = self._options.trainer
-        callbacks: list[Callback] = [Signals(), MarginWarning()]
+        callbacks: list[Callback] = [Signals(), MarginWarning(), ConvolutionPlan()]
         if config.enable_progress_bar is not False:
             callbacks.append(KimgProgressBar())
         self.trainer_defaults["callbacks"] = callbacks

@@ -6,6 +6,7 @@ import secrets
 import torch
 from jsonargparse import Namespace
 
+from dualgan.runtime.devices import bf16_cpu
 from dualgan.terminal.console import is_rank_zero
 from dualgan.terminal.options import automatic_device
 
@@ -39,10 +40,7 @@ def native_bf16(device: object) -> bool:
     """Whether a kind of device of this machine computes in bfloat16 rather than emulating it, as far as is known."""
     if device == "cuda":
         return torch.cuda.is_available() and bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if device != "cpu":
-        return False
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
+    return device == "cpu" and bf16_cpu()
 
 
 def chosen_seed(seed: bool | int) -> int:

@@ -15,6 +15,7 @@ CONFIG, METRICS, HISTORY, SPEED = "config.yaml", "metrics.csv", "metrics.jsonl",
 SENT = "wandb.json"  # what the run's W&B run has got
 SPEED_COLUMN = "train/images_per_second"
 CHECKPOINTS, LAST, BEST = "checkpoints", "last.ckpt", "best.ckpt"
+CONVOLUTIONS = "convolutions.yaml"
 SAMPLES, REAL = "samples", "real.png"
 
 
