@@ -14,6 +14,7 @@ import statistics
 import time
 
 import torch
+from machine import print_machine
 from step_settings import SETTINGS, SHARES, Setting
 from train_step import Step
 
@@ -70,6 +71,7 @@ def main() -> None:
     parser.add_argument("--reference", type=int, default=8, help="resolution of reference attention")
     parser.add_argument("--bf16", action="store_true", help="autocast to bfloat16, penalties in float32")
     arguments = parser.parse_args()
+    print_machine()
     flush_denormals()
     setting = SETTINGS[arguments.width][RESOLUTION]
     threads, precision = torch.get_num_threads(), "bfloat16" if arguments.bf16 else "float32"

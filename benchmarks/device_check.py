@@ -15,7 +15,6 @@ device_check.json and device_check.md after every part. The exit code is 1 if so
 """
 
 import argparse
-import platform
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -27,6 +26,7 @@ from device_numerics import attention, golden_values, host_waits, resume, second
 from device_report import Outcome, Part, Report
 from device_speed import VARIANTS, Case, Peaks, Size, against_textbook, products
 from device_speed import rates as rates_of
+from machine import processor
 from step_settings import SETTINGS
 
 import dualgan.training.compilation as compilation
@@ -76,10 +76,9 @@ def parts(device: torch.device, size: Size, toy: bool = False) -> list[Part]:
 
 def about(device: torch.device) -> dict[str, str]:
     """The machine and the versions, as the table begins."""
-    card = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
     return {
-        "device": f"{device.type}, {card}",
+        "device": f"{device.type}, {processor(device)}",
         "capability": ".".join(map(str, torch.cuda.get_device_capability(device))) if device.type == "cuda" else "-",
         "threads": str(torch.get_num_threads()),
         "dualgan": __version__,

@@ -3,8 +3,8 @@
 Compares two forms of the same networks, with the same parameters and the same results (which is checked first):
 
 - `ours`: `dualgan.networks` as they are. The modulated convolution scales its input and output and shares one weight;
-  every derivative of a convolution is one convolution call (`dualgan.networks.convolution`); D scores real and
-  generated images in one pass.
+  every derivative of a convolution is one convolution call (`dualgan.networks.convolution`), on a CPU by the fastest
+  algorithm for it, as timed in the first turn; D scores real and generated images in one pass.
 - `usual`: the textbook form. The modulated convolution builds a weight per sample and runs a grouped convolution;
   derivatives are PyTorch's own; D has a pass for each kind. Real images come in PyTorch's default memory layout
   unless `--channels-last` hands them over as ours get them.
@@ -29,6 +29,7 @@ from unittest import mock
 
 import torch
 import torch.nn.functional as F
+from machine import print_machine
 from peak_memory import peak_megabytes, print_growth
 from step_settings import SETTINGS, SHARES, Setting
 from torch import Tensor
@@ -38,6 +39,7 @@ from dualgan.losses import R1, NonSaturating, PathLength
 from dualgan.networks import StyleGAN2Discriminator, StyleGAN2Generator
 from dualgan.networks.base import as_heads
 from dualgan.networks.convolution import Geometry
+from dualgan.networks.cpu.plan import Plan, computed_by
 from dualgan.networks.layers import ModulatedConv2d, ToRGB
 from dualgan.runtime.process import flush_denormals
 from dualgan.training.compilation import passes
@@ -164,6 +166,7 @@ class Step:
         self.z = torch.randn(setting.batch, setting.w_dim).to(self.device)
         self.bf16 = bf16
         self.loss, self.r1, self.path_length = NonSaturating(), R1(gamma=1), PathLength()
+        self.plan = Plan()
         self.phases: dict[str, Callable[[], None]] = {
             "G": self.generator_step,
             "G path length": self.generator_penalty,
@@ -210,7 +213,7 @@ class Step:
         self.real = self.images[name]
         self.G.zero_grad()
         self.D.zero_grad()
-        with form(name):
+        with form(name), computed_by(self.plan if name == "ours" else None):
             yield
 
 
@@ -305,6 +308,7 @@ def main() -> None:
         step = Step(arguments.resolution, setting, arguments.bf16, arguments.channels_last)
         print_growth(lambda: three_steps(step, arguments.memory_of))
         return
+    print_machine()
     flags = ["--width", arguments.width] + ["--bf16"] * arguments.bf16 + ["--channels-last"] * arguments.channels_last
     measured = FORMS if arguments.memory else ()
     memory = {

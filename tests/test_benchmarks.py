@@ -17,6 +17,7 @@ import torch
 from torch.nn import functional
 
 from dualgan.gan import GAN
+from dualgan.runtime.devices import cpu_name
 from dualgan.weights.checkpoints import read_checkpoint
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
@@ -105,6 +106,7 @@ def test_program(name: str, toy: Toy | None, tmp_path: Path, caches: None) -> No
     assert toy is not None, f"benchmarks/{name}.py has no toy size: give it one in PROGRAMS"
     said = run(name, toy.words, tmp_path, toy.codes)
     assert re.search(toy.says, said, re.MULTILINE), said
+    assert cpu_name() in said or "--memory-of" in toy.words
 
 
 def run(name: str, words: str, folder: Path, codes: tuple[int, ...] = (0,)) -> str:

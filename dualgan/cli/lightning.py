@@ -29,6 +29,7 @@ from dualgan.callbacks import (
 )
 from dualgan.callbacks.ranks import RankMismatchError
 from dualgan.cli.parser import Parser
+from dualgan.cli.precision import BF16, faster_precision, precision_so_far
 from dualgan.cli.settings import check_networks, check_trainer, chosen_seed, fit_to_machine
 from dualgan.data import ImageDataModule
 from dualgan.evaluation.change import NOTHING_MEASURED, scores_in_words
@@ -186,6 +187,9 @@ class DualGANCLI(LightningCLI):
         if wanted == "auto" and self.subcommand != "fit":
             raise ValueError(f"--ckpt_path auto is for fit: {self.subcommand} needs a checkpoint, for instance last")
         self.ckpt_path = resolve_checkpoint(wanted, self.run_dir)
+        if config.trainer.precision is None:  # on a CPU with bfloat16, see fit_to_machine
+            fits = self.subcommand == "fit"
+            config.trainer.precision = precision_so_far(self.ckpt_path, self.run_dir) if fits else BF16
         config.run_dir = config.ckpt_path = None
         if self.subcommand == "fit":
             refuse_to_overwrite(self.run_dir, self.ckpt_path)
@@ -250,6 +254,8 @@ class DualGANCLI(LightningCLI):
             kwargs["logger"] = self._loggers() if self.subcommand == "fit" else False
         if self.subcommand == "fit" and config.val_check_interval is None:
             kwargs["limit_val_batches"] = 0  # Quality scores on its own schedule
+        if config.precision is None:
+            config.precision = kwargs["precision"] = faster_precision(self.model, self.datamodule.batch_size)
         trainer = super().instantiate_trainer(**kwargs)
         for ranks in callbacks_of(trainer, RankConsistency):
             ranks.config = self._options.as_dict()

@@ -17,6 +17,7 @@ from dualgan.networks.geometry import SAME, Geometry
 # Below these sizes no CPU that was looked at gains anything.
 MIN_CHANNELS = 32
 MIN_TILES = 64  # of 4x4 pixels
+MIN_PRODUCTS = 2**24  # a tenth of a millisecond
 MIN_PIXELS_OF_GROUPS = 64 * 64
 
 DIRECT = "direct"  # PyTorch's own operators
@@ -92,6 +93,9 @@ def alternatives(call: Call) -> list[str]:
         return []
     weight, geometry, pixels = call.weight, call.geometry, call.x.shape[-2:].numel()
     wants_weight = call.direction == "weight"
+    products = weight.numel() * len(call.x) * pixels // (1 if geometry.transposed else geometry.stride**2)
+    if products < MIN_PRODUCTS:
+        return []
     if call.x.dtype == weight.dtype == torch.bfloat16:
         many = grouped.are_many(weight, geometry.groups) and pixels >= MIN_PIXELS_OF_GROUPS
         return ["groups"] if wants_weight and many and not geometry.transposed else []

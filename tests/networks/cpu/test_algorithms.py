@@ -24,10 +24,11 @@ CASES = {
     "medium, large map": (SAME, (1, 64, 64, 64), (64, 64, 3, 3), [W, W, BOTH]),
     "narrow, large map": (SAME, (1, 32, 64, 64), (32, 32, 3, 3), [W, W, BOTH]),
     "narrow, large map, strided": (Geometry(stride=2), (1, 32, 65, 65), (64, 32, 3, 3), [NO, NO, C]),
-    "small map": (SAME, (4, 96, 4, 4), (96, 96, 3, 3), [NO, NO, C]),
-    "uneven map": (SAME, (4, 64, 6, 10), (64, 64, 3, 3), [NO, NO, C]),
+    "small map": (SAME, (16, 96, 4, 4), (96, 96, 3, 3), [NO, NO, C]),
+    "little to do": (SAME, (4, 64, 8, 8), (64, 64, 3, 3), [NO, NO, NO]),
+    "uneven map": (SAME, (8, 64, 6, 10), (64, 64, 3, 3), [NO, NO, C]),
     "strided": (Geometry(stride=2), (4, 64, 17, 17), (96, 64, 3, 3), [NO, NO, C]),
-    "transposed": (Geometry(stride=2, transposed=True), (4, 64, 8, 8), (64, 96, 3, 3), [NO, NO, C]),
+    "transposed": (Geometry(stride=2, transposed=True), (8, 64, 8, 8), (64, 96, 3, 3), [NO, NO, C]),
 }
 every_case = pytest.mark.parametrize("case", CASES)
 
