@@ -5,7 +5,6 @@ come on top: which precision is faster is a matter of the networks too.
 """
 
 import copy
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from dualgan.gan import GAN
 from dualgan.networks.cpu.plan import computed_by
 from dualgan.runs.folder import CONFIG, holds_run
 from dualgan.runs.reading import read_config, setting
+from dualgan.runtime.process import busy_seconds
 from dualgan.runtime.seeding import undisturbed
 from dualgan.terminal.console import say
 from dualgan.training.microbatch import number_of_parts
@@ -69,11 +69,11 @@ def seconds_of_steps(gan: GAN, batch: Batch) -> dict[str, float]:
     seconds = dict.fromkeys((FLOAT32, BF16), float("inf"))
     for number in range(1 + STEPS):
         for precision in seconds:
-            start = time.perf_counter()
+            start = busy_seconds()
             with torch.autocast("cpu", torch.bfloat16, enabled=precision == BF16):
                 adversarial_step(gan, gan.as_seen(batch))
             if number:
-                seconds[precision] = min(seconds[precision], time.perf_counter() - start)
+                seconds[precision] = min(seconds[precision], busy_seconds() - start)
     return seconds
 
 

@@ -1,5 +1,6 @@
 """trainer.precision null: the faster of two on a CPU that has both, the one that is there elsewhere."""
 
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -95,7 +96,7 @@ GANS: dict[str, dict[str, Any]] = {
     "plain": {"convolutions": "measured"},
     "classes, micro-batches": {"num_classes": 3, "micro_batch": 4},
     "growing": {"generator": growing_generator, "discriminator": growing_discriminator},
-    "auxiliary": {"auxiliary": [InstanceDiscrimination]},
+    "auxiliary": {"auxiliary": [partial(InstanceDiscrimination, preset="fakeclr", hidden=8, width=4)]},
 }
 
 

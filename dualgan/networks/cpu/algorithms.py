@@ -1,4 +1,4 @@
-"""What a CPU can compute a convolution with: PyTorch's operators, and algorithms made of matrix products or of parts.
+"""What a CPU can compute a convolution with: PyTorch's operators, and algorithms that are made of others.
 
 Which one is fastest depends on the CPU as much as on the shapes. Among layers of 128 channels at 32x32 matrix products
 are the fastest where there is AVX2 alone and take 1.4 times as long where there are AVX-512 and AMX; at 512 channels
@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from dualgan.networks.cpu import columns, grouped, winograd
+from dualgan.networks.cpu import columns, depthwise, grouped, winograd
 from dualgan.networks.geometry import SAME, Geometry
 
 # Below these sizes no CPU that was looked at gains anything.
@@ -19,6 +19,7 @@ MIN_CHANNELS = 32
 MIN_TILES = 64  # of 4x4 pixels
 MIN_PRODUCTS = 2**24  # a tenth of a millisecond
 MIN_PIXELS_OF_GROUPS = 64 * 64
+MIN_NUMBERS_OF_FILTERS = 2**15  # of the larger map
 
 DIRECT = "direct"  # PyTorch's own operators
 
@@ -79,11 +80,22 @@ def by_groups(call: Call) -> Tensor:
     return grouped.weight_adjoint(call.x, call.dy, call.weight, geometry.stride, geometry.padding, geometry.groups)
 
 
+def by_spreading(call: Call) -> Tensor:
+    """A depthwise convolution of the map's pixels among zeros."""
+    k, geometry = call.weight.shape[-1], call.geometry
+    if call.dy is not None:
+        size = call.x.shape[2], call.x.shape[3]
+        return depthwise.adjoint(call.dy, call.weight, size, geometry.stride, geometry.padding)
+    high, wide = ((length - 1) * geometry.stride - 2 * geometry.padding + k for length in call.x.shape[2:])
+    return depthwise.adjoint(call.x, call.weight, (high, wide), geometry.stride, geometry.padding)
+
+
 ALGORITHMS: dict[str, Callable[[Call], Tensor]] = {
     DIRECT: direct,
     "winograd": by_winograd,
     "columns": by_columns,
     "groups": by_groups,
+    "spreading": by_spreading,
 }
 
 
@@ -91,16 +103,35 @@ def alternatives(call: Call) -> list[str]:
     """Names of the algorithms that may be faster than PyTorch's operator; most calls have none."""
     if call.x.device.type != "cpu" or torch.compiler.is_compiling():
         return []
-    weight, geometry, pixels = call.weight, call.geometry, call.x.shape[-2:].numel()
-    wants_weight = call.direction == "weight"
-    products = weight.numel() * len(call.x) * pixels // (1 if geometry.transposed else geometry.stride**2)
-    if products < MIN_PRODUCTS:
-        return []
-    if call.x.dtype == weight.dtype == torch.bfloat16:
-        many = grouped.are_many(weight, geometry.groups) and pixels >= MIN_PIXELS_OF_GROUPS
-        return ["groups"] if wants_weight and many and not geometry.transposed else []
+    if call.x.dtype == call.weight.dtype == torch.bfloat16:
+        return ["groups"] * _many_groups(call) + ["spreading"] * _adjoint_of_filters(call)
+    if call.x.dtype == call.weight.dtype == torch.float32 and _wide(call):
+        return ["winograd"] * _tiled(call) + ["columns"] * (call.direction == "weight")
+    return []
+
+
+def _many_groups(call: Call) -> bool:
+    large = call.x.shape[-2:].numel() >= MIN_PIXELS_OF_GROUPS
+    many = grouped.are_many(call.weight, call.geometry.groups)
+    return call.direction == "weight" and large and many and not call.geometry.transposed
+
+
+# The forward pass of a transposed convolution is the adjoint of the one with the same weight.
+def _adjoint_of_filters(call: Call) -> bool:
+    weight, geometry = call.weight, call.geometry
+    backwards = call.direction == ("forward" if geometry.transposed else "input")
+    large = call.x.numel() * (geometry.stride**2 if geometry.transposed else 1) >= MIN_NUMBERS_OF_FILTERS
+    depthwise = geometry.groups == len(weight) and weight.shape[1] == 1
+    return backwards and large and depthwise and geometry.padding < min(weight.shape[2:])
+
+
+def _wide(call: Call) -> bool:
+    weight, geometry = call.weight, call.geometry
+    pixels = len(call.x) * call.x.shape[-2:].numel() // (1 if geometry.transposed else geometry.stride**2)
     wide = weight.shape[2:] == (3, 3) and geometry.groups == 1 and min(weight.shape[:2]) >= MIN_CHANNELS
-    if not wide or not call.x.dtype == weight.dtype == torch.float32:
-        return []
-    tiled = call.x.shape[-1] % 4 == call.x.shape[-2] % 4 == 0 and len(call.x) * pixels >= 16 * MIN_TILES
-    return ["winograd"] * (geometry == SAME and tiled) + ["columns"] * wants_weight
+    return wide and weight.numel() * pixels >= MIN_PRODUCTS
+
+
+def _tiled(call: Call) -> bool:
+    n, _, h, w = call.x.shape
+    return call.geometry == SAME and h % 4 == w % 4 == 0 and n * h * w >= 16 * MIN_TILES

@@ -19,6 +19,7 @@ from dualgan.networks.cpu.algorithms import ALGORITHMS, DIRECT, Call, alternativ
 from dualgan.networks.geometry import Geometry
 from dualgan.runtime.devices import cpu_name
 from dualgan.runtime.distributed import from_rank_zero
+from dualgan.runtime.process import busy_seconds
 
 MARGIN = 1.05  # by which an algorithm must be faster than PyTorch's
 HOPELESS = 2.0  # times as long at the first call: not looked at again
@@ -131,8 +132,8 @@ def fastest(runs: Mapping[str, Callable[[], object]]) -> str:
     least = {name: _seconds(run) for name, run in runs.items()}
     rivals = [name for name in runs if name == first or least[name] < HOPELESS * least[first]]
     least = {name: least[first] if name == first else float("inf") for name in rivals}
-    start, rounds = time.perf_counter(), 0
-    while len(rivals) > 1 and (rounds < 2 or (rounds < ROUNDS and time.perf_counter() - start < SECONDS)):
+    start, rounds = busy_seconds(), 0
+    while len(rivals) > 1 and (rounds < 2 or (rounds < ROUNDS and busy_seconds() - start < SECONDS)):
         for name in rivals if rounds % 2 else reversed(rivals):
             least[name] = min(least[name], _seconds(runs[name]))
         rounds += 1
@@ -141,9 +142,9 @@ def fastest(runs: Mapping[str, Callable[[], object]]) -> str:
 
 
 def _seconds(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
+    start = busy_seconds()
     run()
-    return time.perf_counter() - start
+    return busy_seconds() - start
 
 
 _current: Plan | None = None

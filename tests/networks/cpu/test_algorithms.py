@@ -209,3 +209,33 @@ def test_weight_gradients_of_many_groups_in_bfloat16_are_those_of_all_at_once() 
         torch.testing.assert_close(found, exact.to(torch.bfloat16), rtol=0.02, atol=0.5)  # of values around 64
         assert found.std() > 50
     assert alternatives(Call("weight", x[:, :64], weight[:64], dy[:, :64], Geometry(padding=1))) == []
+
+
+FILTERS = {
+    "down": (Geometry(stride=2, padding=1, groups=48), (2, 48, 32, 32)),
+    "down, uneven": (Geometry(stride=2, padding=2, groups=48), (2, 48, 33, 31)),
+    "same": (Geometry(padding=2, groups=48), (2, 48, 32, 32)),
+    "by three": (Geometry(stride=3, groups=48), (2, 48, 32, 32)),
+    "up": (Geometry(stride=2, padding=1, groups=48, transposed=True), (2, 48, 16, 16)),
+    "wide kernel up": (Geometry(stride=2, groups=48, transposed=True), (2, 48, 16, 17)),
+}
+
+
+@pytest.mark.parametrize("case", FILTERS)
+def test_adjoints_of_filters_in_bfloat16_are_filters_of_spread_pixels(case: str) -> None:
+    torch.manual_seed(0)
+    geometry, shape = FILTERS[case]
+    x = torch.randn(shape).bfloat16().contiguous(memory_format=torch.channels_last)
+    kernel = torch.randn(4, 4).bfloat16()
+    weight = kernel.expand(48, 1, 4, 4)
+    y = direct(Call("forward", x, weight, None, geometry))
+    calls = [Call("forward", x, weight, None, geometry), Call("input", x, weight, torch.randn_like(y), geometry)]
+    own, other = reversed(calls) if not geometry.transposed else calls
+    assert alternatives(own) == ["spreading"]
+    assert alternatives(other) == []
+    exact = direct(Call(own.direction, x.float(), weight.float(), None if own.dy is None else own.dy.float(), geometry))
+    found = ALGORITHMS["spreading"](own)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(found, exact.bfloat16(), rtol=0.02, atol=0.02)
+    dense = Call(own.direction, x, torch.ones(48, 48, 4, 4).bfloat16(), own.dy, geometry)
+    assert alternatives(dense) == []

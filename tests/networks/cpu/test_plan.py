@@ -1,6 +1,5 @@
 import itertools
 import re
-import time
 from collections.abc import Callable
 
 import pytest
@@ -22,7 +21,7 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
         self.calls: list[str] = []
-        monkeypatch.setattr(time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr("dualgan.networks.cpu.plan.busy_seconds", lambda: self.now)
 
     def takes(self, name: str, *seconds: float) -> Callable[[], None]:
         """Something that takes as long as is given, call by call, and then the last of these."""
