@@ -27,7 +27,7 @@ CASES = {
     "small map": (SAME, (16, 96, 4, 4), (96, 96, 3, 3), [NO, NO, C]),
     "little to do": (SAME, (4, 64, 8, 8), (64, 64, 3, 3), [NO, NO, NO]),
     "uneven map": (SAME, (8, 64, 6, 10), (64, 64, 3, 3), [NO, NO, C]),
-    "strided": (Geometry(stride=2), (4, 64, 17, 17), (96, 64, 3, 3), [NO, NO, C]),
+    "strided": (Geometry(stride=2), (8, 64, 17, 17), (96, 64, 3, 3), [NO, NO, C]),
     "transposed": (Geometry(stride=2, transposed=True), (8, 64, 8, 8), (64, 96, 3, 3), [NO, NO, C]),
 }
 every_case = pytest.mark.parametrize("case", CASES)
