@@ -26,7 +26,7 @@ from device_numerics import attention, golden_values, host_waits, resume, second
 from device_report import Outcome, Part, Report
 from device_speed import VARIANTS, Case, Peaks, Size, against_textbook, products
 from device_speed import rates as rates_of
-from machine import processor
+from machine import print_machine, processor
 from step_settings import SETTINGS
 
 import dualgan.training.compilation as compilation
@@ -101,6 +101,7 @@ def main() -> int:
         parser.error("--device cuda: PyTorch finds no CUDA GPU here; --device cpu --toy shows that the program works")
     flush_denormals()
     device = torch.device(arguments.device)
+    print_machine(device)
     report = Report(arguments.out, about(device), 60 * arguments.minutes)
     # generating code takes a minute: the toy size traces, and runs what was traced
     backend = "aot_eager" if arguments.toy else compilation.BACKEND

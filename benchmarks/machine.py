@@ -11,6 +11,6 @@ def processor(device: torch.device | str = "cpu") -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
 
 
-def print_machine() -> None:
-    """Name the CPU that the benchmark runs on."""
-    print(f"On {processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}", flush=True)
+def print_machine(device: torch.device | str = "cpu") -> None:
+    """Name the CPU or GPU that the benchmark runs on."""
+    print(f"On {processor(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}", flush=True)
