@@ -56,6 +56,7 @@ class Convolutions:
                 say(f"The convolutions of {source} {said}")
             self._refused = said
             return
+        self.plan.machine = here
         self.plan.chosen |= stored.chosen
         self.adopted = len(self.plan.chosen)
 

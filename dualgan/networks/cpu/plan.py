@@ -65,6 +65,7 @@ class Plan:
         words = in_words(call.direction, call.x.dtype, call.x.shape, call.weight.shape, call.geometry)
         if words not in self.chosen:
             start = time.perf_counter()
+            self.machine = this_machine()  # launching processes changes the number of threads
             self.chosen[words] = from_rank_zero(fastest({name: _run_of(call, name) for name in (DIRECT, *others)}))
             self.seconds += time.perf_counter() - start
         return self.chosen[words]

@@ -65,6 +65,17 @@ def test_what_was_timed_is_written_down_and_read_back(monkeypatch: pytest.Monkey
     assert again.algorithm(CALL) == "winograd"
 
 
+def test_a_plan_is_of_the_threads_that_were_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plans, "fastest", lambda runs: "winograd")
+    plan, before = Plan(), torch.get_num_threads()
+    try:
+        torch.set_num_threads(before + 1)  # as for the processes of a training, after the networks are built
+        plan.algorithm(CALL)
+        assert plan.machine == this_machine() != Machine(plan.machine.cpu, before)
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_machine_is_said_in_words() -> None:
     assert str(Machine("A", 1)) == "1 thread of A"
     assert str(Machine("A", 2)) == "2 threads of A"
