@@ -7,11 +7,12 @@ from dualgan.version import __version__
 
 if TYPE_CHECKING:
     from dualgan.gan import GAN
-    from dualgan.weights.checkpoints import load_generator
+    from dualgan.weights.checkpoints import load_discriminator, load_generator
 
-__all__ = ["GAN", "__version__", "load_generator"]
+__all__ = ["GAN", "__version__", "load_discriminator", "load_generator"]
 
-_LAZY = {"GAN": "dualgan.gan", "load_generator": "dualgan.weights.checkpoints"}
+_CHECKPOINTS = "dualgan.weights.checkpoints"
+_LAZY = {"GAN": "dualgan.gan", "load_discriminator": _CHECKPOINTS, "load_generator": _CHECKPOINTS}
 
 
 def __getattr__(name: str) -> Any:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from dualgan.cli.main import main
 from dualgan.runtime.imports import ALLOW
+from tests.shipping import add_entry
 
 os.environ[ALLOW] = "tests"  # callbacks of the tests may be named on the command line
 
@@ -150,3 +151,27 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]
         return folder
 
     return train
+
+
+ENTRY = "tiny-contr"
+
+
+@pytest.fixture(scope="session")
+def tiny_entry(tmp_path_factory: pytest.TempPathFactory, finished_run: Callable[[], Path]) -> Callable[[], Path]:
+    """Folder with one entry as the networks that come with the package have, made from a tiny run at the first call."""
+    folder = tmp_path_factory.mktemp("pretrained")
+
+    def make() -> Path:
+        if not any(folder.iterdir()):
+            add_entry(finished_run(), ENTRY, folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def pretrained(tiny_entry: Callable[[], Path], caches: None, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let one tiny network, ENTRY, be all that comes with the package; returns the folder."""
+    folder = tiny_entry()
+    monkeypatch.setattr("dualgan.weights.pretrained.FOLDER", folder)
+    return folder

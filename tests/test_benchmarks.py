@@ -45,6 +45,12 @@ PROGRAMS = {
             r"^measured compiled: 32x32, plain, bf16, compiled +images/s[\s\S]*^All checks passed",
         )
     ],
+    "explore": [
+        Toy(
+            "--resolutions 8 --width toy --moves 1 --starts 1 --ckpt",
+            r"cores, load[\s\S]*^8x8 +[\d.]+ +[\d.]+ +psi \d+ \(\d+\), direction \d+ \(\d+\)$",
+        )
+    ],
     "grouped": [
         Toy("--resolutions 4 --channels 16 --pixels 32 --repeats 1", r"^ +4 +16 +[\d.]+[^%]+%, at the dense speed \d"),
         Toy("--resolutions 8 --channels 8 --pixels 64 --repeats 1 --bf16", r"bfloat16, one[\s\S]*dense speed \d"),

@@ -88,7 +88,7 @@ def test_options_of_the_examples_exist(verb: str, run_cli: RunCLI) -> None:
 
 def test_the_first_screen_says_how_to_try_it() -> None:
     first = "\n".join((ROOT / "README.md").read_text().split("\n")[:45])
-    for text in ("make demo", "make test", "docs/images/demo.png", "passed", "docs/index.md"):
+    for text in ("make demo", "make test", "docs/images/showpiece.png", "passed", "docs/index.md"):
         assert text in first
 
 

@@ -51,6 +51,7 @@ from dualgan.runs.going_on import about_existing_run, about_unfit_checkpoint, no
 from dualgan.runs.limits import without_limits
 from dualgan.runs.metrics_csv import MetricsFile
 from dualgan.runs.retention import complete_save
+from dualgan.runs.tensorboard import check_tensorboard, tensorboard_logger
 from dualgan.runs.wandb_logger import WandbOptions, wandb_logger
 from dualgan.runtime.private_parts import actions_of
 from dualgan.runtime.process import pages_shared_with_forks
@@ -131,8 +132,16 @@ class DualGANCLI(LightningCLI):
             type=str | None,
             default=None,
             help="Start `fit` from the networks of this file: .ckpt of a run, .safetensors of `dualgan export` or "
-            "`import`, or official .pkl; of a run's folder the last checkpoint. The clock starts at 0; a run that goes "
-            "on with --ckpt_path reads it no more",
+            "`import`, or official .pkl; of a run's folder the last checkpoint; or of the pretrained network of this "
+            "name ('dualgan pretrained' lists them). The clock starts at 0; a run that goes on with --ckpt_path reads "
+            "it no more",
+        )
+        parser.add_argument(
+            "--tensorboard",
+            type=bool | None,
+            default=None,
+            help="Whether to write numbers and pictures for TensorBoard too, into RUN_DIR/tensorboard; needs "
+            "pip install 'dualgan[tensorboard]'",
         )
         parser.add_class_arguments(WandbOptions, "wandb")
         for section, callback in SECTIONS.items():
@@ -192,6 +201,8 @@ class DualGANCLI(LightningCLI):
             config.trainer.precision = precision_so_far(self.ckpt_path, self.run_dir) if fits else BF16
         config.run_dir = config.ckpt_path = None
         if self.subcommand == "fit":
+            if config.tensorboard:
+                check_tensorboard()
             refuse_to_overwrite(self.run_dir, self.ckpt_path)
             if config.init_from is not None and self.ckpt_path is None:
                 config.init_from = last_of(config.init_from, f"a {NETWORK_FILES}")
@@ -266,7 +277,8 @@ class DualGANCLI(LightningCLI):
     def _loggers(self) -> list[Logger]:
         options = WandbOptions(**self._options.wandb.as_dict())
         wandb = wandb_logger(self.run_dir, options, self.ckpt_path, lambda: self._plain_config()[1])
-        loggers: list[Logger | None] = [MetricsFile(self.run_dir), wandb]
+        tensorboard = tensorboard_logger(self.run_dir, self.ckpt_path) if self._options.tensorboard else None
+        loggers: list[Logger | None] = [MetricsFile(self.run_dir), wandb, tensorboard]
         return [logger for logger in loggers if logger is not None]
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:

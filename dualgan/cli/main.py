@@ -10,6 +10,7 @@ from keyword import iskeyword
 from typing import NoReturn
 
 from dualgan.files.trouble import OF_DISKS, in_words, interrupt_behind, named_by
+from dualgan.runtime.garbage import not_collected
 from dualgan.terminal.configs import replaced_parts, resolve_configs
 from dualgan.terminal.console import flush_output, show_what_can_be_shown
 from dualgan.version import __version__
@@ -26,16 +27,22 @@ COMMANDS = {
     "evaluate": "measure FID, KID, precision, recall and more of a checkpoint, or of images of any model",
     "compare": "put runs side by side: a table, and a page with curves, samples, settings and published figures",
     "dashboard": "make a W&B workspace that shows a project's runs side by side",
-    "samples": "write one sheet of uncurated samples, also row by row under several truncations",
+    "explore": "serve a page to play with a generator: seeds, mixing, walks, directions, attention, D's logit",
+    "samples": "write one sheet of uncurated samples, also row by row under several truncations or by class",
     "neighbors": "find the training images nearest to generated ones",
     "interpolate": "walk between latents and flag the steps where the image jumps",
+    "video": "write films of walks between latents, of truncation, directions or a training, as MP4 or GIF",
+    "mix": "draw images that take the styles of two seeds, some layers one and the others the other",
+    "directions": "find directions in w along which images change, draw and save them",
     "project": "find the latents that reconstruct real images, with several checkpoints side by side",
     "tsne": "embed discriminator features of real and generated images, with their Frechet distance",
+    "spectra": "draw mean power spectra of real and generated images, and their difference",
     "forgetting": "draw how FakeCLR weighs the keys of its queue by their age",
     "export": "write the networks of a checkpoint as safetensors, ONNX or torch.export",
     "import": "turn an official StyleGAN2 .pkl file into ours, without running anything in it",
     "inspect": "say what is in a folder or zip of images, find duplicates, draw a contact sheet",
     "weights": "list the weight files that metrics use and where they are, and fetch missing ones",
+    "pretrained": "list the trained networks that come with dualgan, or show the card of one",
     "prepare": "check images of any kind and pack them into a folder that loads fast, also over a network",
 }
 CONFIG_COMMANDS = {
@@ -106,18 +113,21 @@ def _stopped(stop: KeyboardInterrupt) -> int:
 
 
 def _run(words: list[str]) -> int:
-    from dualgan.runtime.process import flush_denormals, keep_freed_memory
+    with not_collected():
+        from dualgan.runtime.process import flush_denormals, keep_freed_memory
 
     flush_denormals()
     keep_freed_memory()
     if words[0] in COMMANDS:
         module = f"{words[0]}_" if iskeyword(words[0]) else words[0]
-        run: Callable[[list[str]], None] = import_module(f"dualgan.commands.{module}").main
+        with not_collected():
+            run: Callable[[list[str]], None] = import_module(f"dualgan.commands.{module}").main
         run(words[1:])
         return 0
-    from pytorch_lightning.utilities import rank_zero_only
+    with not_collected():
+        from pytorch_lightning.utilities import rank_zero_only
 
-    from dualgan.cli.lightning import SECTIONS, parse_fit, run_trainer
+        from dualgan.cli.lightning import SECTIONS, parse_fit, run_trainer
 
     say = rank_zero_only(partial(print, file=sys.stderr))
     sections = ("model", "data", "trainer", "wandb", *SECTIONS)

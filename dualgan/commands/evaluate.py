@@ -25,6 +25,7 @@ from dualgan.metrics.extractors.finding import ExtractorName
 from dualgan.metrics.table import all_metrics, check_least, kinds_of, spec_of, specs_of, usual_metrics
 from dualgan.runs.metrics_jsonl import append_to_history, write_scores
 from dualgan.weights.checkpoints import generator_of, read_networks
+from dualgan.weights.pretrained import shown_name
 
 _OF_GENERATORS = ("--weights", "--truncation_psi", "--noise_mode")  # options that images alone do not have
 
@@ -178,7 +179,7 @@ def _checkpoint(path: Path, ema: bool, truncation_psi: float, kinds: Sequence[st
     seen = checkpoint["state_dict"].get("images_seen")
     kimg = None if seen is None else int(seen) / 1000
     run_dir = path.parent.parent if path.parent.name == "checkpoints" else None
-    identity = {"checkpoint": str(path), "checkpoint_sha256": file_sha256(path), "kimg": kimg}
+    identity = {"checkpoint": shown_name(path), "checkpoint_sha256": file_sha256(path), "kimg": kimg}
     return Subject(generator.resolution, generator.num_channels, None, None, run_dir, identity)
 
 

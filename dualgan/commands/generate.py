@@ -23,7 +23,7 @@ from dualgan.pictures.grids import grid as arrange
 from dualgan.runtime.progress import Progress
 from dualgan.studies.samples import MAX_IMAGES
 from dualgan.terminal.classes import chosen_class
-from dualgan.terminal.options import find_device, parse_seeds
+from dualgan.terminal.options import check_cutoff, find_device, parse_seeds
 from dualgan.weights.checkpoints import load_generator
 
 WIDEST = 32  # images in a row of classes
@@ -34,6 +34,7 @@ def run(
     out: str,
     seeds: str = "0-63",
     truncation_psi: float = 1.0,
+    truncation_cutoff: int | None = None,
     noise_mode: Literal["const", "random", "none"] = "const",
     label: str | None = None,
     grid: bool = False,
@@ -53,6 +54,7 @@ def run(
         batch_size: Images per batch.
     """
     path, numbers = _place(out, grid), parse_seeds(seeds)
+    check_cutoff(truncation_cutoff, [truncation_psi])
     if batch_size < 1:
         raise ValueError(f"batch_size {batch_size} is too small: give 1 or more")
     if grid and len(numbers) > MAX_IMAGES:
@@ -69,6 +71,7 @@ def run(
         numbers,
         labels=same_class(number, len(numbers)),
         truncation_psi=truncation_psi,
+        truncation_cutoff=truncation_cutoff,
         noise_mode=noise_mode,
         batch_size=batch_size,
         device=place,

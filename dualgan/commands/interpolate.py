@@ -9,15 +9,16 @@ from dualgan.networks.classes import class_names
 from dualgan.pictures.figures import MAX_ROWS
 from dualgan.studies.interpolate import (
     THRESHOLD,
-    LatentSpace,
     check_paths,
     draw_interpolation,
     interpolate,
     save_animation,
 )
+from dualgan.studies.walks import LatentSpace
 from dualgan.terminal.classes import chosen_class
-from dualgan.terminal.options import few_seeds, find_device
+from dualgan.terminal.options import check_cutoff, few_seeds, find_device
 from dualgan.weights.checkpoints import load_generator
+from dualgan.weights.pretrained import shown_name
 
 
 def run(
@@ -30,6 +31,7 @@ def run(
     threshold: float = THRESHOLD,
     frames: int = 33,
     truncation_psi: float = 1.0,
+    truncation_cutoff: int | None = None,
     label: str | None = None,
     device: str = "auto",
 ) -> None:
@@ -49,13 +51,15 @@ def run(
     check_paths(numbers, steps, space, linear, threshold)
     if not 2 <= frames <= 256:
         raise ValueError(f"frames {frames} is out of range: a path has 2 to 256 frames")
+    check_cutoff(truncation_cutoff, [truncation_psi])
     place = find_device(device)
     generator = load_generator(ckpt).to(place)
+    truncation = {"truncation_psi": truncation_psi, "truncation_cutoff": truncation_cutoff}
     settings: dict[str, Any] = {
         "linear": linear,
         "threshold": threshold,
         "label": chosen_class(label, class_names(generator)),
-        "truncation_psi": truncation_psi,
+        **truncation,
     }
     walked = interpolate(generator, numbers, steps, space, **settings)
     for p, (first, last) in enumerate(pairwise(numbers)):
@@ -64,7 +68,8 @@ def run(
         )
         print(f"seed {first} to {last}: {scores}  largest over mean {walked.unevenness[p]:.2f}")
     print(f"{int(walked.jumps.sum())} of {walked.jumps.size} steps are jumps (score above {threshold:g})")
-    write_study(draw_interpolation(walked), {"checkpoint": ckpt, **walked.as_dict()}, path)
+    drawn = {"label": label, **truncation}
+    write_study(draw_interpolation(walked), {"checkpoint": shown_name(ckpt), **walked.as_dict(), **drawn}, path)
     save_animation(interpolate(generator, numbers, frames, space, **settings), path.with_suffix(".gif"))
     print(f"Wrote {path.with_suffix('.gif')}")
 

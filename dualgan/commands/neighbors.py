@@ -14,6 +14,7 @@ from dualgan.studies.neighbors import SPACES, Space, check_search, draw_neighbor
 from dualgan.terminal.classes import chosen_class
 from dualgan.terminal.options import few_seeds, find_device
 from dualgan.weights.checkpoints import load_generator
+from dualgan.weights.pretrained import shown_name
 
 
 def run(
@@ -57,7 +58,7 @@ def run(
     )
     for name, nearest in found.spaces.items():
         print(f"{name}: {nearest.distances.min():.4g} to {nearest.distances.max():.4g}, {nearest.measure}")
-    write_study(draw_neighbors(found), {"checkpoint": ckpt, **found.as_dict()}, path)
+    write_study(draw_neighbors(found), {"checkpoint": shown_name(ckpt), **found.as_dict()}, path)
 
 
 main = command("neighbors", run, space={"nargs": "+", "choices": SPACES, "metavar": "SPACE"})

@@ -22,7 +22,6 @@ from dualgan.pictures.figures import MAX_ROWS
 from dualgan.runtime.seeding import SEEDS
 from dualgan.studies.neighbors import check_data, training_images
 from dualgan.studies.project import (
-    W_SAMPLES,
     LatentSpace,
     Projection,
     check_generator,
@@ -30,9 +29,11 @@ from dualgan.studies.project import (
     draw_projections,
     project,
 )
+from dualgan.studies.styles import W_SAMPLES
 from dualgan.terminal.console import printable
 from dualgan.terminal.options import find_device, run_names
 from dualgan.weights.checkpoints import load_generator
+from dualgan.weights.pretrained import shown_name
 
 
 def run(
@@ -93,7 +94,7 @@ def run(
         print(f"{name}: mean distance {mean} ({distance.name})")
     settings = {"steps": steps, "space": space, "noise": noise, "seed": seed, "perceptual": distance.name}
     distances = [
-        {"checkpoint": file, "pixel": one.pixel.tolist(), "perceptual": one.perceptual.tolist()}
+        {"checkpoint": shown_name(file), "pixel": one.pixel.tolist(), "perceptual": one.perceptual.tolist()}
         for file, one in zip(ckpt, found.values(), strict=True)
     ]
     numbers = settings | {"queries": names, "checkpoints": distances}
@@ -148,7 +149,7 @@ def _drawn(module: ImageDataModule, generator: Generator, num: int, seed: int) -
 def _save_latents(projection: Projection, path: Path, ckpt: str, space: str) -> None:
     tensors = {"ws": projection.ws} | {f"noise.{name}": maps for name, maps in projection.noise.items()}
     whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    write_whole(path, save(whole, metadata={"checkpoint": printable(ckpt), "space": space}))
+    write_whole(path, save(whole, metadata={"checkpoint": printable(shown_name(ckpt)), "space": space}))
     print(f"Wrote {path}")
 
 

@@ -9,6 +9,7 @@ from dualgan.studies.neighbors import check_data
 from dualgan.studies.tsne import PERPLEXITY, check_study, draw_features, study_features
 from dualgan.terminal.options import find_device, run_names
 from dualgan.weights.checkpoints import load_discriminator, load_generator
+from dualgan.weights.pretrained import shown_name
 
 
 def run(
@@ -49,7 +50,9 @@ def run(
         studies[name] = found = study_features(*players, images, num, points, seed=seed, perplexity=perplexity)
         print(f"{name}: FDDF {found.shown}{f' ({found.note})' if found.note else ''}")
     settings = {"data_fingerprint": images.reference_set().fingerprint, "seed": seed, "perplexity": perplexity}
-    numbers = [{"checkpoint": file, **study.as_dict()} for file, study in zip(ckpt, studies.values(), strict=True)]
+    numbers = [
+        {"checkpoint": shown_name(file), **study.as_dict()} for file, study in zip(ckpt, studies.values(), strict=True)
+    ]
     write_study(draw_features(studies), settings | {"checkpoints": numbers}, path)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from dualgan.data.files.decoding import decode
-from dualgan.runs.clock import clock_of
+from dualgan.runs.clock import dated
 from dualgan.runs.folder import REAL, SAMPLES
 
 _JPEG_QUALITY = 85
@@ -57,11 +57,11 @@ def read_samples(folder: Path, count: int, size: int) -> Samples:
         size: Longest side in pixels; larger pictures are reduced.
     """
     place = folder / SAMPLES
-    dated = sorted((clock / 1000, path) for path in place.glob("*.png") if (clock := clock_of(path)) is not None)
-    chosen = [(kimg, path.name, _data_uri(path, size)) for kimg, path in spread(dated, count)]
+    found = dated(place, ".png")
+    chosen = [(clock / 1000, path.name, _data_uri(path, size)) for clock, path in spread(found, count)]
     generated = [Picture(kimg, uri) for kimg, _, uri in chosen if uri is not None]
     damaged = [name for _, name, uri in chosen if uri is None]
-    return Samples(generated, _data_uri(place / REAL, size), len(dated), damaged)
+    return Samples(generated, _data_uri(place / REAL, size), len(found), damaged)
 
 
 def _data_uri(path: Path, size: int) -> str | None:

@@ -212,6 +212,19 @@ class Discriminator(Network):
         """
         raise NotImplementedError
 
+    def attention_maps(self, images: Tensor, reference: Tensor, positions: Sequence[Position]) -> Tensor:
+        """Where D looks in reference images from P pixels (row, column) of the map at `attention_resolution`.
+
+        Images and reference images [N, C, R, R] in [-1, 1] -> [N, P, ...].
+
+        Raises:
+            ValueError: The discriminator has no reference attention, or a position lies outside.
+        """
+        raise ValueError(
+            f"{type(self).__name__} has no reference attention: take a StyleGAN2Discriminator with "
+            f"attention=ReferenceAttention"
+        )
+
     def pair(
         self,
         real: Tensor,

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from dualgan.networks.base import Discriminator
+from dualgan.networks.base import Discriminator, check_labels
 from dualgan.networks.joint import joined
 from dualgan.networks.layers import EqualizedConv2d, EqualizedLinear, MinibatchStd
 
@@ -30,7 +30,7 @@ class DiscriminatorEpilogue(nn.Module):
 
 
 class EpilogueDiscriminator(Discriminator, abstract=True):
-    """A trunk down to 4x4, and the epilogue `b4`; `forward` takes `kinds`, as `features` does."""
+    """A trunk down to 4x4, and the epilogue `b4`, from which subclasses make `logits`. Calls take `kinds`."""
 
     b4: DiscriminatorEpilogue
 
@@ -46,6 +46,26 @@ class EpilogueDiscriminator(Discriminator, abstract=True):
             ValueError: As for `trunk`.
         """
         return self.b4.features(self.trunk(images, labels, reference, kinds), kinds)
+
+    def logits(self, trunk: Tensor, labels: Tensor | None = None, kinds: int = 1) -> Tensor:
+        """Output of `trunk` [N, trunk_width, 4, 4], class indices [N] -> logits [N], float32.
+
+        Raises:
+            ValueError: The batch does not match its minibatch-std groups.
+        """
+        raise NotImplementedError
+
+    def forward(
+        self, images: Tensor, labels: Tensor | None = None, reference: Tensor | None = None, kinds: int = 1
+    ) -> Tensor:
+        """Images [N, C, R, R] in [-1, 1], class indices [N], references [N / kinds, C, R, R] -> logits [N], float32.
+
+        Raises:
+            ValueError: Labels do not match `num_classes`, the batch its minibatch-std groups, the images are of another
+                shape, or reference images are missing, superfluous or of another shape.
+        """
+        check_labels(labels, self.num_classes, len(images))
+        return self.logits(self.trunk(images, labels, reference, kinds), labels, kinds)
 
     def pair(
         self,

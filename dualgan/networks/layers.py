@@ -69,9 +69,8 @@ def demodulation(weight: Tensor, style: Tensor) -> Tensor:
 
 def fir_kernel(gain: float = 1.0, taps: Sequence[float] = (1.0, 3.0, 3.0, 1.0)) -> Tensor:
     """Separable low-pass of T taps, normalised to sum `gain`. Returns [T, T]."""
-    line = torch.tensor(taps)
-    kernel = torch.outer(line, line)
-    return kernel * (gain / kernel.sum())
+    factor = gain / sum(taps) ** 2
+    return torch.tensor([[factor * one * other for other in taps] for one in taps])
 
 
 class FIR(nn.Module):

@@ -6,7 +6,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from dualgan.networks.base import NO_MIXING, Drawn, Generator, Latents, Mixing, check_labels, check_latents, one_hot
+from dualgan.networks.base import (
+    NO_MIXING,
+    Drawn,
+    Generator,
+    Latents,
+    Mixing,
+    NoiseMode,
+    check_has_mapping,
+    check_labels,
+    check_latents,
+    one_hot,
+)
 from dualgan.networks.layers import EqualizedLinear, normalize_second_moment, widened
 from dualgan.runtime.distributed import gather
 
@@ -76,8 +87,20 @@ class MappingNetwork(nn.Module):
             )
         return torch.cat(parts, dim=1)
 
-    def forward(self, z: Tensor | None, labels: Tensor | None = None, truncation_psi: float = 1.0) -> Tensor:
-        """z [N, z_dim], class indices [N] -> [N, num_ws, w_dim], moved towards `mean_w` by 1 - truncation_psi."""
+    def forward(
+        self,
+        z: Tensor | None,
+        labels: Tensor | None = None,
+        truncation_psi: float = 1.0,
+        truncation_cutoff: int | None = None,
+    ) -> Tensor:
+        """z [N, z_dim], class indices [N] -> [N, num_ws, w_dim], moved towards `mean_w` by 1 - truncation_psi.
+
+        Of the num_ws only the first `truncation_cutoff` are moved, where it is given.
+
+        Raises:
+            ValueError: The labels do not fit, or there is no such truncation.
+        """
         if z is not None:
             check_latents(z, self.z_dim)
             check_labels(labels, self.num_classes, z.shape[0])
@@ -87,10 +110,18 @@ class MappingNetwork(nn.Module):
         assert isinstance(w, Tensor)
         if self.num_ws is None:
             return w
-        # StyleGAN, appendix B: w' = w_avg + psi (w - w_avg)
-        if truncation_psi != 1:
-            w = self.mean_w(labels).lerp(widened(w), truncation_psi)
-        return w.unsqueeze(1).expand(-1, self.num_ws, -1)
+        check_truncation(truncation_psi, truncation_cutoff, self.num_ws)
+        return self.truncated(w, labels, truncation_psi, truncation_cutoff)
+
+    # StyleGAN, appendix B: w' = w_avg + psi (w - w_avg)
+    def truncated(self, w: Tensor, labels: Tensor | None, psi: float, cutoff: int | None = None) -> Tensor:
+        """W [N, w_dim] for all layers, [N, num_ws, w_dim], in the first `cutoff` of them moved towards `mean_w`."""
+        assert self.num_ws is not None
+        moved = w if psi == 1 else self.mean_w(labels).lerp(widened(w), psi)
+        if cutoff is None:
+            return moved.unsqueeze(1).expand(-1, self.num_ws, -1)
+        layer = torch.arange(self.num_ws, device=w.device)[:, None]
+        return torch.where(layer < cutoff, moved[:, None], w[:, None])
 
     def mean_w(self, labels: Tensor | None = None) -> Tensor:
         """What truncation moves w towards: the mean w [w_dim], with classes [N] that of each one's class [N, w_dim].
@@ -151,17 +182,50 @@ class MappedGenerator(Generator, abstract=True):
         layer = torch.arange(self.num_ws, device=device)[None, :, None]
         return Latents(z, other, chosen & (layer >= crossover))
 
-    def styles(self, latents: Latents, labels: Tensor | None = None, truncation_psi: float = 1.0) -> Tensor:
+    def forward(
+        self,
+        z: Tensor,
+        labels: Tensor | None = None,
+        truncation_psi: float = 1.0,
+        noise_mode: NoiseMode = "random",
+        truncation_cutoff: int | None = None,
+    ) -> Tensor:
+        """Latents [N, z_dim] and class indices [N] -> images [N, C, R, R] around [-1, 1]."""
+        ws = self.styles(Latents(z), labels, truncation_psi, truncation_cutoff)
+        images: Tensor = self.synthesis(ws, noise_mode=noise_mode)
+        return images
+
+    def styles(
+        self,
+        latents: Latents,
+        labels: Tensor | None = None,
+        truncation_psi: float = 1.0,
+        truncation_cutoff: int | None = None,
+    ) -> Tensor:
         """Latents and class indices [N] -> ws [N, num_ws, w_dim], mixed, truncated towards the mean w.
 
+        Args:
+            latents: Of N images.
+            labels: Class indices [N], for a generator with classes.
+            truncation_psi: 1 leaves w alone, 0 gives the mean w: with classes, that of each one's class.
+            truncation_cutoff: How many layers are truncated, the first ones; all by default.
+
         Raises:
-            ValueError: The labels do not fit.
+            ValueError: The labels do not fit, or there is no such truncation.
         """
         z, other, mixed = latents
-        ws: Tensor = self.mapping(z, labels, truncation_psi)
+        ws: Tensor = self.mapping(z, labels, truncation_psi, truncation_cutoff)
         if other is None or mixed is None:
             return ws
-        return torch.where(mixed, self.mapping(other, labels, truncation_psi), ws)
+        return torch.where(mixed, self.mapping(other, labels, truncation_psi, truncation_cutoff), ws)
+
+    def affines(self) -> list[list[EqualizedLinear]]:
+        """For each of the `active_ws` layers the dense layers that make its styles of w [N, w_dim].
+
+        Raises:
+            ValueError: This generator does not say.
+        """
+        raise ValueError(f"{type(self).__name__} does not say how its layers read w: directions of its weights need it")
 
     @torch.no_grad()
     def observe(self, parts: Sequence[Drawn]) -> None:
@@ -170,6 +234,32 @@ class MappedGenerator(Generator, abstract=True):
         labels = [part.labels for part in parts if part.labels is not None]
         everyones = torch.cat(labels) if labels else None
         self.mapping.track(gather(w).flatten(0, 1), None if everyones is None else gather(everyones).flatten())
+
+
+def check_truncation(psi: float, cutoff: int | None, num_ws: int) -> None:
+    """Refuse a truncation that a mapping network cannot do.
+
+    Raises:
+        ValueError: `psi` is no finite number, or `cutoff` is no number of layers.
+    """
+    if not math.isfinite(psi):
+        raise ValueError(f"truncation_psi {psi:g} is no finite number: 1 is no truncation, 0 the mean image")
+    if cutoff is not None and not 1 <= cutoff <= num_ws:
+        raise ValueError(
+            f"truncation_cutoff {cutoff} is out of range: this generator has {num_ws} layers, of which the first 1 to "
+            f"{num_ws} may be truncated"
+        )
+
+
+def with_mapping(generator: Generator, what: str) -> MappedGenerator:
+    """The same generator, of which `what` needs the mapping network.
+
+    Raises:
+        ValueError: It has none.
+    """
+    check_has_mapping(generator, what)
+    assert isinstance(generator, MappedGenerator)
+    return generator
 
 
 # Kingma and Ba, "Adam", section 3: after t updates from zero the weights of all samples sum up to 1 - beta^t

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dualgan.networks.base import check_has_mapping
 from dualgan.networks.classes import existing_classes
 from dualgan.pictures.pixels import to_uint8
 from dualgan.runtime.seeding import SEEDS
@@ -78,6 +79,7 @@ def generate(
     *,
     labels: Tensor | None = None,
     truncation_psi: float = 1.0,
+    truncation_cutoff: int | None = None,
     noise_mode: str = "const",
     batch_size: int = 64,
     device: torch.device | str | None = None,
@@ -95,6 +97,8 @@ def generate(
         labels: class indices int64 [N]; None draws them from the seeds if the generator has classes, of which some
             had images as far as its `classes` tell.
         truncation_psi: 1 leaves latents alone, 0 gives the mean image.
+        truncation_cutoff: how many layers of a generator with a mapping network are truncated, the first ones; all by
+            default.
         noise_mode: "const", "none", or "random", with which images depend on torch's global generator too; a generator
             built without noise warns of the latter two, which change nothing.
         batch_size: images per batch, at least 1.
@@ -102,8 +106,9 @@ def generate(
         require_finite: refuse images with NaN or infinity, which would turn into black or white pixels.
 
     Raises:
-        ValueError: labels whose number or range does not fit, a batch size below 1, or (while iterating, with
-            `require_finite`) images that are not finite.
+        ValueError: labels whose number or range does not fit, a batch size below 1, a cutoff for a generator without a
+            mapping network, or (while iterating) truncation that the generator does not have and, with
+            `require_finite`, images that are not finite.
     """
     num_classes = int(generator.num_classes)  # type: ignore[arg-type]
     if batch_size < 1:
@@ -114,7 +119,10 @@ def generate(
         warnings.warn(f"noise_mode {noise_mode!r} has no effect: this generator was built without noise", stacklevel=2)
     if device is None:
         device = next((p.device for p in generator.parameters()), torch.device("cpu"))
-    settings = {"truncation_psi": truncation_psi, "noise_mode": noise_mode}
+    settings: dict[str, Any] = {"truncation_psi": truncation_psi, "noise_mode": noise_mode}
+    if truncation_cutoff is not None:
+        check_has_mapping(generator, "truncation_cutoff")
+        settings["truncation_cutoff"] = truncation_cutoff
     return _batches(generator, seeds, labels, settings, batch_size, torch.device(device), require_finite)
 
 

@@ -32,18 +32,18 @@ def contact_sheet(groups: Sequence[Group], columns: int, title: str) -> Image.Im
     columns, rows = min(columns, len(groups)), -(-len(groups) // columns)
     width = len(groups[0].images) * (TILE + _APART) - _APART + _GAP
     height = TILE + (2 * _LINE + _GAP if groups[0].names else 0) + _GAP
-    across = max(columns * width - _GAP, round(_font(_TITLE).getlength(title)))
+    across = max(columns * width - _GAP, round(font(_TITLE).getlength(title)))
     page = Image.new("RGB", (2 * _MARGIN + across, 2 * (_MARGIN + _TITLE) + rows * height - _GAP), _PAPER)
     draw = ImageDraw.Draw(page)
-    draw.text((_MARGIN, _MARGIN - 4), title, _INK, _font(_TITLE))
+    draw.text((_MARGIN, _MARGIN - 4), title, _INK, font(_TITLE))
     for number, group in enumerate(groups):
         row, column = divmod(number, columns)
         left, top = _MARGIN + column * width, _MARGIN + 2 * _TITLE + row * height
         for k, image in enumerate(group.images):
             _paste(page, draw, image, left + k * (TILE + _APART), top)
         for k, name in enumerate(group.names):
-            draw.text((left + k * (TILE + _APART), top + TILE + 3), _elided(name), _FAINT, _font(_CAPTION))
-        draw.text((left, top + TILE + 3 + _LINE), group.caption, _INK, _font(_CAPTION))
+            draw.text((left + k * (TILE + _APART), top + TILE + 3), _elided(name), _FAINT, font(_CAPTION))
+        draw.text((left, top + TILE + 3 + _LINE), group.caption, _INK, font(_CAPTION))
     return page
 
 
@@ -60,15 +60,15 @@ def _paste(page: Image.Image, draw: ImageDraw.ImageDraw, image: Image.Image, lef
 
 def _elided(name: str) -> str:
     """The end of a name, as much of it as fits under a tile."""
-    font = _font(_CAPTION)
-    if font.getlength(name) <= TILE:
+    drawn = font(_CAPTION)
+    if drawn.getlength(name) <= TILE:
         return name
-    while font.getlength(f"...{name}") > TILE:
+    while drawn.getlength(f"...{name}") > TILE:
         name = name[1:]
     return f"...{name}"
 
 
 @cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
+def font(size: int) -> ImageFont.FreeTypeFont:
     """Matplotlib's: it has more letters than Pillow's, whose space is hardly to be seen."""
     return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)

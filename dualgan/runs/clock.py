@@ -18,3 +18,8 @@ def clock_of(path: Path) -> int | None:
     """Images seen at the time that a file's name tells; None for other names."""
     found = re.fullmatch(r"kimg_(\d+)\.(\d{3})", path.stem)
     return int(found[1] + found[2]) if found else None
+
+
+def dated(folder: Path, ending: str) -> list[tuple[int, Path]]:
+    """Files of a folder whose names tell a time in images seen, the earliest first."""
+    return sorted((clock, path) for path in folder.glob(f"*{ending}") if (clock := clock_of(path)) is not None)

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 from dualgan.files.targets import folder_to_write
 from dualgan.terminal.console import is_rank_zero, say
 from dualgan.weights.checkpoints import read_checkpoint
+from dualgan.weights.pretrained import find_pretrained, known_names, networks_file, pretrained_networks
 
 if TYPE_CHECKING:  # who only reads runs does not wait for Lightning
     from pytorch_lightning import Trainer
 
 CONFIG, METRICS, HISTORY, SPEED = "config.yaml", "metrics.csv", "metrics.jsonl", "speed.csv"
 SENT = "wandb.json"  # what the run's W&B run has got
+EVENTS = "tensorboard"  # folder of TensorBoard's events
 SPEED_COLUMN = "train/images_per_second"
 CHECKPOINTS, LAST, BEST = "checkpoints", "last.ckpt", "best.ckpt"
 CONVOLUTIONS = "convolutions.yaml"
@@ -48,22 +50,23 @@ def last_of(place: str, files: str = "a .ckpt file") -> str:
     """The last checkpoint where a run's folder was given, and says so; anything else as it is.
 
     Args:
-        place: A folder or something else.
+        place: A folder or something else, such as the name of a pretrained network.
         files: Which files could have been given too, for messages.
 
     Raises:
         ValueError: A folder without one.
     """
     folder = Path(place)
-    if not folder.is_dir():
+    if not folder.is_dir() or find_pretrained(place) is not None:
         return place
     last = next((path for path in (folder / CHECKPOINTS / LAST, folder / LAST) if path.is_file()), None)
     if last is None:
         raise ValueError(
             f"{place} is a folder without {CHECKPOINTS}/{LAST}: give the folder of a run that has saved a checkpoint, "
-            f"or {files}"
+            f"or {files}{known_names(place)}"
         )
-    say(f"Taking {last}, the last checkpoint of {place}")
+    other = ", and not the pretrained network of that name" if place in pretrained_networks() else ""
+    say(f"Taking {last}, the last checkpoint of {place}{other}")
     return os.fspath(last)
 
 
@@ -77,7 +80,7 @@ def resolve_checkpoint(name: str | None, run_dir: Path) -> str | None:
         name = "last" if (run_dir / CHECKPOINTS / LAST).exists() else None
     if name is None:
         return None
-    path = run_dir / CHECKPOINTS / f"{name}.ckpt" if name in ("last", "best") else Path(last_of(name))
+    path = run_dir / CHECKPOINTS / f"{name}.ckpt" if name in ("last", "best") else Path(networks_file(last_of(name)))
     if not path.exists():
         raise ValueError(
             f"no checkpoint at {path}: pass --ckpt_path FILE, or --run_dir with --ckpt_path last or best, of a run "

@@ -9,6 +9,7 @@ from dualgan.files.atomic import append_line, naming
 from dualgan.runs.clock import plain_kimg
 from dualgan.runs.folder import SPEED, SPEED_COLUMN, run_folder
 from dualgan.runs.metrics_csv import MetricsFile
+from dualgan.runs.tensorboard import EventsLogger
 from dualgan.runs.wandb_logger import KimgWandbLogger
 
 
@@ -37,7 +38,7 @@ def log_speed(trainer: Trainer, images_per_second: float, kimg: float) -> None:
 
 
 def log_picture(trainer: Trainer, key: str, picture: np.ndarray, kimg: float) -> None:
-    """Show a picture [H, W, C] in W&B, where it is on."""
+    """Show a picture [H, W, C] in W&B and TensorBoard, where they are on."""
     for logger in trainer.loggers:
-        if isinstance(logger, KimgWandbLogger):
+        if isinstance(logger, KimgWandbLogger | EventsLogger):
             logger.log_picture(key, picture, kimg, trainer.global_step)

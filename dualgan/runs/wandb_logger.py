@@ -1,9 +1,7 @@
 """Weights & Biases: one W&B run per run folder, however often it was killed and resumed, with kimg as its axis."""
 
-import logging
 import os
 from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,11 +15,10 @@ from dualgan.files.atomic import read_json, write_json
 from dualgan.metrics.names import SECTION, patterns
 from dualgan.pictures.grids import to_pil
 from dualgan.runs.clock import plain_kimg
+from dualgan.runs.dispensable import Dispensable
 from dualgan.runs.folder import SENT
 from dualgan.terminal.console import say
 from dualgan.weights.checkpoints import read_checkpoint
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -145,7 +142,7 @@ class KimgWandbLogger(Logger):
         self.save_dir = str(run_dir.absolute())  # W&B's own process has a working directory of its own
         self.run_dir, self.session, self.options = run_dir, session, options
         self._run: Any = None
-        self._gone = False
+        self._optional = Dispensable("W&B", _stop_trying)
 
     @property
     @rank_zero_experiment
@@ -177,7 +174,7 @@ class KimgWandbLogger(Logger):
     def log_metrics(self, metrics: Any, step: int | None = None) -> None:
         """Log a row that W&B does not have."""
         if "kimg" not in metrics or not self.has(float(metrics["kimg"]), metrics.keys() - {"epoch"}):
-            self._try(lambda: self._send(metrics, step))
+            self._optional.attempt(lambda: self._send(metrics, step))
 
     @rank_zero_only
     def log_picture(self, key: str, picture: np.ndarray, kimg: float, step: int) -> None:
@@ -189,13 +186,13 @@ class KimgWandbLogger(Logger):
             self._send({key: [image], "kimg": kimg}, step)
 
         if not self.has(kimg, {key}):
-            self._try(send)
+            self._optional.attempt(send)
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
         """End the W&B run with the training, not with the process."""
         if self._run is not None:
-            self._try(lambda: self._run.finish(exit_code=0 if status == "success" else 1))
+            self._optional.attempt(lambda: self._run.finish(exit_code=0 if status == "success" else 1))
 
     def _send(self, values: Mapping[str, Any], step: int | None) -> None:
         run = self.experiment
@@ -209,17 +206,8 @@ class KimgWandbLogger(Logger):
         self.session = session
         write_json(self.run_dir / SENT, {**asdict(session), "names": sorted(session.names)})
 
-    def _try(self, send: Callable[[], Any]) -> None:
-        """Do without W&B from its first failure on: its server or its process may be gone, and metrics.csv is not."""
-        if self._gone:
-            return
-        try:
-            send()
-        except Exception as error:  # its transport raises many kinds
-            self._gone = True
-            reason = str(error).strip().split("\n")[0] or type(error).__name__
-            logger.warning("W&B has failed (%s): the run goes on without it. metrics.csv has all values.", reason)
-            import wandb
 
-            with suppress(Exception):
-                wandb.teardown(exit_code=1)  # otherwise it tries again, and fails loudly, when the process ends
+def _stop_trying() -> None:
+    import wandb
+
+    wandb.teardown(exit_code=1)  # otherwise it tries again, and fails loudly, when the process ends

@@ -3,7 +3,12 @@
 `tests/runtime/test_private_parts.py` says after an upgrade which of them is gone, and keeps others from creeping in.
 """
 
+import inspect
 from argparse import Action, ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -58,6 +63,35 @@ def count_steps_right(trainer: "Trainer") -> None:
 def actions_of(parser: ArgumentParser) -> list[Action]:
     """What a parser knows of its options: argparse has no public list of them. Read in Python 3.11."""
     return parser._actions
+
+
+@contextmanager
+def no_stubs_of_gradio() -> Iterator[None]:
+    """Let Gradio be imported without writing .pyi files of all its components anew, which takes it a second every time.
+
+    It leaves out components that lie in no file, so that here none of them does. Read in gradio 6.31; where it does not
+    expect any, it writes them.
+    """
+    module: Any = inspect
+    of_files = inspect.getfile
+
+    def getfile(thing: Any) -> str:
+        if isinstance(thing, type) and thing.__module__.startswith("gradio."):
+            raise OSError(f"{thing.__name__} needs no stub")
+        return of_files(thing)
+
+    if _leaves_out_what_has_no_file():
+        module.getfile = getfile
+    try:
+        yield
+    finally:
+        module.getfile = of_files
+
+
+def _leaves_out_what_has_no_file() -> bool:
+    spec = find_spec("gradio")
+    source = None if spec is None or spec.origin is None else Path(spec.origin).with_name("component_meta.py")
+    return source is not None and source.is_file() and "except OSError" in source.read_text(encoding="utf-8")
 
 
 def _nothing() -> None: ...

@@ -15,6 +15,7 @@ from dualgan.networks import Generator, Latents
 from dualgan.networks.attention import SelfAttention
 from dualgan.networks.attention.base import Position
 from dualgan.networks.sampling import drawn_classes, evaluating, generate, latents
+from dualgan.pictures.figures import COLOURS as SAFE
 from dualgan.pictures.figures import DPI, MAX_ROWS, as_rgb, frame
 
 if TYPE_CHECKING:  # matplotlib takes half a second to import: only who draws waits for it
@@ -24,7 +25,8 @@ if TYPE_CHECKING:  # matplotlib takes half a second to import: only who draws wa
 Fraction = tuple[float, float]  # row and column as parts of the image's height and width, in [0, 1)
 
 DEFAULT_POSITIONS: tuple[Fraction, ...] = ((0.5, 0.5), (0.25, 0.25), (0.75, 0.7))
-COLOURS = ("#e6194b", "#0077ff", "#1a9a3a", "#f07800", "#9130d0", "#00a0a8", "#d030b0", "#8a5a20")
+_BLACK, _BLUE, _GREEN, _RED, _PINK, _ORANGE = SAFE
+COLOURS = (_RED, _BLUE, _GREEN, _ORANGE, _PINK, "#56b4e9", _BLACK, "#999999")  # of positions; safe as well
 PANEL = 2.0  # inches
 
 
@@ -189,7 +191,7 @@ def _draw_sample(axes: "Axes", maps: AttentionMaps, n: int, title: str) -> None:
 
 def _draw_map(axes: "Axes", maps: AttentionMaps, n: int, p: int) -> None:
     values, (row, column) = maps.maps[n, p], maps.pixels[p]
-    axes.set_title(f"row {row}, column {column}", fontsize=9, color=COLOURS[p])
+    axes.set_title(f"row {row}, column {column}", fontsize=9)
     if maps.footprint is None:
         gray = as_rgb(maps.images[n]).mean(axis=2)
         axes.imshow(gray, cmap="gray", vmin=0, vmax=255, extent=maps.extent())

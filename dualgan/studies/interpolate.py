@@ -5,31 +5,26 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image
 
-from dualgan.networks import Generator, Latents
-from dualgan.networks.base import check_has_mapping
-from dualgan.networks.sampling import drawn_classes, evaluating, latents, slerp
-from dualgan.pictures.figures import DPI, MAX_ROWS, frame, show
-from dualgan.pictures.grids import to_pil
-from dualgan.pictures.pixels import to_uint8
-from dualgan.runtime.progress import progress
+from dualgan.files.atomic import replacing
+from dualgan.networks import Generator
+from dualgan.pictures.figures import COLOURS, DPI, MAX_ROWS, frame, show
+from dualgan.pictures.films import save_gif
+from dualgan.studies.styles import images_of_styles
+from dualgan.studies.walks import LatentSpace, check_neighbours, check_space, walk_of_seeds
 
-LatentSpace = Literal["z", "w"]
 THRESHOLD = 0.15  # FakeCLR's supplement, Fig. 1
 MAX_STEPS = 256
-BATCH = 16
 PANEL, GAP, MARGIN = 1.0, 0.08, 0.35  # inches
-JUMP = "#e6194b"
-FRAME_MS = 60  # of the animation
+JUMP = COLOURS[3]
+FRAME_RATE = 1000 / 60  # of the animation, frames a second
 FRAME_SIZE = 256  # pixels; smaller images are enlarged by whole factors
 
 
@@ -95,6 +90,7 @@ def interpolate(
     threshold: float = THRESHOLD,
     label: int | None = None,
     truncation_psi: float = 1.0,
+    truncation_cutoff: int | None = None,
 ) -> Interpolation:
     """Generate images on the paths from each seed to the next, with constant noise.
 
@@ -110,31 +106,18 @@ def interpolate(
         threshold: Steps with a higher score are flagged; 0 or more.
         label: Class of all images; by default it comes from the seeds where the generator has classes.
         truncation_psi: 1 for none.
+        truncation_cutoff: How many layers are truncated, the first ones; all by default.
 
     Raises:
-        ValueError: Seeds, steps, threshold or label do not fit, or `linear` was given for w.
+        ValueError: Seeds, steps, threshold, label or truncation do not fit, or `linear` was given for w.
     """
     check_paths(seeds, steps, space, linear, threshold)
-    if space == "w":
-        check_has_mapping(generator, "space w")
-    labels = drawn_classes(generator, seeds) if label is None else torch.full((len(seeds),), label)
-    device = next(generator.parameters()).device
-    fractions = torch.linspace(0, 1, steps, dtype=torch.float64)[:, None]  # on the CPU: not every device has float64
-    with evaluating(generator), torch.inference_mode():
-        z = latents(seeds, generator.z_dim).double()
-        if space == "z":
-            walk = torch.lerp if linear else slerp
-            z = walk(z[:-1, None], z[1:, None], fractions).flatten(0, 1)  # [P * S, z_dim]
-            labels = None if labels is None else labels[:1].expand(len(z))
-        classes = None if labels is None else labels.to(device)
-        ws = generator.styles(Latents(z.float().to(device)), classes, truncation_psi)
-        if space == "w":
-            between = fractions[..., None].to(ws.dtype).to(device)
-            ws = torch.lerp(ws[:-1, None], ws[1:, None], between).flatten(0, 1)
-        parts = torch.split(ws, BATCH)
-        walk_along = progress(parts, "Walking", len(parts), "batches")
-        images = torch.cat([to_uint8(generator.synthesis(part, noise_mode="const")) for part in walk_along])
-    array = images.cpu().numpy()
+    truncation: dict[str, Any] = {"truncation_psi": truncation_psi, "truncation_cutoff": truncation_cutoff}
+    walk = walk_of_seeds(generator, seeds, space, linear=linear, label=label, **truncation)
+    paths = len(seeds) - 1
+    segments, fractions = torch.arange(paths).repeat_interleave(steps), torch.linspace(0, 1, steps, dtype=torch.float64)
+    ws = walk.styles(segments, fractions.repeat(paths))
+    array = images_of_styles(generator, ws, "Walking")
     array = array.reshape(len(seeds) - 1, steps, *array.shape[1:])
     return Interpolation(list(seeds), array, step_scores(array), threshold, space, linear or space == "w")
 
@@ -147,15 +130,10 @@ def check_paths(seeds: Sequence[int], steps: int, space: str, linear: bool, thre
     """
     if not 2 <= len(seeds) <= MAX_ROWS + 1:
         raise ValueError(f"{len(seeds)} seeds: paths lead from each to the next, give 2 to {MAX_ROWS + 1}")
-    for first, second in pairwise(seeds):
-        if first == second:
-            raise ValueError(f"seed {first} follows itself: there is no path between equal latents")
+    check_neighbours(seeds)
     if not 2 <= steps <= MAX_STEPS:
         raise ValueError(f"steps {steps} is out of range: a path has 2 to {MAX_STEPS} images, its ends included")
-    if space not in ("z", "w"):
-        raise ValueError(f"space {space!r} is unknown: expected z or w")
-    if linear and space == "w":
-        raise ValueError("linear has no effect in w, where paths are straight lines anyway: leave it out")
+    check_space(space, linear)
     if not threshold >= 0:
         raise ValueError(f"threshold {threshold:g} is out of range: scores lie between 0 and 1")
 
@@ -168,13 +146,13 @@ def step_scores(images: np.ndarray) -> np.ndarray:
 
 
 def draw_interpolation(interpolation: Interpolation) -> Figure:
-    """Two rows per path: its images, and between them the differences with their scores; jumps are red."""
+    """Two rows per path: its images, and between them the differences with their scores; jumps are orange."""
     paths, steps = interpolation.images.shape[:2]
     half, row = PANEL / 2, PANEL * 1.5 + 4 * GAP + 0.15
     width, height = 2 * MARGIN + steps * (PANEL + GAP) - GAP, MARGIN + paths * row
     figure = Figure(figsize=(width, height), dpi=max(DPI, math.ceil(interpolation.images.shape[2] / PANEL)))
     kind = "straight line" if interpolation.linear else "great circle"
-    title = f"{kind} in {interpolation.space}, jumps above {interpolation.threshold:g} are red"
+    title = f"{kind} in {interpolation.space}, jumps above {interpolation.threshold:g} are orange"
     figure.text(MARGIN / width, 1 - 0.2 / height, title, fontsize=9, va="center")
 
     def panel(left: float, top: float, size: float) -> Axes:
@@ -202,11 +180,10 @@ def _draw_step(axes: Axes, interpolation: Interpolation, p: int, s: int) -> None
 
 def save_animation(interpolation: Interpolation, path: Path) -> None:
     """Write all paths one after another, there and back, as an endless GIF."""
-    paths, steps, height, width, _ = interpolation.images.shape
+    paths, steps, height = interpolation.images.shape[:3]
     # the end of a path is the start of the next one
     there = [interpolation.images[p, s] for p in range(paths) for s in range(steps) if p == 0 or s > 0]
     scale = max(1, FRAME_SIZE // height)
-    size = (width * scale, height * scale)
-    first, *others = (to_pil(image).resize(size, Image.Resampling.NEAREST) for image in there + there[-2:0:-1])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    first.save(path, save_all=True, append_images=others, duration=FRAME_MS, loop=0)
+    frames = (image.repeat(scale, axis=0).repeat(scale, axis=1) for image in there + there[-2:0:-1])
+    with replacing(path) as partial:
+        save_gif(frames, partial, FRAME_RATE)

@@ -16,7 +16,7 @@ from dualgan.data.batches import RealImages, image_loader
 from dualgan.metrics import FeatureExtractor
 from dualgan.networks import Generator
 from dualgan.networks.sampling import generate
-from dualgan.pictures.figures import DPI, MAX_ROWS, show
+from dualgan.pictures.figures import COLOURS, DPI, MAX_ROWS, show
 from dualgan.runtime.progress import Progress
 
 Space = Literal["pixel", "perceptual"]
@@ -250,7 +250,7 @@ def draw_neighbors(neighbors: Neighbors) -> Figure:
     for axes, seed, image in zip(
         parts[0].subplots(rows, 1, squeeze=False)[:, 0], neighbors.seeds, neighbors.queries, strict=True
     ):
-        show(axes, image, f"seed {seed}", "#e6194b", 2)
+        show(axes, image, f"seed {seed}", COLOURS[3], 2)
     for part, (space, found) in zip(parts[1:], neighbors.spaces.items(), strict=True):
         part.suptitle(f"{space} space\n{found.label}", fontsize=9)
         panels = part.subplots(rows, k, squeeze=False)

@@ -20,11 +20,13 @@ from torch import Tensor
 from dualgan.metrics import PerceptualDistance
 from dualgan.networks import Generator
 from dualgan.networks.base import check_has_mapping
-from dualgan.networks.sampling import drawn_classes, evaluating, latents
-from dualgan.pictures.figures import DPI, MAX_ROWS, show
+from dualgan.networks.mapping import with_mapping
+from dualgan.networks.sampling import evaluating
+from dualgan.pictures.figures import COLOURS, DPI, MAX_ROWS, show
 from dualgan.pictures.pixels import to_float, to_uint8
 from dualgan.runtime.progress import Progress
 from dualgan.runtime.seeding import mix_seed
+from dualgan.studies.styles import sample_w, synthesize
 
 LatentSpace = Literal["w", "w+"]
 MAX_STEPS = 100_000
@@ -33,7 +35,6 @@ PANEL = 1.3  # inches
 LEARNING_RATE, RISE, FALL = 0.1, 0.05, 0.25  # parts of all steps in which the learning rate rises and falls
 SHAKE, SHAKE_END = 0.05, 0.75  # noise on w as a part of w's deviation; it ends at this part of all steps
 NOISE_WEIGHT = 1e5
-W_SAMPLES = 10_000
 SMALLEST_NOISE = 8  # maps are compared with themselves down to this size
 
 
@@ -113,12 +114,6 @@ def project(
     )
 
 
-def synthesize(generator: Generator, ws: Tensor, noise: dict[str, Tensor]) -> Tensor:
-    """Image of one projection: ws [1, num_ws, w_dim] and noise maps [R, R] -> [1, C, H, W] around [-1, 1]."""
-    images: Tensor = torch.func.functional_call(generator.synthesis, noise, (ws,), {"noise_mode": "const"})
-    return images
-
-
 def pixel_distance(images: np.ndarray, queries: np.ndarray) -> np.ndarray:
     """Root mean square difference of uint8 images [N, H, W, C], pixel values from 0 to 1: float64 [N]."""
     squares = np.square((images.astype(np.float64) - queries) / 255)
@@ -129,11 +124,7 @@ def pixel_distance(images: np.ndarray, queries: np.ndarray) -> np.ndarray:
 @torch.no_grad()
 def w_statistics(generator: Generator, seed: int = 0) -> tuple[Tensor, float]:
     """Mean w [w_dim] over latents and classes, and w's root mean square distance from it."""
-    device = next(generator.parameters()).device
-    seeds = range(seed * W_SAMPLES, (seed + 1) * W_SAMPLES)
-    labels = drawn_classes(generator, seeds)
-    classes = None if labels is None else labels.to(device)
-    w: Tensor = generator.mapping(latents(seeds, generator.z_dim).to(device), classes)[:, 0]
+    w = sample_w(with_mapping(generator, "projection"), seed)
     mean = w.mean(dim=0)
     return mean, float((w - mean).square().sum(dim=1).mean().sqrt())
 
@@ -267,7 +258,7 @@ def draw_projections(
     panels = figure.subplots(rows, columns, squeeze=False)
     panels[0, 0].set_title("real", fontsize=9)
     for axes, query, name in zip(panels[:, 0], queries, names, strict=True):
-        show(axes, query, name if len(name) <= 18 else f"...{name[-15:]}", "#0077ff", 2)
+        show(axes, query, name if len(name) <= 18 else f"...{name[-15:]}", COLOURS[1], 2)
     for column, (title, found) in enumerate(projections.items(), start=1):
         panels[0, column].set_title(title, fontsize=9)
         for n in range(rows):

@@ -16,12 +16,12 @@ from dualgan.evaluation.images import NUM_FAKE, SEEDS_PER_RUN
 from dualgan.evaluation.result import significant
 from dualgan.metrics.table import spec_of
 from dualgan.networks import Discriminator, Generator
-from dualgan.pictures.figures import DPI
+from dualgan.pictures.figures import COLOURS, DPI
 from dualgan.runtime.progress import Progress
 from dualgan.studies.neighbors import check_data
 
 PERPLEXITY = 30.0
-REAL, FAKE = "#202020", "#1a9a3a"
+REAL, FAKE = COLOURS[0], COLOURS[3]
 PANEL = 4.0  # inches
 
 

@@ -57,11 +57,11 @@ def flush_output() -> bool:
     return heard
 
 
-@rank_zero_only
 def say(text: str) -> None:
     """Print a line above the progress bars, on rank zero; the program goes on where nobody reads it any more."""
-    with suppress(OSError):
-        tqdm.write(text)
+    if is_rank_zero():  # the decorator of Lightning's tools fails before Lightning is imported
+        with suppress(OSError):
+            tqdm.write(text)
 
 
 @contextmanager

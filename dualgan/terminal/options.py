@@ -15,6 +15,7 @@ from dualgan.runtime.seeding import SEEDS
 from dualgan.terminal.console import is_rank_zero
 
 _MOST_DIGITS = 100  # Python refuses to read numbers of thousands of digits
+_MOST_LAYERS = 1000  # of a list that is written out
 
 
 class Seeds(Sequence[int]):
@@ -45,45 +46,78 @@ class Seeds(Sequence[int]):
         return any(seed in one for one in self.ranges)
 
 
-def parse_seeds(text: str, distinct: bool = True) -> Seeds:
+def parse_seeds(text: str, distinct: bool = True, name: str = "seeds") -> Seeds:
     """Read "0-63" or "1,5,10-12".
 
     Args:
         text: Numbers and ranges.
         distinct: Refuse seeds that are named twice.
+        name: Of the option.
 
     Raises:
         ValueError: Anything else, an empty range, a seed of 2^63 or above, or one that is named twice.
     """
+    ranges = _read_ranges(text, name, "0-63 or 1,5,10-12")
+    largest = max(one.stop for one in ranges) - 1
+    if largest >= SEEDS:
+        raise ValueError(f"{name} {text!r}: {largest} is too large, expected 0 to 2^63 - 1")
+    twice = [two.start for one, two in pairwise(sorted(ranges, key=lambda one: one.start)) if two.start < one.stop]
+    if distinct and twice:
+        raise ValueError(f"{name} {text!r} name {twice[0]} twice: each seed is one image, name it once")
+    if sum(one.stop - one.start for one in ranges) > sys.maxsize:
+        raise ValueError(f"{name} {text!r} are more than {sys.maxsize}: name fewer")
+    return Seeds(ranges)
+
+
+def parse_layers(text: str) -> list[int]:
+    """Read layers such as "0-3" or "0,2,5-7".
+
+    Raises:
+        ValueError: Anything else, an empty range, a layer that is named twice, or more than a network can have.
+    """
+    ranges = _read_ranges(text, "layers", "0-3 or 0,2,5-7")
+    most = max(one.stop for one in ranges) - 1
+    if most >= _MOST_LAYERS:
+        raise ValueError(f"layers {text!r}: there is no layer {most}, generators have {_MOST_LAYERS} at most")
+    layers = [layer for one in ranges for layer in one]
+    twice = [layer for k, layer in enumerate(layers) if layer in layers[:k]]
+    if twice:
+        raise ValueError(f"layers {text!r} name {twice[0]} twice: name each once")
+    return layers
+
+
+def _read_ranges(text: str, what: str, such_as: str) -> list[range]:
+    """Numbers and ranges, separated by commas."""
     ranges: list[range] = []
     for item in text.split(","):
         first, dash, last = item.strip().partition("-")
         if not _is_number(first) or (dash and not _is_number(last)):
-            raise ValueError(f"seeds {text!r}: expected numbers and ranges such as 0-63 or 1,5,10-12")
+            raise ValueError(f"{what} {text!r}: expected numbers and ranges such as {such_as}")
         ranges.append(range(int(first), int(last if dash else first) + 1))
         if not ranges[-1]:
-            raise ValueError(
-                f"seeds {text!r}: {item.strip()} is an empty range, the first seed must not be above the last"
-            )
-        if ranges[-1].stop > SEEDS:
-            raise ValueError(f"seeds {text!r}: {ranges[-1].stop - 1} is too large, expected 0 to 2^63 - 1")
-    twice = [two.start for one, two in pairwise(sorted(ranges, key=lambda one: one.start)) if two.start < one.stop]
-    if distinct and twice:
-        raise ValueError(f"seeds {text!r} name {twice[0]} twice: each seed is one image, name it once")
-    if sum(one.stop - one.start for one in ranges) > sys.maxsize:
-        raise ValueError(f"seeds {text!r} are more than {sys.maxsize}: name fewer")
-    return Seeds(ranges)
+            raise ValueError(f"{what} {text!r}: {item.strip()} is an empty range, the first must not be above the last")
+    return ranges
 
 
-def few_seeds(text: str, most: int, distinct: bool = True) -> list[int]:
+def check_cutoff(cutoff: int | None, psis: Sequence[float]) -> None:
+    """Refuse a cutoff of no truncation.
+
+    Raises:
+        ValueError: There is one.
+    """
+    if cutoff is not None and all(psi == 1 for psi in psis):
+        raise ValueError(f"truncation_cutoff {cutoff} has no effect without truncation_psi: give that too, such as 0.7")
+
+
+def few_seeds(text: str, most: int, distinct: bool = True, name: str = "seeds") -> list[int]:
     """Read seeds of one figure.
 
     Raises:
         ValueError: As `parse_seeds`, or more than `most`.
     """
-    seeds = parse_seeds(text, distinct)
+    seeds = parse_seeds(text, distinct, name)
     if len(seeds) > most:
-        raise ValueError(f"{len(seeds)} seeds: a figure has room for {most}, draw several")
+        raise ValueError(f"{len(seeds)} {name}: a figure has room for {most}, draw several")
     return list(seeds)
 
 

@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 
 from dualgan.networks import Network, build_network
+from dualgan.networks.shapes import shapes_only
 
 MAX_LAYERS = 1000  # of a mapping network: a description of a few bytes must not ask for millions
 
 
 def skeleton(description: Any, source: str) -> Network:
-    """The described network without memory for its tensors (on the meta device).
+    """The described network without memory for its tensors.
 
     Args:
         description: Class name and arguments, from any file.
@@ -23,7 +24,7 @@ def skeleton(description: Any, source: str) -> Network:
     """
     _check_description(description, source)
     try:
-        with torch.device("meta"):
+        with shapes_only():
             return build_network(description)
     except ValueError as error:
         raise ValueError(f"{source} describes a network that cannot be built: {error}") from error

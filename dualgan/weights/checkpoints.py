@@ -15,6 +15,7 @@ from dualgan.networks.mapping import W_DECAY, with_means_of_w
 from dualgan.version import __version__
 from dualgan.weights.building import rebuild, shape_differences, shapes_of
 from dualgan.weights.official.networks import import_official
+from dualgan.weights.pretrained import known_names, networks_file, shown_name
 from dualgan.weights.safetensors_file import read_safetensors
 
 FORMAT_VERSION = 4
@@ -241,8 +242,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     _refuse_graph(path)
     if path.suffix in _NETWORKS_ONLY:
         raise ValueError(
-            f"{path} holds networks and no state of a training: expected a .ckpt file of a run. To train from these "
-            f"networks on, start a new run with --init_from {path}"
+            f"{shown_name(path)} holds networks and no state of a training: expected a .ckpt file of a run. To train "
+            f"from these networks on, start a new run with --init_from {shown_name(path)}"
         )
     try:
         checkpoint = read_tensors(path)
@@ -279,7 +280,7 @@ def images_seen_in(path: Path) -> int | None:
 
 
 def read_networks(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read the networks of a file, as for `load_generator`, without running any code.
+    """Read the networks of a file or of a pretrained network's name, as for `load_generator`, without running any code.
 
     Returns:
         What a checkpoint holds, as far as the file has it: "dualgan" (see `header`) and "state_dict"; and "source",
@@ -288,10 +289,11 @@ def read_networks(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         ValueError: No such file, not one of these kinds, or unreadable.
     """
-    path = Path(path)
+    path = Path(networks_file(path))
     if not path.is_file():
         found = f"{path} is a folder" if path.is_dir() else f"no file at {path}"
-        raise ValueError(f"{found}: expected a {NETWORK_FILES} with networks, such as RUN/checkpoints/last.ckpt")
+        example = f"a {NETWORK_FILES} with networks, such as RUN/checkpoints/last.ckpt"
+        raise ValueError(f"{found}: expected {example}{known_names(path)}")
     if path.suffix not in _NETWORKS_ONLY:
         checkpoint = read_checkpoint(path)
         _warn_of_uncounted_means(checkpoint, path)
@@ -323,10 +325,11 @@ def load_generator(path: str | os.PathLike[str]) -> Generator:
 
     Args:
         path: A .ckpt file of a run, a .safetensors file of `dualgan export` or `dualgan import`, or an official .pkl
-            file of StyleGAN2-ADA or of a StyleGAN2 of the StyleGAN3 repository. Nothing in it is executed.
+            file of StyleGAN2-ADA or of a StyleGAN2 of the StyleGAN3 repository. Nothing in it is executed. Or the name
+            of a pretrained network (`dualgan pretrained` lists them), where no file or run's folder is called so.
 
     Raises:
-        ValueError: No such file, not one of these kinds, or unreadable.
+        ValueError: No such file or name, not one of these kinds, or unreadable.
     """
     return generator_of(read_networks(path))
 

@@ -17,7 +17,8 @@ from tests.conftest import NETWORKS, QUIET, RunCLI, words
 
 FOLDER = Path(__file__).parents[2] / "configs"
 CONFIGS = sorted(path for path in FOLDER.glob("*.yaml") if "_attn" not in path.stem)  # test_attention_configs.py
-PAPER = [path for path in CONFIGS if path.stem != "clevr_demo"]
+RENDERED = ("clevr_demo", "clevr32")  # they need no images
+PAPER = [path for path in CONFIGS if path.stem not in RENDERED]
 SMALL = (
     *NETWORKS,
     *QUIET,  # again: those before a configuration are overridden by it
@@ -49,7 +50,7 @@ def printed_configs() -> dict[str, dict[str, Any]]:
 
 def test_all_rows_are_there() -> None:
     sets = ("church", "bedroom", "horse", "ffhq", "clevr")
-    assert {path.stem for path in CONFIGS} == {"clevr_demo", *sets, *(f"{name}_contr" for name in sets)}
+    assert {path.stem for path in CONFIGS} == {*RENDERED, *sets, *(f"{name}_contr" for name in sets)}
 
 
 @pytest.mark.parametrize("config", PAPER, ids=ids)
@@ -58,9 +59,10 @@ def test_trains_on_photographs(config: Path, run_cli: RunCLI, photographs: Path,
     assert (in_empty_folder / "runs" / config.stem / "checkpoints" / "last.ckpt").is_file()
 
 
-def test_demo_trains_on_its_scenes(run_cli: RunCLI, in_empty_folder: Path) -> None:
-    run_cli.succeeds("fit", "--config", "clevr_demo.yaml", *SMALL, "--data.num_images", 8)
-    assert (in_empty_folder / "runs" / "clevr_demo" / "checkpoints" / "last.ckpt").is_file()
+@pytest.mark.parametrize("name", RENDERED)
+def test_trains_on_its_scenes(name: str, run_cli: RunCLI, in_empty_folder: Path) -> None:
+    run_cli.succeeds("fit", "--config", f"{name}.yaml", *SMALL, "--data.num_images", 8)
+    assert (in_empty_folder / "runs" / name / "checkpoints" / "last.ckpt").is_file()
 
 
 def test_demo_trains_on_photographs(run_cli: RunCLI, photographs: Path, in_empty_folder: Path) -> None:

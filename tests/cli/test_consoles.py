@@ -69,6 +69,10 @@ OF_RUN = {
     "evaluate": "--metrics kid --num_fake 8 --num_real 8 --extractor efficientnet_lite0",
     "neighbors": "--seeds 0 --k 1 --space pixel --out {odd}.png",
     "interpolate": "--seeds 0,1 --steps 2 --frames 2 --out {odd}.png",
+    "video": "--seeds 0,1 --seconds 0.1 --out {odd}.gif",
+    "mix": "--rows 0 --cols 1 --out {odd}.png",
+    "directions": "--num 2 --seeds 0 --steps 3 --out {odd}.png",
+    "spectra": "--num 8 --out {odd}.png",
     "project": "--num 1 --steps 1 --out {odd}.png",
     "tsne": "--num 16 --points 8 --perplexity 2 --out {odd}.png",
     "export": "--what all --out {odd}.safetensors",
@@ -217,3 +221,11 @@ def test_who_reads_no_further_ends_nothing_with_a_traceback(words: list[str]) ->
     )
     os.close(write)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_lines_are_said_before_lightning_is_there() -> None:
+    program = (
+        "import sys; from dualgan.terminal.console import say; say('a line'); print('pytorch_lightning' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=process_environment())
+    assert done.stdout.splitlines() == ["a line", "False"], done.stderr

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from importlib import import_module
 from keyword import iskeyword
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -20,6 +21,10 @@ CKPT = {
     "evaluate": "--metrics kid --num_fake 8 --num_real 8 --extractor efficientnet_lite0 --out scores.json",
     "neighbors": "--seeds 0 --k 1 --space pixel --out near.png",
     "interpolate": "--seeds 0,1 --steps 2 --frames 2 --out walk.png",
+    "video": "--seeds 0,1 --seconds 0.1 --out film.gif",
+    "mix": "--rows 0 --cols 1 --out mixed.png",
+    "directions": "--num 2 --seeds 0 --steps 3 --out ways.png",
+    "spectra": "--num 8 --out spectra.png",
     "project": "--num 1 --steps 1 --out drawn.png",
     "tsne": "--num 16 --points 8 --perplexity 2 --out plane.png",
     "export": "--out out.safetensors",
@@ -32,7 +37,8 @@ def takes_ckpt(verb: str) -> bool:
 
 
 def test_every_verb_with_ckpt_is_here() -> None:
-    assert set(CKPT) == {verb for verb in COMMANDS if takes_ckpt(verb)}
+    serves = {"explore"}  # until it is stopped: tests/explore/test_page.py
+    assert set(CKPT) | serves == {verb for verb in COMMANDS if takes_ckpt(verb)}
 
 
 @pytest.mark.parametrize("verb", CKPT)
@@ -58,6 +64,32 @@ def test_a_folder_without_checkpoints_is_named(verb: str, run_cli: RunCLI) -> No
     Path("empty").mkdir()
     error = run_cli.fails(verb, "--ckpt", "empty", *words(CKPT[verb]))
     assert "empty is a folder without checkpoints/last.ckpt" in error
+
+
+DRAWING = ("generate", "samples", "mix", "video", "interpolate", "directions")  # explore has controls: test_page.py
+
+
+@pytest.mark.parametrize("verb", DRAWING)
+def test_all_that_draw_truncate_and_choose_classes_alike(verb: str) -> None:
+    options = inspect.signature(import_module(f"dualgan.commands.{verb}").run).parameters
+    assert options["truncation_cutoff"].annotation == int | None
+    assert options["label"].annotation == str | None
+    several = verb in ("samples", "video")  # of them each gives a row, or a place of the film
+    assert options["truncation_psi"].annotation == (list[float] | None if several else float)
+    assert options["truncation_psi"].default == (None if several else 1.0)
+    noisy = verb in ("generate", "samples")  # images alone: the others show what a change does, which noise would hide
+    assert ("noise_mode" in options) == noisy
+    if noisy:
+        assert options["noise_mode"].default == "const"
+        assert get_args(options["noise_mode"].annotation) == ("const", "random", "none")
+
+
+@pytest.mark.parametrize("verb", DRAWING)
+def test_a_cutoff_needs_a_truncation_and_a_layer(verb: str, run_cli: RunCLI, checkpoint: Callable[..., Path]) -> None:
+    given = (verb, "--ckpt", checkpoint(), *words(CKPT[verb]), "--truncation_cutoff")
+    assert "truncation_cutoff 2 has no effect without truncation_psi" in run_cli.fails(*given, 2)
+    assert "truncation_cutoff 99 is out of range" in run_cli.fails(*given, 99, "--truncation_psi", 0.5)
+    run_cli.succeeds(*given, 1, "--truncation_psi", 0.5)
 
 
 SHORT = {

@@ -82,6 +82,8 @@ def test_bad_seeds(text: str, said: str) -> None:
 SEEDED = {
     "samples": "--out x.png --rows 1 --columns 2 --seed",
     "project": "--out x.png --num 1 --steps 1 --seed",
+    "directions": "--out x.png --num 1 --seeds 0 --steps 3 --seed",
+    "spectra": "--out x.png --num 4 --seed",
     "tsne": "--out x.png --num 16 --points 8 --perplexity 2 --seed",
     "evaluate": "--metrics kid --num_fake 8 --num_real 8 --extractor efficientnet_lite0 --seed",
 }
@@ -101,7 +103,7 @@ def test_seed_everything_out_of_range(seed: int, run_cli: RunCLI) -> None:
     assert f"seed_everything {seed} is out of range" in run_cli.fails("fit", *TINY, "--seed_everything", seed)
 
 
-FIGURES = ("neighbors --space pixel --k 1", "interpolate", "attention")
+FIGURES = ("neighbors --space pixel --k 1", "interpolate", "attention", "directions")
 
 
 @pytest.mark.parametrize("verb", FIGURES)

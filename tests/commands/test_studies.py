@@ -1,8 +1,9 @@
-"""`dualgan samples`, `neighbors`, `interpolate`, `project` and `tsne` on a run that was trained."""
+"""The commands that look into networks, on a run that was trained."""
 
 import json
 import shutil
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from dualgan.commands.shared import real_images as real_images_module
 from dualgan.commands.shared.real_images import real_images
 from dualgan.data import ImageDataModule, ImageFolder, SyntheticCLEVR
 from dualgan.networks import StyleGAN2Generator
+from dualgan.studies.directions import Directions
 from dualgan.terminal.options import run_names
 from dualgan.weights.checkpoints import load_discriminator, load_generator
 from tests.conftest import RunCLI
@@ -24,7 +26,7 @@ from tests.conftest import words as split
 
 Run = Callable[[], Path]
 OUT = ("--out", "out.png")
-STUDIES = ("samples", "neighbors", "interpolate", "project", "tsne")
+STUDIES = ("samples", "neighbors", "interpolate", "mix", "directions", "spectra", "project", "tsne")
 
 
 def pixels(path: str) -> np.ndarray:
@@ -43,6 +45,58 @@ def test_samples(ckpt: Path, run_cli: RunCLI) -> None:
     out = run_cli.succeeds("samples", "--ckpt", ckpt, "--truncation_psi", 0, 1, "--columns", 3, "--out", "psi.png")
     assert "2 rows of 3 images" in out
     assert (pixels("psi.png")[8:] == pixels("new/sheet.png")[:8]).all()
+
+
+def test_truncation_of_the_first_layers(ckpt: Path, run_cli: RunCLI) -> None:
+    for name, given in {"none": "1", "all": "0", "first": "0 --truncation_cutoff 1"}.items():
+        run_cli.succeeds("generate", "--ckpt", ckpt, "--seeds", 3, "--truncation_psi", *split(given), "--out", name)
+    images = [pixels(f"{name}/seed000003.png") for name in ("none", "all", "first")]
+    assert all((a != b).any() for a, b in combinations(images, 2))
+    words = ("--truncation_psi", 0, 1, "--truncation_cutoff", 1, "--seed", 3, "--columns", 1)
+    run_cli.succeeds("samples", "--ckpt", ckpt, *words, *OUT)
+    assert (pixels("out.png") == np.concatenate([images[2], images[0]])).all()
+
+
+def test_rows_of_classes(checkpoint: Callable[..., Path], run_cli: RunCLI) -> None:
+    ckpt = checkpoint(num_classes=3, classes=[("cat", 4), ("emu", 0), ("dog", 5)])
+    out = run_cli.succeeds("samples", "--ckpt", ckpt, "--by_class", "--columns", 2, *OUT)
+    assert "2 rows of 2 images" in out
+    assert "from the top: cat, dog" in out
+    for row, name in enumerate(("cat", "dog")):
+        run_cli.succeeds("samples", "--ckpt", ckpt, "--label", name, "--rows", 1, "--columns", 2, "--out", "one.png")
+        assert np.abs(pixels("out.png")[8 * row : 8 * row + 8].astype(int) - pixels("one.png")).max() <= 1
+
+
+def test_mix(ckpt: Path, run_cli: RunCLI) -> None:
+    run_cli.succeeds("mix", "--ckpt", ckpt, *split("--rows 0,1 --cols 2-4 --layers 1,3 --truncation_psi 0.7"), *OUT)
+    report = json.loads(Path("out.json").read_text())
+    assert (report["rows"], report["columns"], report["layers"]) == ([0, 1], [2, 3, 4], [1, 3])
+    assert (report["truncation_psi"], report["truncation_cutoff"]) == (0.7, None)
+    assert pixels("out.png").ndim == 3
+
+
+@pytest.mark.parametrize("method", ["pca", "sefa"])
+def test_directions_and_their_file(method: str, ckpt: Path, run_cli: RunCLI) -> None:
+    words = split(f"--method {method} --num 3 --layers 0-1 --seeds 5 --steps 3 --strength 2")
+    out = run_cli.succeeds("directions", "--ckpt", ckpt, *words, *OUT)
+    assert f"{method}1 " in out
+    report = json.loads(Path("out.json").read_text())
+    assert report["strengths"] == [-2, 0, 2]
+    saved = Directions.load("out.safetensors")
+    assert saved.as_dict().items() <= report.items()
+    saved.check_fits(load_generator(ckpt))
+    run_cli.succeeds("export", "--ckpt", ckpt, "--out", "small.safetensors", "--dtype", "float16")
+    saved.check_fits(load_generator("small.safetensors"))
+    assert "does not describe its networks" in run_cli.fails("mix", "--ckpt", "out.safetensors", "--out", "no.png")
+
+
+def test_spectra(ckpt: Path, run_cli: RunCLI) -> None:
+    shutil.copy(ckpt, "other.ckpt")
+    out = run_cli.succeeds("spectra", "--ckpt", ckpt, "other.ckpt", "--num", 12, *OUT)
+    assert out.count(" dB, upper half of frequencies ") == 2
+    report = json.loads(Path("out.json").read_text())
+    assert [one["num"] for one in report["checkpoints"]] == [12, 12]
+    assert report["checkpoints"][0]["curves_db"] == report["checkpoints"][1]["curves_db"]
 
 
 def test_neighbors_of_the_runs_own_data(ckpt: Path, run_cli: RunCLI) -> None:
@@ -133,6 +187,7 @@ WITH_DATA = {
     "neighbors": split("--k 2 --space pixel --out out.png"),
     "project": split("--num 2 --steps 1 --out out.png"),
     "tsne": split("--num 4 --points 4 --perplexity 2 --out out.png"),
+    "spectra": split("--num 4 --out out.png"),
 }
 
 
@@ -208,6 +263,29 @@ def test_mistakes_that_all_refuse_before_any_file(study: str, ckpt: Path, run_cl
     [
         ("samples --rows 2 --truncation_psi 0 1", "row per value"),
         ("samples --label 1", "no classes"),
+        ("samples --by_class", "a row per class needs classes"),
+        ("samples --by_class --rows 2", "rows 2 with by_class"),
+        ("samples --by_class --label 1", "label 1 with by_class"),
+        ("samples --by_class --truncation_psi 0 1", "one or the other"),
+        ("samples --truncation_cutoff 2", "no effect without truncation_psi"),
+        ("samples --truncation_psi 0.5 --truncation_cutoff 9", "truncation_cutoff 9 is out of range"),
+        ("samples --truncation_psi nan", "nan"),
+        ("mix --rows 0,0", "rows '0,0' name 0 twice"),
+        ("mix --cols 0-40", "41 cols: a figure has room for 32"),
+        ("mix --cols x", "cols 'x'"),
+        ("mix --layers 4", "layer 4 does not exist: this generator has layers 0 to 3"),
+        ("mix --layers 2-1", "layers '2-1'"),
+        ("mix --truncation_cutoff 2", "no effect without truncation_psi"),
+        ("mix --label 1", "no classes"),
+        ("directions --method ica", "ica"),
+        ("directions --num 17 --seeds 0", "num 17 is above the 16 dimensions of w"),
+        ("directions --num 17", "17 directions of 2 seeds"),
+        ("directions --steps 4", "steps 4"),
+        ("directions --strength nan", "strength: Expected a float. Got value: nan"),
+        ("directions --layers 9", "layer 9 does not exist"),
+        ("spectra --num 1", "num 1 is too small"),
+        ("spectra --num 17", "num 17 is above the 16 real images"),
+        ("spectra --seed 4096", "seed 4096"),
         ("neighbors --k 17", "k 17 does not fit a training set of 16"),
         ("neighbors --space sound", "pixel"),
         ("neighbors --space pixel --extractor efficientnet_lite0", "no effect"),
@@ -234,7 +312,7 @@ def test_bad_settings(words: str, expected: str, ckpt: Path, run_cli: RunCLI) ->
 def test_data_of_another_size(ckpt: Path, run_cli: RunCLI) -> None:
     section = {"class_path": "SyntheticCLEVR", "init_args": {"resolution": 16, "num_images": 2, "num_renderers": 1}}
     Path("other.yaml").write_text(json.dumps({"data": section}))
-    for study in ("neighbors", "project", "tsne"):
+    for study in ("neighbors", "project", "tsne", "spectra"):
         error = run_cli.fails(study, "--ckpt", ckpt, "--data", "other.yaml", "--out", "out.png")
         assert "resolution 16, and the generator resolution 8" in error
 

@@ -3,7 +3,6 @@
 import html
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -15,9 +14,9 @@ from dualgan.comparison.curves import HALF_LIFE, HALF_LIVES, MAX_POINTS, curves
 from dualgan.comparison.page import render, write
 from dualgan.comparison.pictures import read_samples, spread
 from dualgan.comparison.runs import read_runs
+from tests.browser import BROWSER, NO_BROWSER, PATIENCE
 from tests.comparison.conftest import ROWS, MakeRun, parsed
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -148,14 +147,14 @@ class TestSafety:
         assert "default-src 'none'" in page
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium found: neither chromium nor google-chrome is on the PATH")
+@pytest.mark.skipif(BROWSER is None, reason=NO_BROWSER)
 class TestBrowser:
     """The page in headless Chromium."""
 
     def browse(self, page: Path, folder: Path, *words: str) -> str:
         assert BROWSER is not None
         command = [BROWSER, *FLAGS, f"--user-data-dir={folder / 'profile'}", *words, page.as_uri()]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, cwd=folder)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True, cwd=folder)
         return done.stdout
 
     def test_curves_are_drawn_and_hostile_names_stay_text(self, make_run: MakeRun, tmp_path: Path) -> None:

@@ -237,3 +237,23 @@ def test_wrong_references_say_what_was_expected() -> None:
         D.pair(real, real, None, reference[:4])
     with pytest.raises(ValueError, match=r"shape \(8, 3, 8, 8\) for primary images"):
         D(real, None, reference[:, :, ::2, ::2])
+
+
+@pytest.mark.parametrize("attention_resolution", [8, 32])
+def test_maps_are_those_of_what_the_attention_sees(attention_resolution: int) -> None:
+    D, positions = discriminator(Eq8, attention_resolution, resolution=32), [(0, 0), (3, 7)]
+    real, reference = images(2, 32)
+    layer = D.get_submodule(f"b{attention_resolution}.conv0")
+    (module,) = (part for part in layer.children() if isinstance(part, ReferenceAttention))
+    ((primary, other, *_),) = seen_by(module, lambda: D(real, None, reference))
+    maps = D.attention_maps(real, reference, positions)
+    assert maps.shape == (8, 2, 3, 3)
+    torch.testing.assert_close(maps, module.attention_map(primary, other, positions))
+    assert not torch.allclose(maps, D.attention_maps(real, reference.flip(0), positions))
+
+
+def test_maps_of_discriminators_without_reference_attention_are_refused() -> None:
+    real, reference = images(2)
+    for D in (discriminator(), discriminator(SAN, 8)):
+        with pytest.raises(ValueError, match="has no reference attention: take a StyleGAN2Discriminator with"):
+            D.attention_maps(real, reference, [(0, 0)])

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from dualgan.pictures.contact_sheet import TILE, Group, _font, contact_sheet
+from dualgan.pictures.contact_sheet import TILE, Group, contact_sheet, font
 
 
 def test_white_images_are_seen() -> None:
@@ -17,5 +17,5 @@ def test_white_images_are_seen() -> None:
 
 def test_words_of_a_title_are_apart() -> None:
     for size in (11, 18):
-        font = _font(size)
-        assert font.getlength("3,786 images") - font.getlength("3,786images") > size / 4
+        drawn = font(size)
+        assert drawn.getlength("3,786 images") - drawn.getlength("3,786images") > size / 4

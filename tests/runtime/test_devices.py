@@ -24,10 +24,15 @@ from dualgan.networks.sampling import generate, labels_for
 from dualgan.runtime import devices
 from dualgan.runtime.devices import in_float64, what_fails_on
 from dualgan.studies.attention import compute_maps
+from dualgan.studies.direction_sheet import walk_directions
+from dualgan.studies.directions import METHODS as WAYS
+from dualgan.studies.directions import Method, find_directions
 from dualgan.studies.interpolate import interpolate
+from dualgan.studies.mixing import mix_styles
 from dualgan.studies.neighbors import find_neighbors
 from dualgan.studies.project import project
-from dualgan.studies.samples import sample_sheet, truncation_sheet
+from dualgan.studies.samples import class_sheet, sample_sheet, truncation_sheet
+from dualgan.studies.spectra import study_spectra
 from dualgan.studies.tsne import study_features
 from dualgan.terminal.options import automatic_device, find_device
 from tests.apple_gpu import apple_gpu
@@ -93,6 +98,15 @@ def of_features(n: Networks) -> Any:
     return study_features(n.G, n.D, n.data, 8, 4, perplexity=3.0).fddf
 
 
+def of_directions(method: Method) -> Callable[[Networks], Any]:
+    return lambda n: walk_directions(n.G, find_directions(n.G, method, 3), [0, 1], [-1.0, 1.0])
+
+
+def of_spectra(n: Networks) -> Any:
+    n.data.prepare_data()
+    return study_spectra(n.G, n.data, 8).fake
+
+
 def of_projection(n: Networks) -> Any:
     queries = torch.cat(list(generate(n.G, [5]))).cpu().numpy()
     return project(n.G, queries, n.distance, 3, optimize_noise=True).losses
@@ -131,6 +145,10 @@ WORK: dict[str, Callable[[Networks], Any]] = {
     "projection": of_projection,
     "attention maps": lambda n: compute_maps(n.G, [0, 1]).maps,
     "samples": lambda n: sample_sheet(n.G, 2, 2),
+    "rows of classes": lambda n: class_sheet(n.G, 2),
+    "style mixing": lambda n: mix_styles(n.G, [0, 1], [2]).images,
+    **{f"directions by {method}": of_directions(method) for method in WAYS},
+    "spectra": of_spectra,
     "truncation": lambda n: truncation_sheet(n.G, [0.0, 0.5, 1.0], 2),
     "training": of_training,
     "penalty of the probe": lambda n: devices._penalty_gradient(n.device).cpu(),

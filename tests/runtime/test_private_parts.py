@@ -2,7 +2,11 @@
 
 import ast
 import inspect
+import os
+import subprocess
+import sys
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -64,6 +68,23 @@ def test_lightning_calls_what_is_switched_off() -> None:
     assert "self._broadcast_sigterm_tensor()" in source
     source = inspect.getsource(import_module("pytorch_lightning.trainer.connectors.logger_connector.logger_connector"))
     assert "_batches_that_stepped" in source
+
+
+@pytest.mark.skipif(find_spec("gradio") is None, reason="gradio is not installed")
+def test_gradio_leaves_out_what_lies_in_no_file(tmp_path: Path) -> None:
+    code = """
+import inspect
+from unittest.mock import patch
+from dualgan.runtime.private_parts import no_stubs_of_gradio
+before = inspect.getfile
+with no_stubs_of_gradio(), patch("ast.get_source_segment") as read:
+    import gradio
+assert inspect.getfile is before and inspect.getfile(gradio.Image)
+print("stubs:", read.call_count)
+"""
+    environment = os.environ | {"GRADIO_ANALYTICS_ENABLED": "False"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert done.stdout == "stubs: 0\n", done.stderr
 
 
 @pytest.mark.parametrize("path", ELSEWHERE)

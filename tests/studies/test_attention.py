@@ -54,7 +54,7 @@ def test_one_row_per_seed_with_the_sample_and_a_map_per_position(attention: Any)
         assert [axes.get_title() for axes in row] == [
             f"seed {seed}", "row 0, column 0", "row 4, column 2", "row 7, column 4",
         ]  # fmt: skip
-        assert all(same_color(axes.title.get_color(), COLOURS[p]) for p, axes in enumerate(row[1:]))
+        assert all(same_color(axes.spines["top"].get_edgecolor(), COLOURS[p]) for p, axes in enumerate(row[1:]))
         assert (np.asarray(row[0].images[0].get_array()) == sample.numpy()).all()
 
 

@@ -54,6 +54,17 @@ def test_paths_lead_from_seed_to_seed(space: Any, linear: bool, channels: int, m
             assert walked.scores[p, s] == pytest.approx(difference)
 
 
+@pytest.mark.parametrize("space", ["z", "w"])
+def test_ends_of_paths_are_truncated_as_alone(space: Any, make_generator: Make) -> None:
+    G = make_generator(num_classes=2)
+    truncation: dict[str, Any] = {"truncation_psi": 0.2, "truncation_cutoff": 2}
+    walked = interpolate(G, [4, 2], 3, space, label=1, **truncation)
+    own = torch.cat(list(generate(G, [4, 2], labels=torch.tensor([1, 1]), **truncation))).numpy().astype(int)
+    assert np.abs(walked.images[0, [0, -1]] - own).max() <= 1
+    whole = interpolate(G, [4, 2], 3, space, label=1, truncation_psi=0.2)
+    assert (whole.images != walked.images).any()
+
+
 def test_paths_differ_between_spaces(make_generator: Make) -> None:
     G = make_generator()
     with torch.no_grad():

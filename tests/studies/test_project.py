@@ -18,9 +18,9 @@ from dualgan.studies.project import (
     noise_structure,
     pixel_distance,
     project,
-    synthesize,
     w_statistics,
 )
+from dualgan.studies.styles import synthesize
 from tests.studies.conftest import Blurred
 
 Make = Callable[..., StyleGAN2Generator]

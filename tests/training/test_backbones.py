@@ -167,6 +167,11 @@ def test_what_an_architecture_lacks_is_refused_with_a_sentence(
         "has no mapping network": words("generate --seeds 0 --truncation_psi 0.5 --out images"),
         "space w needs a generator with a mapping network": words("interpolate --space w --seeds 0-1 --out w.png"),
         "path length needs a generator with a mapping network": words("evaluate --metrics ppl --num_fake 8"),
+        "style mixing needs a generator with a mapping network": words("mix --rows 0 --cols 1 --out m.png"),
+        "finding directions needs a generator with a mapping network": words("directions --out d.png"),
+        "truncation_cutoff needs a generator with a mapping network": words(
+            "samples --truncation_psi 0.5 --truncation_cutoff 2 --out s.png"
+        ),
     }
     for sentence, verb in lacks.items():
         if not G.has_mapping:

@@ -11,12 +11,7 @@ from dualgan.data import ImageDataModule
 from dualgan.data.packed import is_packed, open_packed
 from dualgan.terminal.configs import find_config, read_config
 from dualgan.terminal.messages import ParagraphParser
-
-EPILOG = """The real images: --data takes a folder, a zip, an LMDB or a packed set, which are read like the images of \
-the checkpoint's run; or a YAML file with a data section, a run's config.yaml or a shipped configuration; or the name \
-of a data set as in 'dualgan fit' (--data SyntheticCLEVR). Without it they are those of the checkpoint's own run. \
---data.KEY VALUE sets any option of the data set over all that, such as --data.root PATH, --data.num_channels 1 or \
---data.reference train ('dualgan fit --data.help NAME' lists them)."""
+from dualgan.weights.pretrained import pretrained_of
 
 DataSection = dict[str, Any]
 """A data set as in a configuration: class_path and init_args."""
@@ -34,7 +29,8 @@ def real_section(data: str | None, ckpt: str | None, resolution: int, options: S
         data: Folder or zip of images, LMDB, or packed set: read as colour or gray, cropped and resized like the images
             of the checkpoint's run. Or a configuration (a file or a shipped one, .yaml), or the name of a data set.
             None takes the configuration of the checkpoint's run, RUN/config.yaml.
-        ckpt: The checkpoint, for instance RUN/checkpoints/last.ckpt; None where there is none.
+        ckpt: The checkpoint, for instance RUN/checkpoints/last.ckpt; None where there is none. For the file of a
+            pretrained network its card is the configuration.
         resolution: Height and width of images that say nothing about it.
         options: Words of the command line, --data.KEY VALUE, which have the last word.
 
@@ -53,18 +49,6 @@ def open_section(section: DataSection) -> ImageDataModule:
     """Build the data set of a section that `real_section` has made."""
     module: ImageDataModule = instantiate_class((), section)
     return module
-
-
-def split_options(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Part a command's own words from the --data.KEY VALUE options among them."""
-    ours: list[str] = []
-    of_data: list[str] = []
-    waiting = False  # for an option's value
-    for word in words:
-        belongs = word.startswith("--data.") or (waiting and not word.startswith("--"))
-        waiting = word.startswith("--data.") and "=" not in word
-        (of_data if belongs else ours).append(word)
-    return ours, of_data
 
 
 def reading_of_run(ckpt: str | None) -> dict[str, Any]:
@@ -121,7 +105,11 @@ def _of_config(path: Path, options: Sequence[str] = ()) -> DataSection:
 
 
 def _config_beside(ckpt: str | None) -> Path | None:
-    return None if ckpt is None else Path(ckpt).resolve().parent.parent / "config.yaml"
+    if ckpt is None:
+        return None
+    if (shipped := pretrained_of(ckpt)) is not None:
+        return shipped.card_file  # which has a data section
+    return Path(ckpt).resolve().parent.parent / "config.yaml"
 
 
 def _config_of_run(ckpt: str | None) -> Path:

@@ -6,11 +6,12 @@ from typing import Any
 
 from docstring_parser import parse
 
-from dualgan.commands.shared.real_images import EPILOG, split_options
+from dualgan.commands.shared.data_words import EPILOG, split_options
 from dualgan.runs.folder import last_of
 from dualgan.runtime.private_parts import actions_of
 from dualgan.terminal.messages import ParagraphParser
 from dualgan.weights.checkpoints import NETWORK_FILES
+from dualgan.weights.pretrained import networks_file
 
 # Forms of options in argparse's words.
 SWITCH: Mapping[str, Any] = {"action": "store_true"}
@@ -20,10 +21,11 @@ FILES: Mapping[str, Any] = {"nargs": "+", "metavar": "FILE"}
 # Parameters that mean the same in most verbs: where a docstring leaves them out, this is their help.
 USUAL = {
     "ckpt": "Checkpoint of a run, for instance runs/clevr_demo/checkpoints/last.ckpt, or the folder of the run, for "
-    "its last one.",
+    "its last one; or the name of a pretrained network ('dualgan pretrained' lists them).",
     "data": "The real images: folder, zip, LMDB or packed set, configuration, or name of a data set (see below); by "
-    "default those of the checkpoint's run.",
+    "default those of the checkpoint's run or of the pretrained network's card.",
     "truncation_psi": "1 for none; smaller values trade variety for quality.",
+    "truncation_cutoff": "Truncate only so many layers, the first and coarsest ones; all by default.",
     "label": "Class to generate, for a conditional generator: its name in the data set, or its number from 0 on; where "
     "names are numbers themselves, a number is a name. By default each seed draws a class.",
     "device": '"cpu", "cuda", "cuda:1", "mps", ...; "auto" takes a GPU where one works, CUDA or Apple\'s, and says so.',
@@ -70,6 +72,11 @@ def arguments(
     parser.epilog = " ".join([EPILOG, epilog] if takes_data else [epilog]).strip() or None
     given |= parser.parse_args(words).as_dict()
     if given.get("ckpt"):
-        ckpt, kinds = given["ckpt"], f"a {NETWORK_FILES}"
-        given["ckpt"] = [last_of(one, kinds) for one in ckpt] if isinstance(ckpt, list) else last_of(ckpt, kinds)
+        ckpt = given["ckpt"]
+        given["ckpt"] = [_networks_of(one) for one in ckpt] if isinstance(ckpt, list) else _networks_of(ckpt)
     return given
+
+
+def _networks_of(place: str) -> str:
+    """The file that a word for --ckpt stands for."""
+    return networks_file(last_of(place, f"a {NETWORK_FILES}"))

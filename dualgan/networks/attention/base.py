@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from dualgan.networks.description import Described
+from dualgan.networks.shapes import shapes_only
 from dualgan.runtime.imports import import_trusted
 
 Position = tuple[int, int]  # row and column, in pixels of the feature map
@@ -146,7 +146,7 @@ def describe_attention(attention: Callable[[int], Attention]) -> dict[str, Any]:
         raise ValueError(
             f"attention {attention!r} is no class or function: a layer takes a single module, so pass one of {_names()}"
         )
-    with torch.device("meta"):  # costs neither memory nor random numbers
+    with shapes_only():
         made = attention(PROBE_CHANNELS)
     if not isinstance(made, Attention):
         raise ValueError(f"attention makes a {type(made).__name__}: expected one of {_names()}")

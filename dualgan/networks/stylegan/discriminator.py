@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from dualgan.networks.base import check_at_least_one, check_images, check_labels, check_reference, check_resolution
+from dualgan.networks.base import check_at_least_one, check_images, check_reference, check_resolution
 from dualgan.networks.epilogue import DiscriminatorEpilogue, EpilogueDiscriminator
 from dualgan.networks.growth import PUBLISHED_KIMG, GrowFrom, Growth, planned, shrunk
 from dualgan.networks.layers import EqualizedConv2d, widened
@@ -130,16 +130,8 @@ class StyleGANDiscriminator(EpilogueDiscriminator):
         x: Tensor = self.get_submodule(f"b{resolution}.fromrgb")(image)
         return x
 
-    def forward(
-        self, images: Tensor, labels: Tensor | None = None, reference: Tensor | None = None, kinds: int = 1
-    ) -> Tensor:
-        """Images [N, C, R, R] in [-1, 1], class indices [N] -> logits [N], float32.
-
-        Raises:
-            ValueError: Labels do not match `num_classes`, the batch its minibatch-std groups, the images are of another
-                shape, or reference images were given.
-        """
-        check_labels(labels, self.num_classes, len(images))
-        logits = widened(self.b4.out(self.features(images, labels, reference, kinds)))
+    def logits(self, trunk: Tensor, labels: Tensor | None = None, kinds: int = 1) -> Tensor:
+        """See `EpilogueDiscriminator.logits`."""
+        logits = widened(self.b4.out(self.b4.features(trunk, kinds)))
         # Mescheder et al., ICML 2018: a logit for every class, of which that of the label counts
         return (logits if labels is None else logits.gather(1, labels[:, None])).squeeze(1)

@@ -241,3 +241,8 @@ class StyleGANGenerator(MappedGenerator):
     def active_ws(self) -> int:
         """Layers that take a style now."""
         return 2 * len(block_resolutions(self.synthesis.layers.resolution))
+
+    def affines(self) -> list[list[EqualizedLinear]]:
+        """See the base class."""
+        blocks = self.synthesis.blocks_up_to(self.synthesis.layers.resolution)
+        return [[layer.affine] for _, block in blocks for layer in (block.layer0, block.layer1)]

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from dualgan.networks.attention import Attention, ReferenceAttention
+from dualgan.networks.attention.base import Position
 from dualgan.networks.attention.placement import placed_attention
 from dualgan.networks.base import (
     check_at_least_one,
     check_images,
-    check_labels,
     check_reference,
     check_resolution,
 )
@@ -201,19 +201,38 @@ class StyleGAN2Discriminator(EpilogueDiscriminator):
         both = self.run(self.above, torch.cat([images, reference]))
         return both[: len(images)], both[len(images) :]
 
-    def forward(
-        self, images: Tensor, labels: Tensor | None = None, reference: Tensor | None = None, kinds: int = 1
-    ) -> Tensor:
-        """Images [N, C, R, R] in [-1, 1], class indices [N], references [N / kinds, C, R, R] -> logits [N], float32.
-
-        Raises:
-            ValueError: Labels do not match `num_classes`, the batch its minibatch-std groups, or the reference images
-                are missing, superfluous or of another shape.
-        """
-        check_labels(labels, self.num_classes, len(images))
-        out = widened(self.b4.out(self.features(images, labels, reference, kinds)))
+    def logits(self, trunk: Tensor, labels: Tensor | None = None, kinds: int = 1) -> Tensor:
+        """See `EpilogueDiscriminator.logits`."""
+        out = widened(self.b4.out(self.b4.features(trunk, kinds)))
         if self.mapping is None:
             return out.squeeze(1)
         # Miyato & Koyama, ICLR 2018, Eq. 5, as StyleGAN2-ADA scales it
         embedding = widened(self.mapping(None, labels))
         return (out * embedding).sum(dim=1) / math.sqrt(embedding.shape[1])
+
+    def attention_maps(self, images: Tensor, reference: Tensor, positions: Sequence[Position]) -> Tensor:
+        """Where D looks in reference images from some positions: norm of the weights over channels.
+
+        Args:
+            images: [N, C, R, R] in [-1, 1].
+            reference: As the images, one for each.
+            positions: P pairs (row, column) in pixels of the map at `attention_resolution`.
+
+        Returns:
+            [N, P, S, S], not negative, the position in the middle.
+
+        Raises:
+            ValueError: The discriminator has no reference attention, images do not fit, or a position lies outside.
+        """
+        if not self.takes_reference:
+            return super().attention_maps(images, reference, positions)
+        check_images(images, self.num_channels, self.resolution)
+        check_reference(reference, self.takes_reference, images)
+        block = self.get_submodule(self.blocks[len(self.above)])
+        assert isinstance(block, DiscriminatorBlock)
+        assert isinstance(block.conv0, AttentionLayer)
+        assert isinstance(block.conv0.attention, ReferenceAttention)
+        primary, other = self.encode(images, reference)
+        if block.fromrgb is not None:
+            primary, other = block.fromrgb(primary), block.fromrgb(other)
+        return block.conv0.attention.attention_map(primary, other, positions)

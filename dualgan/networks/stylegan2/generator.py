@@ -124,6 +124,12 @@ class SynthesisBlock(nn.Module):
         self.torgb = ToRGB(out_channels, num_channels, w_dim)
         self.num_convs = 1 if self.is_first else 2
 
+    @property
+    def affines(self) -> list[EqualizedLinear]:
+        """What makes the style of each layer, in the order of its ws."""
+        later = [self.conv1.affine, self.torgb.affine]
+        return later if self.is_first else [self.conv0.affine, *later]
+
     def enter(self, x: Tensor | None, ws: Tensor, noise_mode: NoiseMode) -> Tensor:
         """Input of this block's last layer: the constant, or the features of the block below, upsampled."""
         if x is None:
@@ -273,6 +279,15 @@ class StyleGAN2Generator(MappedGenerator):
         set_clamp(self, conv_clamp)
         if not noise:
             remove_noise(self)
+
+    def affines(self) -> list[list[EqualizedLinear]]:
+        """See the base class; ToRGB shares its w with the first layer of the next block."""
+        found: list[list[EqualizedLinear]] = [[] for _ in range(self.num_ws)]
+        numbers = torch.arange(self.num_ws)[None, :, None].expand(1, -1, self.w_dim)  # each layer's own, for its w
+        for block, of_block in self.synthesis.blocks_and_ws(numbers):
+            for k, affine in zip(of_block[0, :, 0].tolist(), block.affines, strict=True):
+                found[k].append(affine)
+        return found
 
     def attention_maps(self, ws: Tensor, positions: Sequence[Position]) -> Tensor:
         """Where the attention looks from some positions, with constant noise.

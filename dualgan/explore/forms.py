@@ -1,0 +1,65 @@
+"""What a form of the page holds, as settings: raw values of a browser, which may be missing or of any kind."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dualgan.explore.settings import MOST_KEYFRAMES, MOST_STRENGTH, MOST_TRUNCATION, Settings, number, whole_number
+from dualgan.terminal.options import few_seeds
+
+DRAWN = "drawn by the seed"
+"""The choice of no class."""
+EXACT = 2**53
+"""Browsers round whole numbers from here on: another seed than the one that was typed would be drawn."""
+
+
+def read_settings(values: Mapping[str, Any], layers: int) -> Settings:
+    """Settings from the values of a form by their names, those of `Settings`; what is left out stays as it is usual.
+
+    Args:
+        values: Numbers as int or float, `keyframes` as a text such as "0,5,9" or empty, `label` maybe `DRAWN`.
+        layers: Of the network; a cutoff at all of them is none.
+
+    Raises:
+        ValueError: A value is missing, of another kind or out of range; the message names it.
+    """
+    read: dict[str, Any] = dict(values)
+    for name in ("seed", "other_seed", "reference"):
+        if name in read:
+            read[name] = _exact(name, read[name])
+    if "truncation_psi" in read:
+        read["truncation_psi"] = number("truncation_psi", read["truncation_psi"], -MOST_TRUNCATION, MOST_TRUNCATION)
+    if "position" in read:
+        read["position"] = number("position", read["position"], 0, 1)
+    if read.get("label") == DRAWN:
+        read["label"] = None
+    if "cutoff" in read:
+        cutoff = number("truncated_layers", read["cutoff"], 0, max(layers, 1))
+        read["cutoff"] = None if cutoff >= layers else whole_number("truncated_layers", cutoff)
+    if "mixed" in read:
+        read["mixed"] = tuple(whole_number("layer", layer) for layer in read["mixed"] or ())
+    if "keyframes" in read:
+        read["keyframes"] = read_keyframes(read["keyframes"])
+    if "strengths" in read:
+        strengths = [number("direction", value, -MOST_STRENGTH, MOST_STRENGTH) for value in read["strengths"]]
+        read["strengths"] = tuple(strengths)
+    return Settings(**read)
+
+
+def _exact(name: str, value: Any) -> int:
+    whole = whole_number(name, value)
+    if whole >= EXACT:
+        raise ValueError(
+            f"{name.replace('_', ' ')} {whole} is too large for this field, which rounds from 2^53 on: "
+            f"dualgan generate --seeds takes it, and so do the keyframes of a walk"
+        )
+    return whole
+
+
+def read_keyframes(text: Any) -> tuple[int, ...]:
+    """Seeds of a walk; none for an empty text.
+
+    Raises:
+        ValueError: It is no list of seeds, or too long.
+    """
+    words = str(text or "").strip()
+    return tuple(few_seeds(words, MOST_KEYFRAMES, distinct=False)) if words else ()

@@ -1,0 +1,361 @@
+"""The page in headless Chromium, served by the command as a user starts it."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from signal import SIGINT, SIGTERM
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.torch import load_file
+
+from dualgan.explore.serving import QUEUED
+from dualgan.studies.directions import find_directions
+from dualgan.weights.checkpoints import load_generator
+from tests.backbones import BACKBONES
+from tests.browser import BROWSER, NO_BROWSER, ended_after_patience, new_page
+from tests.browser import chromium as started_chromium
+from tests.conftest import ENTRY, process_environment
+from tests.tiny import attending_gan, tiny_gan, train
+
+pytestmark = [
+    pytest.mark.skipif(find_spec("gradio") is None, reason="gradio is not installed: pip install 'dualgan[explore]'"),
+    pytest.mark.skipif(find_spec("playwright") is None, reason="playwright, which drives the browser, is missing"),
+    pytest.mark.skipif(BROWSER is None, reason=NO_BROWSER),
+]
+
+
+@dataclass
+class Served:
+    """A page that is being served."""
+
+    process: "subprocess.Popen[str]"
+    address: str
+    log: Path
+    out: Path
+
+
+@contextmanager
+def serving(
+    folder: Path, names: str, *words: object, start: Sequence[str] = ("-m", "dualgan"), end: signal.Signals = SIGINT
+) -> Iterator[Served]:
+    """Serve a page of networks with these names in a process of its own, which then is ended and leaves nothing."""
+    log, temporary = folder / "log", folder / "temporary"
+    temporary.mkdir()
+    environment = process_environment(
+        DUALGAN_CACHE=str(folder / "cache"), PATH=str(folder / "empty"), TMPDIR=str(temporary)
+    )
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
+        environment.pop(name, None)
+    given = ["explore", *map(str, words), "--port", "0", "--out", "out", "--device", "cpu"]
+    # who runs the tests in the background may have left them without Ctrl-C, and a child would be, too
+    listens = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with log.open("w") as errors:
+        process = subprocess.Popen(
+            [sys.executable, *start, *given], preexec_fn=listens,
+            cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True,
+        )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        with ended_after_patience(process):
+            line = process.stdout.readline()
+        found = re.search(rf"^{names}: (https?://\S+/)", line)
+        assert found, f"{line}\n{log.read_text()}"
+        yield Served(process, found[1], log, folder / "out")
+    finally:
+        process.send_signal(end)
+        process.stdout.close()
+        with ended_after_patience(process):
+            ended = process.wait()
+    assert ended == 128 + end
+    assert "Traceback" not in log.read_text()
+    assert not list(temporary.iterdir())
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Two networks side by side, the first with attention in both players, with real images."""
+    folder = tmp_path_factory.mktemp("explore")
+    for name, gan in (("attending", attending_gan(16)), ("plain", tiny_gan(16))):
+        train(gan, steps=1).save_checkpoint(folder / f"{name}.ckpt")
+    find_directions(load_generator(folder / "attending.ckpt"), "sefa", 10).save(folder / "ways.safetensors")
+    (folder / "real").mkdir()
+    draw = np.random.default_rng(0)
+    for k in range(6):
+        Image.fromarray(draw.integers(0, 256, (16, 16, 3), np.uint8)).save(folder / "real" / f"{k}.png")
+    networks = ("--ckpt", "attending.ckpt", "plain.ckpt", "--directions", "ways.safetensors")
+    with serving(folder, "attending and plain", *networks, "--data", "real", "--browser") as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with started_chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(served: Served, chromium: Any) -> Iterator[Any]:
+    """The page with its first pictures; nothing on it comes from elsewhere."""
+    opened = new_page(chromium, viewport={"width": 1500, "height": 1200})
+    asked: list[str] = []
+    opened.on("request", lambda request: asked.append(request.url))
+    opened.goto(served.address)
+    opened.wait_for_selector("#picture1 img")
+    yield opened
+    opened.close()
+    assert asked
+    assert [url for url in asked if not url.startswith((served.address, "data:", "blob:"))] == []
+
+
+def source(page: Any, name: str) -> str:
+    """Where a picture comes from, which another picture does not."""
+    found = page.locator(f"#{name} img").get_attribute("src")
+    assert isinstance(found, str)
+    return found
+
+
+def changed(page: Any, name: str, act: Callable[[], Any]) -> None:
+    """Do something, and wait until a picture is another one."""
+    before = source(page, name)
+    act()
+    other = "([name, before]) => document.querySelector(`#${name} img`).src !== before"
+    page.wait_for_function(other, arg=[name, before])
+
+
+def test_real_images_come_to_a_page_that_did_not_wait_for_them(page: Any) -> None:
+    """The first page of its server, before anything is touched."""
+    page.wait_for_selector("#reference0 img")
+    page.wait_for_selector("#said0 >> text=D's logit")
+    assert source(page, "reference0") != source(page, "picture0")
+    assert "No logit" not in page.locator("#said0").inner_text()
+
+
+def test_a_slider_changes_both_pictures(page: Any) -> None:
+    before = [source(page, name) for name in ("picture0", "picture1")]
+    changed(page, "picture0", lambda: page.locator("#psi input[type=range]").fill("0.3"))
+    page.wait_for_function("before => document.querySelector('#picture1 img').src !== before", arg=before[1])
+    changed(page, "picture0", lambda: page.locator("#psi input[type=range]").fill("1"))
+    assert source(page, "picture0") == before[0]  # named by its content
+
+
+def test_a_seed_changes_the_picture_and_the_logit(page: Any) -> None:
+    page.wait_for_selector("#said0 >> text=D's logit")
+    said, before = page.locator("#said0").inner_text(), source(page, "picture0")
+    changed(page, "picture0", lambda: page.locator("#seed input").fill("7"))
+    page.wait_for_function("before => document.querySelector('#said0').innerText !== before", arg=said)
+    assert re.match(r"D's logit [+-]\d", page.locator("#said0").inner_text())
+    changed(page, "picture0", lambda: page.locator("#seed input").fill("0"))
+    assert source(page, "picture0") == before
+
+
+def test_a_click_draws_a_map_that_stays_until_it_is_cleared(page: Any) -> None:
+    plain, reference = source(page, "picture0"), source(page, "reference0")
+    changed(page, "picture0", lambda: page.locator("#picture0 img").click(position={"x": 100, "y": 150}))
+    page.wait_for_selector("#said0 >> text=SAN at 8 x 8 from")
+    assert source(page, "reference0") != reference
+    assert page.locator("#said1 >> text=No attention map").count() == 1
+    changed(page, "picture0", lambda: page.locator("#psi input[type=range]").fill("0.5"))
+    assert "SAN at 8 x 8" in page.locator("#said0").inner_text()
+    changed(page, "picture0", lambda: page.locator("#clear").click())
+    page.locator("#psi input[type=range]").fill("1")
+    page.wait_for_function("plain => document.querySelector('#picture0 img').src === plain", arg=plain)
+    assert "SAN at" not in page.locator("#said0").inner_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("seed", "-1", "seed -1 is out of range"),
+        ("seed", "", "seed is missing"),
+        ("psi", "", "truncation psi is missing"),
+        ("psi", "99", "truncation psi 99 is out of range: expected -2 to 2"),
+        ("seed", "9007199254740993", "is too large for this field, which rounds from 2^53 on"),
+    ],
+)
+def test_a_wrong_value_is_a_message(name: str, value: str, says: str, page: Any, served: Served) -> None:
+    page.locator(f"#{name} input[type=number]").fill(value)
+    page.wait_for_selector(f"text={says}")
+    assert "Traceback" not in page.content()
+    assert "Traceback" not in served.log.read_text()
+    right = {"seed": "9", "psi": "0.2"}[name]
+    changed(page, "picture0", lambda: page.locator(f"#{name} input[type=number]").fill(right))
+
+
+def test_a_walk_is_played(page: Any) -> None:
+    page.get_by_text("Walk", exact=True).click()
+    page.locator("#keyframes textarea, #keyframes input").fill("0,3")
+    changed(page, "picture0", lambda: page.get_by_role("button", name="Play").click())
+    page.wait_for_function("() => document.querySelector('#position input[type=range]').value === '1'")
+    end = source(page, "picture0")
+    page.locator("#keyframes textarea, #keyframes input").fill("")
+    changed(page, "picture0", lambda: page.locator("#seed input").fill("4"))
+    changed(page, "picture0", lambda: page.locator("#seed input").fill("3"))
+    assert source(page, "picture0") == end  # a walk ends at its last keyframe
+
+
+def test_a_slider_moves_along_a_direction_of_its_network(page: Any) -> None:
+    page.get_by_text("Directions", exact=True).click()
+    page.wait_for_selector("text=The first 8 of 10 directions have sliders.")
+    assert page.locator(".direction").count() == 8
+    plain = source(page, "picture1")
+    changed(page, "picture0", lambda: page.locator(".direction input[type=range]").nth(1).fill("3"))
+    page.wait_for_selector("#said1 >> text=A direction has no effect here: no directions of it were given.")
+    assert source(page, "picture1") == plain
+
+
+def test_what_cannot_be_done_is_explained(chromium: Any, tmp_path: Path) -> None:
+    train(BACKBONES["R3GAN"].gan(), steps=1).save_checkpoint(tmp_path / "other.ckpt")
+    with serving(tmp_path, "other", "--ckpt", "other.ckpt") as alone:
+        page = new_page(chromium)
+        page.goto(alone.address)
+        page.wait_for_selector("#picture0 img")
+        for closed in ("Style mixing", "Directions"):
+            page.get_by_text(closed, exact=True).click()
+        for what in ("Truncation", "Style mixing", "Directions"):
+            page.wait_for_selector(f"text={what}: R3GANGenerator has no mapping network.")
+        page.wait_for_selector("text=Noise: this R3GANGenerator was built without noise.")
+        for hidden in ("#psi", "#cutoff", "#mixed", "#clear", ".direction"):
+            assert not any(part.is_visible() for part in page.locator(hidden).all())
+        page.close()
+
+
+def test_it_opens_on_a_network_that_comes_with_the_package(
+    chromium: Any, tmp_path: Path, tiny_entry: Callable[[], Path]
+) -> None:
+    code = (
+        "import pathlib, sys, dualgan.weights.pretrained as shipped;"
+        f"shipped.FOLDER = pathlib.Path({str(tiny_entry())!r});"
+        "from dualgan.cli.main import main; sys.exit(main())"
+    )
+    with serving(tmp_path, ENTRY, start=("-c", code)) as alone:
+        page = new_page(chromium)
+        page.goto(alone.address)
+        page.wait_for_selector("#picture0 img")
+        assert ENTRY in page.content()
+        page.get_by_text("Directions", exact=True).click()
+        changed(page, "picture0", lambda: page.locator(".direction input[type=range]").first.fill("4"))
+        page.close()
+
+
+def test_saving_writes_picture_and_latents(page: Any, served: Served) -> None:
+    page.locator("#save").click()
+    page.wait_for_selector("text=Saved")
+    assert {path.name for path in served.out.iterdir()} >= {"explored0001-1.png", "explored0001-2.safetensors"}
+    assert load_file(served.out / "explored0001-1.safetensors")["ws"].shape == (1, 6, 16)
+
+
+def test_what_is_gone_or_in_the_way_is_a_message(page: Any, served: Served) -> None:
+    """After all that saves: the checkpoint goes, and a file takes the place of the folder."""
+    for path in served.out.iterdir():
+        path.unlink()
+    served.out.rmdir()
+    served.out.touch()
+    (served.out.parent / "attending.ckpt").unlink()
+    changed(page, "picture0", lambda: page.locator("#seed input").fill("11"))  # networks are in memory
+    page.locator("#save").click()
+    page.wait_for_selector("text=out cannot be")
+    assert "Traceback" not in page.content()
+
+
+def test_a_missing_browser_is_said(page: Any, served: Served) -> None:
+    assert f"No browser was found here: open {served.address} in one yourself." in served.log.read_text()
+
+
+def test_uploads_are_refused(page: Any, served: Served) -> None:
+    file = {"name": "a.txt", "mimeType": "text/plain", "buffer": b"a"}
+    assert page.request.post(f"{served.address}gradio_api/upload", multipart={"files": file}).status == 403
+
+
+LISTENING = """
+import sys
+def hear(event, args):
+    if event in ("socket.connect", "socket.bind") and isinstance(args[1], tuple):
+        print("bound to" if event == "socket.bind" else "connected to", args[1][0], file=sys.stderr)
+    elif event == "socket.getaddrinfo":
+        print("asked for", args[0], file=sys.stderr)
+sys.addaudithook(hear)
+
+import dualgan.commands.explore as command
+launch = command.launch
+def launch_with_a_tunnel(*words):
+    import gradio.networking
+    def tunnel(local_host, local_port, **_):
+        print("tunnel to", local_host, file=sys.stderr)
+        return f"https://{local_port}.example/"
+    gradio.networking.setup_tunnel = tunnel
+    return launch(*words)
+command.launch = launch_with_a_tunnel
+from dualgan.cli.main import main
+sys.exit(main())
+"""
+"""The command in a process that tells whom it speaks to; the tunnel, which would reach out, leads nowhere."""
+
+
+def joined(address: str, event: int, values: Sequence[Any], session: str) -> int:
+    """Ask the server for an event, as a browser does; the HTTP status."""
+    asked = {"fn_index": event, "data": list(values), "session_hash": session, "event_data": None}
+    request = Request(
+        f"{address}gradio_api/queue/join", json.dumps(asked).encode(), {"Content-Type": "application/json"}
+    )
+    try:
+        with urlopen(request) as answer:
+            return int(answer.status)
+    except HTTPError as error:
+        return error.code
+
+
+def test_it_speaks_with_this_machine_alone_and_lets_few_wait(tmp_path: Path) -> None:
+    train(tiny_gan(16), steps=1).save_checkpoint(tmp_path / "plain.ckpt")
+    # GRADIO_SHARE and the like are in tests/explore/test_serving.py
+    with serving(tmp_path, "plain", "--ckpt", "plain.ckpt", start=("-c", LISTENING), end=SIGTERM) as alone:
+        assert alone.address.startswith("http://127.0.0.1:")
+        with urlopen(f"{alone.address}config") as answer:
+            config = json.load(answer)
+        parts = {part["id"]: part["props"] for part in config["components"]}
+        (play,) = (one for one in config["dependencies"] if one["id"] == _of_button(config, "Play"))
+        values = [parts[part].get("value") for part in play["inputs"]]
+        keyframes = [parts[part].get("elem_id") for part in play["inputs"]].index("keyframes")
+        values[keyframes] = ",".join(map(str, range(32)))  # a film that is longer than this test
+        codes = [joined(alone.address, play["id"], values, f"visitor{k}") for k in range(QUEUED + 4)]
+        assert set(codes[:QUEUED]) == {200}
+        assert codes[-1] == 503
+        spoken = alone.log.read_text().splitlines()
+    assert "bound to 127.0.0.1" in spoken
+    others = [line for line in spoken if line.startswith(("bound", "connected", "asked", "tunnel"))]
+    assert {line.rsplit(" ", 1)[1] for line in others} == {"127.0.0.1"}, others
+    assert not any("tunnel" in line for line in spoken)
+    assert config["analytics_enabled"] is False
+
+
+def _of_button(config: dict[str, Any], label: str) -> int:
+    """The event of a button."""
+    (button,) = (part["id"] for part in config["components"] if part["props"].get("value") == label)
+    found = (one["id"] for one in config["dependencies"] if [button, "click"] in one["targets"])
+    return int(next(found))
+
+
+def test_a_public_address_is_asked_for_only_with_share(tmp_path: Path) -> None:
+    train(tiny_gan(16), steps=1).save_checkpoint(tmp_path / "plain.ckpt")
+    with serving(tmp_path, "plain", "--ckpt", "plain.ckpt", "--share", start=("-c", LISTENING)) as shared:
+        assert shared.address.endswith(".example/")
+        port = re.sub(r"\D", "", shared.address)
+        with urlopen(f"http://127.0.0.1:{port}/config") as answer:
+            config = json.load(answer)
+        (save,) = (part["props"] for part in config["components"] if part["props"].get("elem_id") == "save")
+        assert not save["visible"]
+        spoken = shared.log.read_text().splitlines()
+    assert "tunnel to 127.0.0.1" in spoken
+    assert {line for line in spoken if line.startswith("bound")} == {"bound to 127.0.0.1"}
