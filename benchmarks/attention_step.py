@@ -19,7 +19,7 @@ from step_settings import SETTINGS, SHARES, Setting
 from train_step import Step
 
 from dualgan.networks.attention import SAN, ReferenceAttention
-from dualgan.runtime.process import flush_denormals
+from dualgan.runtime.process import flush_denormals, keep_freed_memory
 
 RESOLUTION = 64
 
@@ -73,6 +73,7 @@ def main() -> None:
     arguments = parser.parse_args()
     print_machine()
     flush_denormals()
+    keep_freed_memory()  # what `dualgan fit` does for itself
     setting = SETTINGS[arguments.width][RESOLUTION]
     threads, precision = torch.get_num_threads(), "bfloat16" if arguments.bf16 else "float32"
     print(

@@ -78,6 +78,7 @@ PROGRAMS = {
         Toy("--width toy --resolution 32 --repeats 1 --no-memory", r"^images/s"),
         Toy("--width toy --resolution 32 --repeats 1 --no-memory --bf16 --channels-last", r"^images/s"),
         Toy("--width toy --resolution 32 --memory-of usual", r"^[\d.]+$"),
+        Toy("--width toy --resolution 32 --repeats 1 --precisions", r"^ +float32 +bfloat16 +ratio$[\s\S]*^G and D ms"),
     ],
 }  # fmt: skip
 
@@ -126,6 +127,10 @@ def run(name: str, words: str, folder: Path, codes: tuple[int, ...] = (0,)) -> s
     said = output.read_text()
     assert process.exitcode in codes, said
     return said
+
+
+def test_what_has_no_effect_is_refused(tmp_path: Path) -> None:
+    assert "leave --bf16 and --channels-last out" in run("train_step", "--precisions --bf16", tmp_path, codes=(2,))
 
 
 def test_every_toy_has_its_program() -> None:
