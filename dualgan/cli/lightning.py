@@ -29,7 +29,7 @@ from dualgan.callbacks import (
 )
 from dualgan.callbacks.ranks import RankMismatchError
 from dualgan.cli.parser import Parser
-from dualgan.cli.precision import BF16, faster_precision, precision_so_far
+from dualgan.cli.precision import faster_precision, precision_so_far
 from dualgan.cli.settings import check_networks, check_trainer, chosen_seed, fit_to_machine
 from dualgan.data import ImageDataModule
 from dualgan.evaluation.change import NOTHING_MEASURED, scores_in_words
@@ -146,8 +146,8 @@ class DualGANCLI(LightningCLI):
         parser.add_class_arguments(WandbOptions, "wandb")
         for section, callback in SECTIONS.items():
             parser.add_lightning_class_args(callback, section)
-        parser.set_defaults({"model.loss": {"class_path": "dualgan.losses.NonSaturating"}})
-        parser.set_defaults({"model.convolutions": MEASURED})
+        loss = {"class_path": "dualgan.losses.NonSaturating"}
+        parser.set_defaults({"model.loss": loss, "model.convolutions": MEASURED})
         for name in ("resolution", "num_channels", "num_classes"):
             parser.link_arguments(f"data.{name}", f"model.{name}", apply_on="instantiate")
         parser.link_arguments("seed_everything", "model.seed", compute_fn=int)
@@ -197,8 +197,7 @@ class DualGANCLI(LightningCLI):
             raise ValueError(f"--ckpt_path auto is for fit: {self.subcommand} needs a checkpoint, for instance last")
         self.ckpt_path = resolve_checkpoint(wanted, self.run_dir)
         if config.trainer.precision is None:  # on a CPU with bfloat16, see fit_to_machine
-            fits = self.subcommand == "fit"
-            config.trainer.precision = precision_so_far(self.ckpt_path, self.run_dir) if fits else BF16
+            config.trainer.precision = precision_so_far(self.subcommand, self.ckpt_path, self.run_dir)
         config.run_dir = config.ckpt_path = None
         if self.subcommand == "fit":
             if config.tensorboard:
@@ -387,12 +386,10 @@ def summary(trainer: Trainer, gan: GAN) -> str:
     run_dir = Path(trainer.default_root_dir)
     lines = ["", f"Run folder: {run_dir}  (samples/ has the pictures, metrics.csv the numbers)"]
     for quality in callbacks_of(trainer, Quality):
-        said = (
-            scores_in_words(quality.history, quality.main_metric, quality.shown)
-            if quality.history
-            else NOTHING_MEASURED
-        )
-        lines.append(f"{said}{quality.remark if quality.history else ''}")
+        if quality.history:
+            lines.append(scores_in_words(quality.history, quality.main_metric, quality.shown) + quality.remark)
+        else:
+            lines.append(NOTHING_MEASURED)
     if gan.clock < gan.total_images:
         lines.append(f"Stopped at {gan.clock / 1000:g} of {gan.total_images / 1000:g} kimg. Go on with:")
         lines.append(f"  {fit_again(run_dir)}{without_limits(trainer)}")

@@ -27,8 +27,13 @@ STEPS = 2  # of each precision, after one that warms up
 MARGIN = 1.05  # by which bfloat16 must be faster
 
 
-def precision_so_far(ckpt_path: str | None, run_dir: Path) -> str | None:
-    """What the run that goes on, or the one that is there, was trained with; None where that is not known."""
+def precision_so_far(verb: str, ckpt_path: str | None, run_dir: Path) -> str | None:
+    """What the run that goes on, or the one that is there, was trained with; None where that is not known.
+
+    Verbs that do not train have no steps to time, and take bfloat16.
+    """
+    if verb != "fit":
+        return BF16
     if ckpt_path is not None:
         found = read_checkpoint(ckpt_path).get("run", {}).get("precision")
     else:

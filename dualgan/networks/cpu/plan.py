@@ -7,7 +7,6 @@ holds. Without one, that is everywhere but in training steps, PyTorch's own oper
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -56,17 +55,22 @@ class Plan:
         self.machine = machine or this_machine()
         self.chosen = dict(chosen or {})
         self.seconds = 0.0
+        self._words: dict[tuple[object, ...], str | None] = {}  # a small network's step has hundreds of calls
 
     def algorithm(self, call: Call) -> str:
         """The name of a call's algorithm, the same on all ranks, which ask for the same calls in the same order."""
-        others = alternatives(call)
-        if not others:
+        x, weight = call.x, call.weight
+        kind = (call.direction, x.device.type, x.dtype, weight.dtype, x.shape, weight.shape, call.geometry)
+        if kind not in self._words:
+            self._words[kind] = in_words(call) if alternatives(call) else None
+        words = self._words[kind]
+        if words is None:
             return DIRECT
-        words = in_words(call.direction, call.x.dtype, call.x.shape, call.weight.shape, call.geometry)
         if words not in self.chosen:
             start = time.perf_counter()
             self.machine = this_machine()  # launching processes changes the number of threads
-            self.chosen[words] = from_rank_zero(fastest({name: _run_of(call, name) for name in (DIRECT, *others)}))
+            rivals = {name: _run_of(call, name) for name in (DIRECT, *alternatives(call))}
+            self.chosen[words] = from_rank_zero(fastest(rivals))
             self.seconds += time.perf_counter() - start
         return self.chosen[words]
 
@@ -83,16 +87,14 @@ def _run_of(call: Call, name: str) -> Callable[[], object]:
     return lambda: ALGORITHMS[name](call)
 
 
-@cache
-def in_words(
-    direction: str, dtype: torch.dtype, x: tuple[int, ...], weight: tuple[int, ...], geometry: Geometry
-) -> str:
+def in_words(call: Call) -> str:
     """What a plan calls the direction of a convolution."""
-    sizes = f"{'x'.join(map(str, x))} by {'x'.join(map(str, weight))}"
+    sizes = f"{'x'.join(map(str, call.x.shape))} by {'x'.join(map(str, call.weight.shape))}"
+    geometry = call.geometry
     options = {"stride": geometry.stride, "padding": geometry.padding, "groups": geometry.groups}
     told = [f"{name} {value}" for name, value in options.items() if value != getattr(Geometry, name)]
     kind = ["transposed"] * geometry.transposed
-    return " ".join([direction, str(dtype).removeprefix("torch."), sizes, *kind, *told])
+    return " ".join([call.direction, str(call.x.dtype).removeprefix("torch."), sizes, *kind, *told])
 
 
 def plan_of(data: Any) -> Plan:
