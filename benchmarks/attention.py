@@ -27,6 +27,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from machine import print_machine
 from peak_memory import peak_megabytes, print_growth
 from torch import Tensor
 
@@ -177,6 +178,7 @@ def main() -> None:
         step = Step(*sizes)
         print_growth(lambda: two_steps(step, arguments.memory_of))
         return
+    print_machine()
     flags = [f"--{name}={size}" for name, size in zip(("channels", "resolution", "batch"), sizes, strict=True)]
     measured = FORMS if arguments.memory else ()
     memory = {name: peak_megabytes(__file__, [*flags, "--memory-of", name]) for name in measured}

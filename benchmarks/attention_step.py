@@ -14,11 +14,12 @@ import statistics
 import time
 
 import torch
+from machine import print_machine
 from step_settings import SETTINGS, SHARES, Setting
 from train_step import Step
 
 from dualgan.networks.attention import SAN, ReferenceAttention
-from dualgan.runtime.process import flush_denormals
+from dualgan.runtime.process import flush_denormals, keep_freed_memory
 
 RESOLUTION = 64
 
@@ -70,7 +71,9 @@ def main() -> None:
     parser.add_argument("--reference", type=int, default=8, help="resolution of reference attention")
     parser.add_argument("--bf16", action="store_true", help="autocast to bfloat16, penalties in float32")
     arguments = parser.parse_args()
+    print_machine()
     flush_denormals()
+    keep_freed_memory()  # what `dualgan fit` does for itself
     setting = SETTINGS[arguments.width][RESOLUTION]
     threads, precision = torch.get_num_threads(), "bfloat16" if arguments.bf16 else "float32"
     print(

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from machine import print_machine
 from pytorch_lightning import Callback, Trainer
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader, IterableDataset
@@ -122,6 +123,7 @@ def main() -> None:
     parser.add_argument("--bandwidth", type=float, default=25, help="of the slowest link between devices, GB/s")
     parser.add_argument("--step", type=float, default=0.5, help="seconds that a device computes per step")
     options = parser.parse_args()
+    print_machine()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

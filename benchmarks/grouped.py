@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+from machine import print_machine
 from torch import Tensor
 
 from dualgan.networks.convolution import Geometry, convolve, pointwise
@@ -87,6 +88,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--bf16", action="store_true")
     arguments = parser.parse_args()
+    print_machine()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     dtype = torch.bfloat16 if arguments.bf16 else torch.float32

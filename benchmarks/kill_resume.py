@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
+from machine import print_machine
 from PIL import Image
 
 import dualgan.cli.lightning  # noqa: F401  the slow part of a start, before processes are forked
@@ -274,6 +275,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the kills")
     parser.add_argument("--folder", help="where to work; a temporary folder by default, which is removed")
     options = parser.parse_args()
+    print_machine()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         os.environ.setdefault("DUALGAN_CACHE", f"{folder}/cache")

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from machine import print_machine
 from pytorch_lightning import Callback, Trainer
 from step_settings import SETTINGS, Setting
 
@@ -52,7 +53,7 @@ def gan_of(method: str, resolution: int, setting: Setting) -> GAN:
     return GAN(
         resolution, generator=partial(StyleGAN2Generator, **sizes, **widths),
         discriminator=partial(StyleGAN2Discriminator, **widths), augmentation=augmentation_of(method),
-        auxiliary=[task] if method in PUBLISHED else None, r1_gamma=1.0,
+        auxiliary=[task] if method in PUBLISHED else None, r1_gamma=1.0, convolutions="measured",
     )  # fmt: skip
 
 
@@ -108,6 +109,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=STEPS, help="timed steps of a turn")
     parser.add_argument("--bf16", action="store_true", help="autocast to bfloat16, penalties in float32")
     arguments = parser.parse_args()
+    print_machine()
     warnings.filterwarnings("ignore")
     with tempfile.TemporaryDirectory() as folder, quiet_libraries():
         for resolution in [arguments.resolution] if arguments.resolution else (32, 64):

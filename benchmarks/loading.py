@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from machine import print_machine
 from PIL import Image
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="measurements of each, in turns")
     parser.add_argument("--folder", help="where to put the temporary folder; the system's by default")
     arguments = parser.parse_args()
+    print_machine()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as place:
         folder, source = Path(place), Path(place, "source")
         write_photographs(source, arguments.images)

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from machine import print_machine
 from torch import Tensor
 
 from dualgan.metrics.extractors import EfficientNetLite0, FeatureExtractor, InceptionV3
@@ -142,6 +143,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=2, help="runs of each loop; the best counts")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
+    print_machine()
     torch.set_num_threads(arguments.threads)
     if arguments.part != "extraction":
         manifold(arguments.rows, arguments.dims)

@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from machine import print_machine
 from numpy.typing import NDArray
 from pytorch_lightning import Trainer
 from sklearn.datasets import load_digits
@@ -248,6 +249,7 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=math.inf, help="end every run at its next score after this time")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="runs at a time, each on one thread")
     words = vars(parser.parse_args())
+    print_machine()
     settings = Settings(**{name: words[name] for name in Settings._fields})
     out: Path = words["out"]
     out.mkdir(parents=True, exist_ok=True)

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from machine import print_machine
 from pytorch_lightning import Callback, LightningModule, Trainer
 from step_settings import SETTINGS, Setting
 from torch.optim import Adam
@@ -149,6 +150,7 @@ def make_bare(gan: GAN) -> BareGAN:
         seed=gan.seed,
     )
     bare.load_state_dict(gan.state_dict())
+    bare.convolutions = gan.convolutions  # timed once, by whoever comes first
     bare.start()
     return bare
 
@@ -216,6 +218,7 @@ def main() -> int:
     parser.add_argument("--turns", type=int, default=4, help="measured turns of each; one more warms up")
     parser.add_argument("--steps", type=int, default=16, help="training steps in a turn; penalties come every 16")
     arguments = parser.parse_args()
+    print_machine()
     torch.set_num_threads(1)
     setting = SETTINGS[arguments.width][arguments.resolution]
     found, batch = measure(arguments.resolution, setting, arguments.turns, arguments.steps)

@@ -30,6 +30,7 @@ from unittest import mock
 import torch
 import torch.nn.functional as F
 from flops import count_flops
+from machine import print_machine
 from peak_memory import peak_megabytes, print_growth
 from step_settings import SETTINGS, SHARES, Setting
 from torch import Tensor, nn
@@ -37,7 +38,7 @@ from torch.optim import Adam
 
 from dualgan.losses import R1, NonSaturating, PathLength
 from dualgan.networks import StyleGAN2Discriminator, StyleGAN2Generator
-from dualgan.networks.cpu.matrix_products import direct_convolutions
+from dualgan.networks.cpu.plan import Plan, computed_by
 from dualgan.networks.pyramid import block_resolutions, num_features
 from dualgan.runtime.process import flush_denormals, keep_freed_memory
 
@@ -47,6 +48,7 @@ class Package(ABC):
 
     channels = 3
     fused = False
+    plan: Plan | None = None  # of convolutions; PyTorch's own without
     mapping: nn.Module
     generator: nn.Module
     discriminator: nn.Module
@@ -105,6 +107,11 @@ class Package(ABC):
         """Trainable parameters of both players."""
         return sum(p.numel() for adam in self.adam for group in adam.param_groups for p in group["params"])
 
+    def run(self, phase: str) -> None:
+        """One phase as it is timed."""
+        with computed_by(self.plan):
+            self.phases[phase]()
+
     def step(self, player: int, loss: Tensor) -> None:
         """Backpropagate and move one player."""
         torch.autograd.backward(loss)
@@ -151,6 +158,7 @@ class Ours(Package):
         self.generator.to(memory_format=torch.channels_last)
         self.discriminator.to(memory_format=torch.channels_last)
         self.penalty, self.lengths = R1(gamma=1), PathLength()
+        self.plan = Plan()
 
     def ws(self, count: int) -> Tensor:
         ws: Tensor = self.mapping(torch.randn(count, self.setting.w_dim))
@@ -318,7 +326,7 @@ def measure(packages: dict[str, Package], repeats: int) -> tuple[dict[str, dict[
             rate = matmul_rate()
             for name in list(packages) if repeat % 2 else reversed(packages):
                 start = time.perf_counter()
-                packages[name].phases[phase]()
+                packages[name].run(phase)
                 elapsed = time.perf_counter() - start
                 if repeat:
                     seconds[name][phase].append(elapsed)
@@ -336,8 +344,8 @@ def per_step(phases: dict[str, float]) -> float:
 def three_steps(package: Package) -> None:
     """What peak memory is measured of."""
     for _ in range(3):
-        for run in package.phases.values():
-            run()
+        for phase in package.phases:
+            package.run(phase)
 
 
 def row(label: str, values: Iterable[str]) -> None:
@@ -350,11 +358,10 @@ def compare(resolution: int, setting: Setting, names: list[str], bf16: bool, rep
     packages = {name: PACKAGES[name](resolution, setting, bf16) for name in names}
     times, roof = measure(packages, repeats)
     totals = {name: per_step(phases) for name, phases in times.items()}
-    with direct_convolutions():
-        flops = {
-            name: per_step({phase: count_flops(run) for phase, run in package.phases.items()})
-            for name, package in packages.items()
-        }
+    flops = {
+        name: per_step({phase: count_flops(run) for phase, run in package.phases.items()})
+        for name, package in packages.items()
+    }
     precision = "bfloat16, penalties float32" if bf16 else "float32"
     print(f"\n{resolution}x{resolution}, {setting}, {precision}, {torch.get_num_threads()} threads, {repeats} repeats")
     row("", names)
@@ -386,11 +393,12 @@ def main() -> None:
         package = PACKAGES[arguments.memory_of](arguments.resolution, settings[arguments.resolution], arguments.bf16)
         print_growth(lambda: three_steps(package))
         return
+    print_machine()
     names = installed()
     for name in PACKAGES:
         if name not in names:
             print(f"{name} is not installed and left out: pip install {name}")
-    resolutions = [arguments.resolution] if arguments.resolution else sorted(settings)
+    resolutions = [arguments.resolution] if arguments.resolution else sorted(SETTINGS["narrow"])
     flags = ["--width", arguments.width] + ["--bf16"] * arguments.bf16
     measured = names if arguments.memory else []
     peaks = {

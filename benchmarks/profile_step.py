@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from machine import print_machine
 from pytorch_lightning import Trainer
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader, IterableDataset
@@ -115,6 +116,7 @@ def measure(resolution: int, steps: int) -> dict[str, dict[str, float]]:
         r1_gamma=1.0,
         g_reg_interval=1,
         d_reg_interval=1,
+        convolutions="measured",
     )
     with quiet_libraries():
         trainer = Trainer(
@@ -147,6 +149,7 @@ def main() -> None:
     parser.add_argument("--resolution", type=int, choices=sorted(BATCHES), help="default: all of them")
     parser.add_argument("--steps", type=int, default=3, help="profiled training steps")
     arguments = parser.parse_args()
+    print_machine()
     keep_freed_memory()
     for resolution in [arguments.resolution] if arguments.resolution else sorted(BATCHES):
         report(resolution, measure(resolution, arguments.steps))

@@ -5,6 +5,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from machine import print_machine
+
 from dualgan.data.arguments import usable_cpus
 from dualgan.data.render.worker import render_to_file
 
@@ -21,6 +23,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=usable_cpus(), help="rendering processes")
     parser.add_argument("--count", type=int, default=2048, help="images at 32x32; 128x128 gets a sixteenth")
     arguments = parser.parse_args()
+    print_machine()
     for resolution, count in ((32, arguments.count), (128, max(1, arguments.count // 16))):
         speed = images_per_second(resolution, count, arguments.workers)
         print(f"{resolution}x{resolution}: {speed:.1f} images/s with {arguments.workers} processes, start included")

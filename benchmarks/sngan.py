@@ -26,6 +26,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import torch
+from machine import print_machine
 from pytorch_lightning import Trainer
 from torch import Tensor, nn
 from torch.optim import Adam
@@ -118,6 +119,7 @@ def measure(widths: tuple[int, int], batch: int, n_dis: int, turns: int, with_pe
         32, generator=partial(SNGANGenerator, width=widths[0], upsampling=upsampling),
         discriminator=partial(SNGANDiscriminator, width=widths[1]), loss=Hinge(), learning_rate=ADAM["lr"],
         betas=ADAM["betas"], d_steps=n_dis, r1_gamma=0, path_length_weight=0, style_mixing=0,
+        convolutions="measured",
     )  # fmt: skip
     peer = Mimicry(widths, real, n_dis) if with_peer else None
     data = Turns(real, n_dis, turns, peer.turn if peer else None)
@@ -162,6 +164,7 @@ def main() -> None:
     parser.add_argument("--upsampling", choices=("bilinear", "nearest"), default="bilinear", help="of ours")
     parser.add_argument("--widths", type=int, nargs=2, default=(256, 128), metavar=("G", "D"))
     arguments = parser.parse_args()
+    print_machine()
     flush_denormals()
     keep_freed_memory()  # for both of them: what `dualgan fit` does for itself
     with_peer = importlib.util.find_spec(PEER) is not None

@@ -31,6 +31,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
+from machine import print_machine
 
 PLAYERS = (
     "--config clevr_demo.yaml --model.generator.channel_base 512 --model.generator.channel_max 32 "
@@ -249,6 +250,7 @@ def main() -> int:
     parser.add_argument("--bound", type=float, default=10, help="megabytes per hour that pass")
     parser.add_argument("--folder", type=Path, help="folder to keep the run in; a temporary one by default")
     arguments = parser.parse_args()
+    print_machine()
     with tempfile.TemporaryDirectory() as temporary:
         folder = (arguments.folder or Path(temporary)).absolute()
         run = start(folder, arguments.images)

@@ -3,8 +3,8 @@
 Compares two forms of the same networks, with the same parameters and the same results (which is checked first):
 
 - `ours`: `dualgan.networks` as they are. The modulated convolution scales its input and output and shares one weight;
-  every derivative of a convolution is one convolution call (`dualgan.networks.convolution`); D scores real and
-  generated images in one pass.
+  every derivative of a convolution is one convolution call (`dualgan.networks.convolution`), on a CPU by the fastest
+  algorithm for it, as timed in the first turn; D scores real and generated images in one pass.
 - `usual`: the textbook form. The modulated convolution builds a weight per sample and runs a grouped convolution;
   derivatives are PyTorch's own; D has a pass for each kind. Real images come in PyTorch's default memory layout
   unless `--channels-last` hands them over as ours get them.
@@ -17,6 +17,7 @@ batch divided by the sum of the phases' times. Each form's peak memory is measur
     python benchmarks/train_step.py                           # 32x32, 64x64 and 128x128, narrow networks
     python benchmarks/train_step.py --width wide --repeats 3  # channels of config E
     python benchmarks/train_step.py --resolution 32 --repeats 20 --bf16
+    python benchmarks/train_step.py --precisions              # ours in float32 and in bfloat16 instead
 """
 
 import argparse
@@ -29,6 +30,7 @@ from unittest import mock
 
 import torch
 import torch.nn.functional as F
+from machine import print_machine
 from peak_memory import peak_megabytes, print_growth
 from step_settings import SETTINGS, SHARES, Setting
 from torch import Tensor
@@ -36,11 +38,15 @@ from torch import Tensor
 import dualgan.networks.layers as layers
 from dualgan.losses import R1, NonSaturating, PathLength
 from dualgan.networks import StyleGAN2Discriminator, StyleGAN2Generator
+from dualgan.networks.base import as_heads
 from dualgan.networks.convolution import Geometry
+from dualgan.networks.cpu.plan import Plan, computed_by
 from dualgan.networks.layers import ModulatedConv2d, ToRGB
-from dualgan.runtime.process import flush_denormals
+from dualgan.runtime.process import flush_denormals, keep_freed_memory
+from dualgan.training.compilation import passes
 
 FORMS = ("usual", "ours")
+PRECISIONS = ("float32", "bfloat16")  # of ours
 
 
 # --- the usual implementation ----------------------------------------------------------------------------------------
@@ -58,7 +64,12 @@ def pytorch_pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
 
 
 def two_passes(
-    self: StyleGAN2Discriminator, real: Tensor, fake: Tensor, labels: None = None, reference: Tensor | None = None
+    self: StyleGAN2Discriminator,
+    real: Tensor,
+    fake: Tensor,
+    labels: None = None,
+    reference: Tensor | None = None,
+    fake_labels: None = None,
 ) -> tuple[Tensor, Tensor]:
     """Stand-in for `StyleGAN2Discriminator.pair`: a pass for the real and another for the generated images."""
     return self(real, labels, reference), self(fake, labels, reference)
@@ -97,8 +108,8 @@ def per_sample_colours(self: ToRGB, x: Tensor, w: Tensor) -> Tensor:
 
 @contextmanager
 def form(name: str) -> Iterator[None]:
-    """Run what is inside in one of the two forms."""
-    if name == "ours":
+    """Run what is inside in the textbook form, or in ours."""
+    if name != "usual":
         yield
         return
     with (
@@ -125,9 +136,11 @@ class Step:
         channels_last: bool,
         generator: Mapping[str, Any] | None = None,
         discriminator: Mapping[str, Any] | None = None,
+        device: torch.device | str = "cpu",
+        compiled: bool = False,
     ) -> None:
         torch.manual_seed(0)
-        self.setting = setting
+        self.setting, self.device, self.passes = setting, torch.device(device), passes(compiled)
         widths: dict[str, Any] = {"channel_base": setting.channel_base, "channel_max": setting.channel_max}
         self.G = StyleGAN2Generator(
             resolution,
@@ -141,7 +154,10 @@ class Step:
         for name, parameter in self.G.named_parameters():
             if name.endswith("noise_strength"):
                 parameter.data.fill_(0.1)
-        images = torch.randn(setting.batch, 3, resolution, resolution)
+        self.G.to(self.device)
+        self.D.to(self.device)
+        # drawn on the CPU: the same on every device
+        images = torch.randn(setting.batch, 3, resolution, resolution).to(self.device)
         channels_last_images = images.clamp(-1, 1).contiguous(memory_format=torch.channels_last)
         self.images = {
             "usual": channels_last_images if channels_last else channels_last_images.contiguous(),
@@ -149,9 +165,10 @@ class Step:
         }
         self.real = channels_last_images
         self.reference = torch.randn_like(channels_last_images).clamp(-1, 1) if self.D.takes_reference else None
-        self.z = torch.randn(setting.batch, setting.w_dim)
+        self.z = torch.randn(setting.batch, setting.w_dim).to(self.device)
         self.bf16 = bf16
         self.loss, self.r1, self.path_length = NonSaturating(), R1(gamma=1), PathLength()
+        self.plan = Plan()
         self.phases: dict[str, Callable[[], None]] = {
             "G": self.generator_step,
             "G path length": self.generator_penalty,
@@ -160,12 +177,17 @@ class Step:
         }
 
     def autocast(self) -> torch.autocast:
-        return torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bf16)
+        # the meta device, which computes shapes only, has no autocast: the CPU's stands in
+        kind = self.device.type if torch.amp.is_autocast_available(self.device.type) else "cpu"
+        return torch.autocast(kind, dtype=torch.bfloat16, enabled=self.bf16)
+
+    def images_of_z(self) -> Tensor:
+        return self.passes.synthesize(self.G, self.G.mapping(self.z))
 
     def generator_step(self) -> None:
         self.D.requires_grad_(False)
         with self.autocast():
-            loss = self.loss.generator(self.D(self.G(self.z), None, self.reference))
+            loss = self.loss.generator(*as_heads(self.passes.score(self.D, self.images_of_z(), None, self.reference)))
         torch.autograd.backward(loss)
         self.D.requires_grad_(True)
 
@@ -173,14 +195,15 @@ class Step:
         ws = self.G.mapping(self.z[:: self.path_length.batch_shrink])
         images = self.G.synthesis(ws)
         # drawn here: `randn_like` follows the memory layout of the images, in which the forms differ
-        lengths = self.path_length.path_lengths(images, ws, torch.randn(images.shape))
+        lengths = self.path_length.path_lengths(images, ws, torch.randn(images.shape, device=images.device))
         torch.autograd.backward(self.path_length.penalty(lengths, lengths.detach().mean()))
 
     def discriminator_step(self) -> None:
         with torch.no_grad(), self.autocast():
-            fake = self.G(self.z)
+            fake = self.images_of_z()
         with self.autocast():
-            loss = self.loss.discriminator(*self.D.pair(self.real, fake, None, self.reference))
+            real_logits, fake_logits = self.passes.score_pair(self.D, self.real, fake, None, None, self.reference)
+            loss = self.loss.discriminator(*as_heads(real_logits), *as_heads(fake_logits))
         torch.autograd.backward(loss)
 
     def discriminator_penalty(self) -> None:
@@ -188,12 +211,14 @@ class Step:
 
     @contextmanager
     def prepared(self, name: str) -> Iterator[None]:
-        """No gradients, the form's images, and its code for what runs inside."""
-        self.real = self.images[name]
+        """No gradients, and a form's images and code, or our own in a precision, for what runs inside."""
+        self.real = self.images["usual" if name == "usual" else "ours"]
         self.G.zero_grad()
         self.D.zero_grad()
-        with form(name):
+        bf16, self.bf16 = self.bf16, name == "bfloat16" or (self.bf16 and name in FORMS)
+        with form(name), computed_by(None if name == "usual" else self.plan):
             yield
+        self.bf16 = bf16
 
 
 def check_equal(step: Step) -> None:
@@ -223,12 +248,12 @@ def check_equal(step: Step) -> None:
     step.bf16 = bf16
 
 
-def measure_times(step: Step, repeats: int) -> dict[str, dict[str, float]]:
-    """Median seconds of each phase, by form."""
-    seconds: dict[str, dict[str, list[float]]] = {name: {phase: [] for phase in SHARES} for name in FORMS}
+def measure_times(step: Step, repeats: int, names: tuple[str, str] = FORMS) -> dict[str, dict[str, float]]:
+    """Median seconds of each phase, by form or precision."""
+    seconds: dict[str, dict[str, list[float]]] = {name: {phase: [] for phase in SHARES} for name in names}
     for repeat in range(repeats + 1):  # the first one warms up
         for phase, run in step.phases.items():
-            for name in FORMS if repeat % 2 else reversed(FORMS):
+            for name in names if repeat % 2 else reversed(names):
                 with step.prepared(name):
                     start = time.perf_counter()
                     run()
@@ -246,26 +271,35 @@ def three_steps(step: Step, name: str) -> None:
                 run()
 
 
-def compare(resolution: int, step: Step, repeats: int, memory: dict[str, float]) -> None:
+def compare(resolution: int, step: Step, repeats: int, memory: dict[str, float], names: tuple[str, str]) -> None:
     """Print one table."""
-    check_equal(step)
-    times = measure_times(step, repeats)
-    batch = step.setting.batch
-    totals = {name: sum(SHARES[phase] * seconds for phase, seconds in times[name].items()) for name in FORMS}
-
+    if names == FORMS:
+        check_equal(step)
+    times = measure_times(step, repeats, names)
     precision = "bfloat16, penalties float32" if step.bf16 else "float32"
+    told = precision if names == FORMS else "penalties float32"
     threads = torch.get_num_threads()
-    print(f"\n{resolution}x{resolution}, {step.setting}, {precision}, {threads} threads, {repeats} repeats")
-    print(f"{'':24}{'usual':>10}{'ours':>10}{'ratio':>8}")
-    for phase, share in SHARES.items():
-        usual, ours = times["usual"][phase] * 1e3, times["ours"][phase] * 1e3
-        often = f" (every {round(1 / share)})" if share < 1 else ""
-        print(f"{phase + ' ms' + often:24}{usual:10.1f}{ours:10.1f}{usual / ours:8.2f}")
-    print(f"{'images/s':24}{batch / totals['usual']:10.1f}{batch / totals['ours']:10.1f}", end="")
-    print(f"{totals['usual'] / totals['ours']:8.2f}")
+    print(f"\n{resolution}x{resolution}, {step.setting}, {told}, {threads} threads, {repeats} repeats")
+    print_table(step.setting.batch, times)
     if memory:
-        usual, ours = memory["usual"], memory["ours"]
-        print(f"{'peak MB':24}{usual:10.0f}{ours:10.0f}{usual / ours:8.2f}")
+        print_row("peak MB", memory["usual"], memory["ours"], memory["usual"] / memory["ours"], digits=0)
+
+
+def print_table(batch: int, times: dict[str, dict[str, float]]) -> None:
+    """A row for each phase, both adversarial steps and the whole step."""
+    (first, one), (second, other) = times.items()
+    print(f"{'':24}{first:>10}{second:>10}{'ratio':>8}")
+    for phase, share in SHARES.items():
+        often = f" (every {round(1 / share)})" if share < 1 else ""
+        print_row(f"{phase} ms{often}", one[phase] * 1e3, other[phase] * 1e3, one[phase] / other[phase])
+    adversarial = [1e3 * (seconds["G"] + seconds["D"]) for seconds in (one, other)]
+    print_row("G and D ms", *adversarial, adversarial[0] / adversarial[1])
+    totals = [sum(SHARES[phase] * s for phase, s in seconds.items()) for seconds in (one, other)]
+    print_row("images/s", batch / totals[0], batch / totals[1], totals[0] / totals[1])
+
+
+def print_row(what: str, one: float, other: float, ratio: float, digits: int = 1) -> None:
+    print(f"{what:24}{one:10.{digits}f}{other:10.{digits}f}{ratio:8.2f}")
 
 
 def main() -> None:
@@ -275,27 +309,33 @@ def main() -> None:
     parser.add_argument("--width", choices=sorted(SETTINGS), default="narrow", help="wide: channels of config E")
     parser.add_argument("--repeats", type=int, default=10, help="timed runs of each phase in each form")
     parser.add_argument("--bf16", action="store_true", help="autocast to bfloat16, penalties in float32")
+    parser.add_argument("--precisions", action="store_true", help="ours in float32 and bfloat16, not the usual form")
     parser.add_argument("--channels-last", action="store_true", help="hand the usual form channels_last images too")
     parser.add_argument("--memory", action=argparse.BooleanOptionalAction, default=True, help="measure peak memory")
     parser.add_argument("--memory-of", choices=FORMS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.precisions and (arguments.bf16 or arguments.channels_last):
+        parser.error("--precisions compares our own steps in both: leave --bf16 and --channels-last out")
     flush_denormals()
+    keep_freed_memory()  # what `dualgan fit` does for itself
     settings = SETTINGS[arguments.width]
-    resolutions = [arguments.resolution] if arguments.resolution else sorted(settings)
+    resolutions = [arguments.resolution] if arguments.resolution else sorted(SETTINGS["narrow"])
     if arguments.memory_of is not None:
         setting = settings[arguments.resolution]
         step = Step(arguments.resolution, setting, arguments.bf16, arguments.channels_last)
         print_growth(lambda: three_steps(step, arguments.memory_of))
         return
+    print_machine()
     flags = ["--width", arguments.width] + ["--bf16"] * arguments.bf16 + ["--channels-last"] * arguments.channels_last
-    measured = FORMS if arguments.memory else ()
+    names = PRECISIONS if arguments.precisions else FORMS
+    measured = FORMS if arguments.memory and names == FORMS else ()
     memory = {
         r: {name: peak_megabytes(__file__, [*flags, f"--resolution={r}", "--memory-of", name]) for name in measured}
         for r in resolutions
     }
     for resolution in resolutions:
         step = Step(resolution, settings[resolution], arguments.bf16, arguments.channels_last)
-        compare(resolution, step, arguments.repeats, memory[resolution])
+        compare(resolution, step, arguments.repeats, memory[resolution], names)
 
 
 if __name__ == "__main__":

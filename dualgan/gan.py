@@ -16,19 +16,18 @@ from dualgan.losses.heads import per_head
 from dualgan.networks import DefaultDiscriminator, DefaultGenerator, Discriminator, Generator
 from dualgan.networks.base import Drawn, Mixing
 from dualgan.runtime.distributed import world_size
-from dualgan.runtime.process import flush_denormals
 from dualgan.runtime.seeding import reseed
 from dualgan.training.averaging import DEFAULT_HALF_LIFE, MovingAverage
 from dualgan.training.cautions import all_cautions
 from dualgan.training.checks import (
     check_batch,
     check_mapping,
-    check_precision,
     check_repeatable,
     check_settings,
     checked_warmup,
 )
 from dualgan.training.compilation import check_compiler, passes
+from dualgan.training.convolutions import planned
 from dualgan.training.critic import Critic
 from dualgan.training.divergence import DivergenceError
 from dualgan.training.labels import FakeLabels, LabelSource
@@ -87,6 +86,8 @@ class GAN(TwoPlayers):
         micro_batch: Images per device and backward pass; null is the whole batch of the device.
         compile: Run the networks under torch.compile in both adversarial steps, not in the penalties, which need
             second derivatives. Costs minutes at the start; the same training but for rounding.
+        convolutions: Of training steps on a CPU: direct is PyTorch's operators, measured times alternatives and keeps
+            the fastest of each, the convolutions.yaml of a run is what that one has kept.
         max_non_finite: Stop the run at the first log step (trainer.log_every_n_steps) after this many minibatches in a
             row with a non-finite loss or gradient.
         freeze_d: Blocks of D, from the image on, that keep the weights they start with (FreezeD); 0 is none.
@@ -130,6 +131,7 @@ class GAN(TwoPlayers):
         cooldown_kimg: float = 0.0,
         micro_batch: int | None = None,
         compile: bool = False,
+        convolutions: str = "direct",
         max_non_finite: int = 10,
         freeze_d: int = 0,
         seed: int = 0,
@@ -156,7 +158,7 @@ class GAN(TwoPlayers):
         super().__init__(
             generator(*shape), discriminator(*shape), loss or NonSaturating(), mixing,
             FakeLabels(num_classes, fake_labels), seed, total_kimg, adams, average, cooldown_kimg, max_non_finite,
-            micro_batch, freeze_d,
+            micro_batch, freeze_d, convolutions,
         )  # fmt: skip
         check_mapping(self.generator, mixing, path_length_weight)
         check_repeatable(micro_batch, self.generator, self.discriminator)
@@ -167,16 +169,14 @@ class GAN(TwoPlayers):
         penalties = (R1(), r1_gamma), (R2(), r2_gamma), (GradientPenalty(), gradient_penalty)
         self.penalties = Penalties(penalties, d_reg_interval)
         self.path_length = PathRegularization(path_length_weight, g_reg_interval)
-        self.augmentation = augmentation or NoAugmentation()
-        self.passes = passes(compile)
+        self.augmentation, self.passes = augmentation or NoAugmentation(), passes(compile)
         self.critic = Critic(self.discriminator, self.augmentation, self.passes, self.reseed)
 
     # ---- before training -----------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
         """Check what only the trainer and the data know together, before anything is trained."""
-        flush_denormals()
-        check_precision(self.trainer.precision)
+        super().setup(stage)
         data = getattr(self.trainer, "datamodule", None)
         size = data.dataset_size if data is not None else self.total_images
         guess = self.know_classes(data)
@@ -211,6 +211,7 @@ class GAN(TwoPlayers):
 
     # ---- the training step ---------------------------------------------------------------------------------------
 
+    @planned
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One minibatch of real images, float [N, C, R, R] in [-1, 1] per device, for both players."""
         images = len(batch.images) * world_size()

@@ -1,6 +1,7 @@
 """Every program in benchmarks/ runs, at a size that takes a moment."""
 
 import importlib.util
+import json
 import math
 import multiprocessing
 import os
@@ -16,6 +17,7 @@ import torch
 from torch.nn import functional
 
 from dualgan.gan import GAN
+from dualgan.runtime.devices import cpu_name
 from dualgan.weights.checkpoints import read_checkpoint
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
@@ -36,6 +38,13 @@ PROGRAMS = {
     ],
     "attention_step": [Toy("--width toy --repeats 1 --bf16", r"^added +0%")],
     "communication": [Toy("", r"plain step: \d+ calls[\s\S]*mean .*% of a step")],
+    "device_check": [
+        Toy(
+            "--device cpu --toy --out TMP/found",
+            r"^left out host waits: 50[\s\S]*ours over the textbook form +ratio[\s\S]*^left out CUDA graphs[\s\S]*"
+            r"^measured compiled: 32x32, plain, bf16, compiled +images/s[\s\S]*^All checks passed",
+        )
+    ],
     "explore": [
         Toy(
             "--resolutions 8 --width toy --moves 1 --starts 1 --ckpt",
@@ -69,6 +78,7 @@ PROGRAMS = {
         Toy("--width toy --resolution 32 --repeats 1 --no-memory", r"^images/s"),
         Toy("--width toy --resolution 32 --repeats 1 --no-memory --bf16 --channels-last", r"^images/s"),
         Toy("--width toy --resolution 32 --memory-of usual", r"^[\d.]+$"),
+        Toy("--width toy --resolution 32 --repeats 1 --precisions", r"^ +float32 +bfloat16 +ratio$[\s\S]*^G and D ms"),
     ],
 }  # fmt: skip
 
@@ -103,6 +113,7 @@ def test_program(name: str, toy: Toy | None, tmp_path: Path, caches: None) -> No
     assert toy is not None, f"benchmarks/{name}.py has no toy size: give it one in PROGRAMS"
     said = run(name, toy.words, tmp_path, toy.codes)
     assert re.search(toy.says, said, re.MULTILINE), said
+    assert cpu_name() in said or "--memory-of" in toy.words
 
 
 def run(name: str, words: str, folder: Path, codes: tuple[int, ...] = (0,)) -> str:
@@ -116,6 +127,10 @@ def run(name: str, words: str, folder: Path, codes: tuple[int, ...] = (0,)) -> s
     said = output.read_text()
     assert process.exitcode in codes, said
     return said
+
+
+def test_what_has_no_effect_is_refused(tmp_path: Path) -> None:
+    assert "leave --bf16 and --channels-last out" in run("train_step", "--precisions --bf16", tmp_path, codes=(2,))
 
 
 def test_every_toy_has_its_program() -> None:
@@ -249,3 +264,47 @@ def test_operations_are_counted(benchmarks_on_path: None) -> None:
     once = 2 * (2 * 8 * 8) * (5 * 3 * 3 * 3)  # a multiplication and an addition per position and weight
     assert count_flops(lambda: functional.conv2d(x, weight, padding=1)) == once
     assert count_flops(lambda: torch.autograd.backward(functional.conv2d(x, weight, padding=1).sum())) == 2 * once
+
+
+class TestDeviceCheck:
+    """What runs on a GPU alone, as far as it shows without one."""
+
+    @pytest.mark.parametrize("variant", ["plain", "SAN", "reference"])
+    def test_operations_are_counted_on_the_meta_device(self, variant: str, benchmarks_on_path: None) -> None:
+        from device_speed import VARIANTS, flops_of
+        from flops import count_flops
+        from step_settings import SETTINGS
+        from train_step import Step
+
+        setting = SETTINGS["toy"][32]
+        counted = flops_of(32, setting, variant)
+        step = Step(32, setting, False, True, **VARIANTS[variant])
+        for phase, run in step.phases.items():
+            with step.prepared("ours"):
+                assert counted[phase] == count_flops(run) > 0, phase
+
+    def test_waits_are_errors_for_fifty_steps(self, benchmarks_on_path: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        import device_numerics
+
+        from tests.tiny import tiny_gan
+
+        modes: list[str] = []
+        monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
+        monkeypatch.setattr(device_numerics, "WARM_STEPS", 2)
+        monkeypatch.setattr(device_numerics, "on", lambda device: {"accelerator": "cpu", "devices": 1})
+        assert device_numerics._waited(torch.device("cpu"), tiny_gan) == 0
+        assert modes == ["error", "default", "default"]
+
+    def test_what_fails_or_takes_too_long_is_a_line(self, benchmarks_on_path: None, tmp_path: Path) -> None:
+        import threading
+
+        from device_report import Part, Report, checked
+
+        forever, report = threading.Event(), Report(tmp_path, {"device": "none"}, 60)
+        assert report.run([Part("good", 5, lambda: [checked("a", lambda: 0.1, 0.2)])])
+        far = Part("far", 5, lambda: [checked("a", lambda: 0.3, 0.2), checked("b", lambda: 1 / 0, 0.2)])
+        slow = Part("slow", 0.05, lambda: [checked("a", lambda: forever.wait(5) * 1.0, 0.2)])
+        assert not report.run([far, slow])
+        assert [row.status for row in report.rows] == ["pass", "FAIL", "FAIL", "left out"]
+        assert "ZeroDivisionError" in (tmp_path / "device_check.md").read_text()
+        assert len(json.loads((tmp_path / "device_check.json").read_text())["rows"]) == 4

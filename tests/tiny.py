@@ -69,6 +69,7 @@ class Noise(IterableDataset[Batch]):
 
 def tiny_trainer(steps: int, **settings: Any) -> Trainer:
     settings = {
+        "accelerator": "cpu",
         "logger": False,
         "enable_checkpointing": False,
         "log_every_n_steps": 1,
@@ -76,7 +77,7 @@ def tiny_trainer(steps: int, **settings: Any) -> Trainer:
         **settings,
     }
     return Trainer(
-        max_steps=steps, accelerator="cpu", enable_progress_bar=False, enable_model_summary=False,
+        max_steps=steps, enable_progress_bar=False, enable_model_summary=False,
         use_distributed_sampler=False, **settings,
     )  # fmt: skip
 

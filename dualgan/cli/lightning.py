@@ -17,6 +17,7 @@ from pytorch_lightning.loggers import Logger
 
 from dualgan.callbacks import (
     AttentionMaps,
+    ConvolutionPlan,
     KimgProgressBar,
     MarginWarning,
     Predictions,
@@ -28,6 +29,7 @@ from dualgan.callbacks import (
 )
 from dualgan.callbacks.ranks import RankMismatchError
 from dualgan.cli.parser import Parser
+from dualgan.cli.precision import faster_precision, precision_so_far
 from dualgan.cli.settings import check_networks, check_trainer, chosen_seed, fit_to_machine
 from dualgan.data import ImageDataModule
 from dualgan.evaluation.change import NOTHING_MEASURED, scores_in_words
@@ -56,6 +58,7 @@ from dualgan.runtime.process import pages_shared_with_forks
 from dualgan.terminal.console import harmless, is_rank_zero, quiet_libraries, say
 from dualgan.terminal.messages import MistakeError, explain, name_the_file
 from dualgan.training.checks import check_precision
+from dualgan.training.convolutions import MEASURED
 from dualgan.training.initial_weights import start_from
 from dualgan.weights.checkpoints import NETWORK_FILES, UnfitCheckpointError
 
@@ -143,7 +146,8 @@ class DualGANCLI(LightningCLI):
         parser.add_class_arguments(WandbOptions, "wandb")
         for section, callback in SECTIONS.items():
             parser.add_lightning_class_args(callback, section)
-        parser.set_defaults({"model.loss": {"class_path": "dualgan.losses.NonSaturating"}})
+        loss = {"class_path": "dualgan.losses.NonSaturating"}
+        parser.set_defaults({"model.loss": loss, "model.convolutions": MEASURED})
         for name in ("resolution", "num_channels", "num_classes"):
             parser.link_arguments(f"data.{name}", f"model.{name}", apply_on="instantiate")
         parser.link_arguments("seed_everything", "model.seed", compute_fn=int)
@@ -192,6 +196,8 @@ class DualGANCLI(LightningCLI):
         if wanted == "auto" and self.subcommand != "fit":
             raise ValueError(f"--ckpt_path auto is for fit: {self.subcommand} needs a checkpoint, for instance last")
         self.ckpt_path = resolve_checkpoint(wanted, self.run_dir)
+        if config.trainer.precision is None:  # on a CPU with bfloat16, see fit_to_machine
+            config.trainer.precision = precision_so_far(self.subcommand, self.ckpt_path, self.run_dir)
         config.run_dir = config.ckpt_path = None
         if self.subcommand == "fit":
             if config.tensorboard:
@@ -249,7 +255,7 @@ class DualGANCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add the run's folder, the loggers and the progress bar."""
         config = self._options.trainer
-        callbacks: list[Callback] = [Signals(), MarginWarning()]
+        callbacks: list[Callback] = [Signals(), MarginWarning(), ConvolutionPlan()]
         if config.enable_progress_bar is not False:
             callbacks.append(KimgProgressBar())
         self.trainer_defaults["callbacks"] = callbacks
@@ -258,6 +264,8 @@ class DualGANCLI(LightningCLI):
             kwargs["logger"] = self._loggers() if self.subcommand == "fit" else False
         if self.subcommand == "fit" and config.val_check_interval is None:
             kwargs["limit_val_batches"] = 0  # Quality scores on its own schedule
+        if config.precision is None:
+            config.precision = kwargs["precision"] = faster_precision(self.model, self.datamodule.batch_size)
         trainer = super().instantiate_trainer(**kwargs)
         for ranks in callbacks_of(trainer, RankConsistency):
             ranks.config = self._options.as_dict()
@@ -378,12 +386,10 @@ def summary(trainer: Trainer, gan: GAN) -> str:
     run_dir = Path(trainer.default_root_dir)
     lines = ["", f"Run folder: {run_dir}  (samples/ has the pictures, metrics.csv the numbers)"]
     for quality in callbacks_of(trainer, Quality):
-        said = (
-            scores_in_words(quality.history, quality.main_metric, quality.shown)
-            if quality.history
-            else NOTHING_MEASURED
-        )
-        lines.append(f"{said}{quality.remark if quality.history else ''}")
+        if quality.history:
+            lines.append(scores_in_words(quality.history, quality.main_metric, quality.shown) + quality.remark)
+        else:
+            lines.append(NOTHING_MEASURED)
     if gan.clock < gan.total_images:
         lines.append(f"Stopped at {gan.clock / 1000:g} of {gan.total_images / 1000:g} kimg. Go on with:")
         lines.append(f"  {fit_again(run_dir)}{without_limits(trainer)}")

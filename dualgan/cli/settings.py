@@ -6,12 +6,17 @@ import secrets
 import torch
 from jsonargparse import Namespace
 
+from dualgan.runtime.devices import bf16_cpu
 from dualgan.terminal.console import is_rank_zero
 from dualgan.terminal.options import automatic_device
 
 
 def fit_to_machine(trainer: Namespace) -> None:
-    """Choose what the configuration leaves open: a device that works, and the precision that is native there."""
+    """Choose what the configuration leaves open: a device that works, and the precision that is native there.
+
+    The precision stays open on a CPU with bfloat16: there the faster one is to be found out (`cli.precision`). Several
+    processes, which must agree before they can talk to each other, take bfloat16.
+    """
     device = trainer.accelerator
     if device in (None, "auto"):
         device = automatic_device()
@@ -20,7 +25,8 @@ def fit_to_machine(trainer: Namespace) -> None:
             trainer.accelerator = "cpu" if torch.backends.mps.is_available() else trainer.accelerator
     elif device == "gpu":
         device = "cuda" if torch.cuda.is_available() else "mps"
-    if trainer.precision is None:
+    alone = trainer.devices in ("auto", 1, "1") and trainer.num_nodes == 1
+    if trainer.precision is None and not (device == "cpu" and native_bf16(device) and alone):
         trainer.precision = "bf16-mixed" if native_bf16(device) else "32-true"
 
 
@@ -39,10 +45,7 @@ def native_bf16(device: object) -> bool:
     """Whether a kind of device of this machine computes in bfloat16 rather than emulating it, as far as is known."""
     if device == "cuda":
         return torch.cuda.is_available() and bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if device != "cpu":
-        return False
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
+    return device == "cpu" and bf16_cpu()
 
 
 def chosen_seed(seed: bool | int) -> int:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from dualgan.networks import spectral
 from dualgan.networks.layers import widened
+from dualgan.networks.scale_shift import scale_shift
 from dualgan.runtime.precision import without_autocast
 
 
@@ -54,7 +55,7 @@ class ConditionalBatchNorm(nn.Module):
         """[N, num_features, H, W], [N, condition_dim] -> [N, num_features, H, W]."""
         y = self.norm(x)
         gain, bias = ((layer(condition)[:, :, None, None]).to(y.dtype) for layer in (self.gain, self.bias))
-        return torch.addcmul(y + bias, y, gain)
+        return scale_shift(y, gain, y + bias)
 
 
 class ProjectionHead(nn.Module):

@@ -7,13 +7,11 @@ weight), so any order of derivative costs what it must. All three are bilinear:
 
     y = conv(x, w),   dx = input_adjoint(dy, w),   dw = weight_adjoint(x, dy)
 
-On a CPU in float32, wide 3x3 convolutions run faster as matrix products (`winograd`, `columns`) than by PyTorch's
-operators, and in bfloat16 many groups do a few at a time (`grouped`); everything else, and everything on other devices,
-is left to those.
+On a CPU, where a plan says so (`cpu.plan`), some run as matrix products or a few groups at a time; everything else, and
+everything on other devices, is left to PyTorch's operators.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,32 +19,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
-from dualgan.networks.cpu import columns, grouped, winograd
+from dualgan.networks.cpu.algorithms import Call
+from dualgan.networks.cpu.plan import hand_made
+from dualgan.networks.geometry import SAME, Geometry
 from dualgan.runtime.precision import autocast_enabled, without_autocast
 
-
-@dataclass(frozen=True)
-class Geometry:
-    """Everything about a convolution but its tensors.
-
-    Attributes:
-        stride: Stride in both directions.
-        padding: Zero padding in both directions.
-        groups: Channel groups.
-        transposed: Apply the transposed convolution.
-    """
-
-    stride: int = 1
-    padding: int = 0
-    groups: int = 1
-    transposed: bool = False
-
-    def arguments(self) -> tuple[list[int], list[int], list[int], bool, list[int], int]:
-        """Stride, padding, dilation, transposed, output padding and groups as the operators take them."""
-        return [self.stride] * 2, [self.padding] * 2, [1, 1], self.transposed, [0, 0], self.groups
-
-
-SAME = Geometry(padding=1)  # of a 3x3 convolution that keeps the resolution
+__all__ = ["SAME", "Geometry", "convolve", "pointwise"]
 
 
 def convolve(x: Tensor, weight: Tensor, geometry: Geometry, bias: Tensor | None = None) -> Tensor:
@@ -72,8 +50,8 @@ def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 def _run(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
     """y = conv(x, w) + b."""
-    if geometry == SAME and winograd.pays(x, weight):
-        y = winograd.convolution(x, weight)
+    y = hand_made(Call("forward", x, weight, None, geometry))
+    if y is not None:
         return y if bias is None else y.add_(bias[:, None, None])
     result: Tensor = torch.ops.aten.convolution(x, weight, bias, *geometry.arguments())
     return result
@@ -83,8 +61,8 @@ def _adjoints(
     dy: Tensor, x: Tensor, weight: Tensor, geometry: Geometry, wanted: Sequence[bool]
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """The convolution's backward: gradients of the input, the weight and the bias, as far as `wanted`."""
-    dx = winograd.input_adjoint(dy, weight) if wanted[0] and geometry == SAME and winograd.pays(dy, weight) else None
-    dw = _fast_weight_adjoint(dy, x, weight, geometry) if wanted[1] else None
+    dx = hand_made(Call("input", x, weight, dy, geometry)) if wanted[0] else None
+    dw = hand_made(Call("weight", x, weight, dy, geometry)) if wanted[1] else None
     # oneDNN computes the weight's gradient whenever it is asked for the bias's.
     db = dy.sum(dim=(0, 2, 3)) if wanted[2] and dw is not None else None
     rest = [want and result is None for want, result in zip(wanted, (dx, dw, db), strict=True)]
@@ -94,19 +72,6 @@ def _adjoints(
             output if want else result for output, want, result in zip(outputs, rest, (dx, dw, db), strict=True)
         )
     return dx, dw, db
-
-
-def _fast_weight_adjoint(dy: Tensor, x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor | None:
-    """The weight's gradient by matrix products or in parts, or None where PyTorch's operator is not slower."""
-    if geometry == SAME and winograd.pays(x, weight, winograd.MIN_CHANNELS_OF_WEIGHT_GRADIENT):
-        return winograd.weight_adjoint(x, dy)
-    if columns.pays(x, weight, geometry.groups):
-        # A transposed convolution's input is the smaller map, and takes its output's place.
-        maps = (dy, x) if geometry.transposed else (x, dy)
-        return columns.weight_adjoint(*maps, geometry.stride, geometry.padding)
-    if not geometry.transposed and grouped.pays(x, weight, geometry.groups):
-        return grouped.weight_adjoint(x, dy, weight, geometry.stride, geometry.padding, geometry.groups)
-    return None
 
 
 class _Convolution(Function):

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dualgan.networks.convolution import Geometry, convolve, pointwise
+from dualgan.networks.scale_shift import scale_shift
 
 LEAKY_SLOPE = 0.2
 LEAKY_GAIN = math.sqrt(2)
@@ -233,7 +234,7 @@ class ModulatedConv2d(nn.Module):
         y = self.convolve(x * style[:, :, None, None].to(x.dtype))
         bias = (self.bias * self.gain)[None, :, None, None].to(y.dtype)
         factor = self.gain * demodulation(self.weight, style)
-        return torch.addcmul(bias, y, factor[:, :, None, None].to(y.dtype))
+        return scale_shift(y, factor[:, :, None, None].to(y.dtype), bias)
 
 
 class ToRGB(Clamped):

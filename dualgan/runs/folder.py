@@ -17,6 +17,7 @@ SENT = "wandb.json"  # what the run's W&B run has got
 EVENTS = "tensorboard"  # folder of TensorBoard's events
 SPEED_COLUMN = "train/images_per_second"
 CHECKPOINTS, LAST, BEST = "checkpoints", "last.ckpt", "best.ckpt"
+CONVOLUTIONS = "convolutions.yaml"
 SAMPLES, REAL = "samples", "real.png"
 
 

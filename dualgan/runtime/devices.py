@@ -1,6 +1,9 @@
 """Which device there is, whether it computes what the networks need, and where float64 is."""
 
+import platform
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -13,6 +16,33 @@ _WITH_FLOAT64 = ("cpu", "cuda", "xpu")
 def in_float64(x: Tensor) -> Tensor:
     """A tensor in float64: where it is, or on the CPU where its device has no such numbers, as Apple's GPUs."""
     return (x if x.device.type in _WITH_FLOAT64 else x.cpu()).double()
+
+
+@cache
+def cpu_name() -> str:
+    """Name of the processor with what decides how it multiplies: "Intel(R) Xeon(R) Processor, AVX512, AMX, bfloat16".
+
+    Virtual machines give several generations one name.
+    """
+    name = platform.processor() or platform.machine()
+    with suppress(OSError):  # Linux alone has this file
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
+    marks = [
+        torch.backends.cpu.get_cpu_capability(),
+        "AMX" if _has("amx_bf16") else "",
+        "bfloat16" if bf16_cpu() else "",
+    ]
+    return ", ".join([name, *filter(None, marks)])
+
+
+def bf16_cpu() -> bool:
+    """Whether the CPU computes in bfloat16 rather than emulating it."""
+    return any(map(_has, ("avx512_bf16", "amx_bf16", "bf16")))
+
+
+def _has(capability: str) -> bool:
+    return bool(torch.cpu.get_capabilities().get(capability))
 
 
 class Choice(NamedTuple):

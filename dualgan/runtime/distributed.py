@@ -1,8 +1,12 @@
 """The ranks of a run: their number, and tensors gathered and averaged over them."""
 
+from typing import TypeVar
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+T = TypeVar("T")
 
 
 def world_size() -> int:
@@ -13,6 +17,15 @@ def world_size() -> int:
 def rank() -> int:
     """Rank of this process in the default group, 0 without one."""
     return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+def from_rank_zero(value: T) -> T:
+    """What rank 0 has of a small object; all ranks must call it."""
+    if world_size() == 1:
+        return value
+    slot = [value]
+    dist.broadcast_object_list(slot, src=0)
+    return slot[0]
 
 
 def gather_with_own_gradient(values: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 import hashlib
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -14,6 +16,18 @@ def mix_seed(*parts: int | str) -> int:
     """A 63-bit seed that depends on every part and on their order."""
     digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Leave the generators of Python, NumPy and torch on the CPU as they were before, whatever is drawn inside."""
+    python, numpy, torchs = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+        torch.set_rng_state(torchs)
 
 
 def reseed(*parts: int | str) -> None:

@@ -16,9 +16,11 @@ from dualgan.losses import AdversarialLoss
 from dualgan.networks import Discriminator, Generator
 from dualgan.networks.base import Mixing
 from dualgan.runtime.distributed import average_over_ranks_, mean_over_ranks
+from dualgan.runtime.process import flush_denormals
 from dualgan.terminal.console import say
 from dualgan.training.averaging import MovingAverage, follow_
-from dualgan.training.checks import check_growth
+from dualgan.training.checks import check_growth, check_precision
+from dualgan.training.convolutions import Convolutions
 from dualgan.training.critic import Critic
 from dualgan.training.divergence import Divergence
 from dualgan.training.freezing import freeze, refit_adam, worth_keeping
@@ -48,6 +50,7 @@ class TwoPlayers(Players):
         max_non_finite: Minibatches in a row with a non-finite loss or gradient that stop the run.
         micro_batch: Images per device and backward pass; None is the whole batch of the device.
         freeze_d: Blocks of D, from the image on, that are not trained.
+        convolutions: How training steps compute convolutions on a CPU.
     """
 
     path_length_mean: Tensor
@@ -68,11 +71,12 @@ class TwoPlayers(Players):
         max_non_finite: int,
         micro_batch: int | None,
         freeze_d: int = 0,
+        convolutions: str = "direct",
     ) -> None:
         super().__init__(generator, discriminator, loss, mixing, fake_labels, seed)
         freeze(discriminator, freeze_d)
         check_growth(generator, discriminator)
-        self.freeze_d = freeze_d
+        self.freeze_d, self.convolutions = freeze_d, Convolutions(convolutions)
         self.thawed: list[str] = []  # parameters of D's frozen blocks that are trained: they had no weights to keep
         self.automatic_optimization = False
         self.total_images = round(total_kimg * 1000)
@@ -82,6 +86,13 @@ class TwoPlayers(Players):
         self.register_buffer("path_length_mean", torch.zeros(()))
         self.latest: dict[str, Tensor] = {}
         self.step_is_finite: Tensor
+
+    def setup(self, stage: str) -> None:
+        """Prepare the process, and refuse a precision or a plan of convolutions that cannot be."""
+        flush_denormals()
+        check_precision(self.trainer.precision)
+        if stage == "fit":
+            self.convolutions.prepare(goes_on=bool(self.trainer.ckpt_path))
 
     def trained_modules(self) -> tuple[nn.Module, nn.Module]:
         """What G's and D's optimizer train."""
@@ -111,8 +122,9 @@ class TwoPlayers(Players):
             say(f"freeze_d {self.freeze_d}: {', '.join(self.thawed)} start anew, and so are trained and not frozen")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what is trained in frozen blocks."""
+        """Add what is trained in frozen blocks, and how convolutions are computed."""
         super().on_save_checkpoint(checkpoint)
+        checkpoint["convolutions"] = self.convolutions.plain()
         if self.thawed:
             checkpoint["thawed"] = self.thawed
 
@@ -125,6 +137,7 @@ class TwoPlayers(Players):
         super().on_load_checkpoint(checkpoint)
         if self.trainer.state.fn != "fit" or "optimizer_states" not in checkpoint:
             return
+        self.convolutions.take_back(checkpoint.get("convolutions"))
         self.thawed = list(checkpoint.get("thawed", ()))
         freeze(self.discriminator, self.freeze_d, self.thawed)
         own = len(list(self.discriminator.parameters()))

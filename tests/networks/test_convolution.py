@@ -9,8 +9,6 @@ from torch.autograd import grad, gradcheck, gradgradcheck
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dualgan.networks.convolution import Geometry, convolve, pointwise
-from dualgan.networks.cpu import grouped as cpu_grouped
-from dualgan.networks.cpu.matrix_products import direct_convolutions
 
 # name -> geometry, shape of x, shape of the weight
 CASES = {
@@ -173,20 +171,3 @@ def test_channels_last_stays_channels_last() -> None:
     (g,) = grad(y.sum(), x)
     assert y.is_contiguous(memory_format=torch.channels_last)
     assert g.is_contiguous(memory_format=torch.channels_last)
-
-
-def test_weight_gradients_of_many_groups_in_bfloat16_are_those_of_all_at_once() -> None:
-    torch.manual_seed(0)
-    for groups, inside, outside in ((10, 16, 16), (3, 48, 16), (2, 65, 65)):
-        geometry = Geometry(padding=1, groups=groups)
-        x, dy = torch.randn(1, groups * inside, 64, 64), torch.randn(1, groups * outside, 64, 64)
-        weight = torch.randn(groups * outside, inside, 3, 3).to(torch.bfloat16).requires_grad_()
-        x, dy = (maps.to(torch.bfloat16).contiguous(memory_format=torch.channels_last) for maps in (x, dy))
-        assert cpu_grouped.pays(x, weight, groups)
-        (found,) = torch.autograd.grad(convolve(x, weight, geometry), weight, dy)
-        with direct_convolutions():
-            assert not cpu_grouped.pays(x, weight, groups)
-        wide = weight.detach().float().requires_grad_()
-        (expected,) = torch.autograd.grad(convolve(x.float(), wide, geometry), wide, dy.float())
-        torch.testing.assert_close(found, expected.to(torch.bfloat16), rtol=0.02, atol=0.5)  # of values around 64
-        assert found.std() > 50

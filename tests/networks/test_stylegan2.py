@@ -1,8 +1,5 @@
 import math
-from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -14,8 +11,8 @@ from dualgan.networks.attention import SAN
 from dualgan.networks.mapping import with_means_of_w
 from dualgan.networks.pyramid import block_resolutions
 from dualgan.networks.stylegan2.generator import StyledConv
+from tests.networks.published import PUBLISHED, Golden, load
 
-GOLDEN = Path(__file__).parent.parent / "golden"
 PSI = 0.6
 DESIGNED_RESOLUTIONS = [8, 16, 32, 64, 128, 256, 512, 1024]
 
@@ -41,35 +38,9 @@ def small_discriminator(resolution: int = 16, num_channels: int = 3, num_classes
 # --- published implementations ---------------------------------------------------------------------------------------
 
 
-class Golden(NamedTuple):
-    """Networks with the state of a published implementation, and what that implementation computed."""
-
-    G: StyleGAN2Generator
-    D: StyleGAN2Discriminator
-    expected: dict[str, Tensor]
-    labels: Tensor | None
-
-
-@pytest.fixture(scope="module", params=[("uncond16", 16, 0), ("cond32", 32, 3)], ids=lambda p: p[0])
+@pytest.fixture(scope="module", params=PUBLISHED, ids=lambda p: p[0])
 def golden(request: pytest.FixtureRequest) -> Golden:
-    name, resolution, num_classes = request.param
-    arrays = {key: torch.from_numpy(array) for key, array in np.load(GOLDEN / f"stylegan2_{name}.npz").items()}
-    G = StyleGAN2Generator(
-        resolution,
-        num_classes=num_classes,
-        z_dim=24,
-        w_dim=20,
-        mapping_layers=3,
-        channel_base=256,
-        channel_max=16,
-    )
-    D = StyleGAN2Discriminator(resolution, num_classes=num_classes, channel_base=256, channel_max=16, mapping_layers=2)
-    for prefix, network in (("G/", G), ("D/", D)):
-        state = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
-        state = {k: v for k, v in state.items() if "resample_filter" not in k}
-        network.load_state_dict(with_means_of_w(state, num_classes))
-    expected = {key.removeprefix("io/"): value for key, value in arrays.items() if key.startswith("io/")}
-    return Golden(G, D, expected, expected["labels_onehot"].argmax(dim=1) if num_classes else None)
+    return load(*request.param)
 
 
 def assert_agrees(ours: Tensor, published: Tensor) -> None:

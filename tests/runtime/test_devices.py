@@ -232,7 +232,7 @@ class TestAutomatic:
     ) -> None:
         assert automatic_device() == automatic_device() == device
         assert capsys.readouterr().err.count(said) == 1
-        trainer: Any = SimpleNamespace(accelerator="auto", precision="32-true")
+        trainer: Any = SimpleNamespace(accelerator="auto", precision="32-true", devices="auto", num_nodes=1)
         fit_to_machine(trainer)
         assert trainer.accelerator == ("cpu" if "no operator" in said else "auto")
 
@@ -254,7 +254,7 @@ class TestAutomatic:
     def test_precision_is_that_of_the_device(self, machine: None) -> None:
         cuda = torch.cuda.is_available()
         for accelerator, native in (("auto", cuda), ("gpu", cuda), ("mps", False)):
-            trainer: Any = SimpleNamespace(accelerator=accelerator, precision=None)
+            trainer: Any = SimpleNamespace(accelerator=accelerator, precision=None, devices="auto", num_nodes=1)
             fit_to_machine(trainer)
             assert trainer.precision == ("bf16-mixed" if native else "32-true"), accelerator
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -21,7 +22,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from dualgan.augment import ADA
 from dualgan.augment.draws import Draws
 from dualgan.auxiliary import CutMix, InstanceDiscrimination, OrthogonalRegularization
-from dualgan.callbacks import Quality, RankConsistency, RunCheckpoint, SampleGrid
+from dualgan.callbacks import ConvolutionPlan, Quality, RankConsistency, RunCheckpoint, SampleGrid
 from dualgan.callbacks.ranks import RankMismatchError
 from dualgan.data import Batch, SyntheticCLEVR
 from dualgan.gan import GAN
@@ -45,6 +46,7 @@ from dualgan.networks import (
     UNetDiscriminator,
 )
 from dualgan.networks.attention import SAN
+from dualgan.networks.cpu import plan
 from dualgan.runtime.distributed import rank, world_size
 from dualgan.runtime.seeding import mix_seed
 from tests.backbones import GROUPED
@@ -56,6 +58,7 @@ from tests.tiny import (
     first_discriminator,
     first_generator,
     generator,
+    tiny_gan,
 )
 from tests.training.test_trajectory import follow, replay
 from tests.training.toys import ToyAugmentation, ToyDiscriminator, ToyGenerator, ToyTask
@@ -280,6 +283,18 @@ def standing(folder: Path) -> bool:
     return gan.clock == 24
 
 
+def planned(folder: Path) -> dict[str, str]:
+    """The plan of ranks whose times differ: matrix products are fastest on rank 0 alone."""
+    wide = {"channel_base": 512, "channel_max": 32}
+    players = {"generator": partial(generator, **wide), "discriminator": partial(discriminator, **wide)}
+    gan = tiny_gan(16, **players, total_kimg=0.016, convolutions="measured")
+    callbacks = ConvolutionPlan(), RankConsistency(0.001)  # compares all bits after every step
+    with mock.patch.object(plan, "fastest", side_effect=lambda runs: list(runs)[-1 if rank() == 0 else 0]):
+        trainer_for(folder, *callbacks).fit(gan, datamodule=clevr(folder, 8, 16))
+    assert gan.convolutions.plan is not None
+    return gan.convolutions.plan.chosen
+
+
 def score(folder: Path) -> dict[str, float]:
     """Scores and a sample grid of the untrained generator, from the callbacks."""
     gan = build(8, **plain, total_kimg=0.008)
@@ -355,6 +370,7 @@ def main(folder: str, path: str) -> None:
     results["norms"] = norms(runs)
     results["SNGAN"] = sngan(runs / "sngan")
     results["standing"] = standing(runs / "standing")
+    results["plan"] = planned(runs / "plan")
     results["trajectory"] = follow(replay(), trainer_for(runs, max_steps=20, precision="64-true"))
     if RANKS > 1:
         results["drifts"] = {name: drift(name, runs / name) for name in DRIFTS}

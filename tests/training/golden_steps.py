@@ -40,9 +40,9 @@ CONFIGS = {
 }
 
 
-def losses(name: str, folder: Path) -> list[dict[str, float]]:
-    """Every loss of every step."""
-    assert main(["fit", *CONFIGS[name].split(), "--run_dir", os.fspath(folder)]) == 0
+def losses(name: str, folder: Path, more: str = "") -> list[dict[str, float]]:
+    """Every loss of every step; `more` words may overrule those of the configuration, such as the device."""
+    assert main(["fit", *CONFIGS[name].split(), *more.split(), "--run_dir", os.fspath(folder)]) == 0
     with (folder / "metrics.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     found = [{key: float(value) for key, value in row.items() if value and "loss/" in key} for row in rows]

@@ -25,7 +25,7 @@ def test_precisions() -> None:
 
 
 def test_what_is_said_of_float16_with_a_loss_scale_is_true(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dualgan.gan.check_precision", lambda precision: None)
+    monkeypatch.setattr("dualgan.training.two_players.check_precision", lambda precision: None)
     full, mixed = (
         train(tiny_gan(d_reg_interval=1), 1, plugins=plugins).callback_metrics
         for plugins in ([], [MixedPrecision("16-mixed", "cpu")])

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from dualgan.networks.cpu.plan import read_plan
 from tests.conftest import process_environment
 
 ROOT = Path(__file__).parents[2]
@@ -60,7 +61,7 @@ def assert_close(one: dict[str, Any], two: dict[str, Any]) -> None:
 
 
 def test_every_case_is_tested(runs: Runs) -> None:
-    assert set(CASES) == set(runs.one) - {"scores", "norms", "standing", "trajectory", "SNGAN"}
+    assert set(CASES) == set(runs.one) - {"scores", "norms", "standing", "trajectory", "SNGAN", "plan"}
 
 
 # Trap: alternating players under DDP, and gathers that lose or double the gradient.
@@ -119,6 +120,12 @@ def test_sngan_on_two_ranks_agrees_with_itself_and_not_with_one(runs: Runs) -> N
 def test_ranks_agree_on_standing_statistics(runs: Runs) -> None:
     assert runs.one["standing"]
     assert runs.two["standing"]
+
+
+def test_ranks_compute_convolutions_alike_whatever_each_has_timed(runs: Runs) -> None:
+    assert set(runs.two["plan"].values()) == {"winograd", "columns"}
+    written = read_plan((runs.folders[1] / "plan" / "convolutions.yaml").read_text())
+    assert written.chosen == runs.two["plan"]
 
 
 def test_scores_of_the_same_weights_are_the_same(runs: Runs) -> None:

@@ -1,1 +1,1 @@
-"""Convolutions of a CPU as matrix products."""
+"""Convolutions of a CPU: algorithms, and the plan that says which of them computes what."""

@@ -1,4 +1,4 @@
-"""Weight gradients of 3x3 convolutions on CPUs as matrix products, twice as fast as oneDNN's for wide layers.
+"""Weight gradients of 3x3 convolutions on CPUs as matrix products.
 
 The gradient of a weight is the product of the output's gradient with the input's windows written out as rows:
 
@@ -9,17 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dualgan.networks.cpu.matrix_products import matrix_products_allowed
-
 # N batch, C channels in, D channels out, P pixels of the smaller map
 
-MIN_CHANNELS = 64
 MAX_ENTRIES = 2**22  # of the windows written out at a time: 16 MB stay in most machines' last cache
-
-
-def pays(x: Tensor, weight: Tensor, groups: int) -> bool:
-    """Whether the gradient of a weight is faster like this."""
-    return groups == 1 and matrix_products_allowed(x, weight, MIN_CHANNELS)
 
 
 def weight_adjoint(large: Tensor, small: Tensor, stride: int, padding: int) -> Tensor:

@@ -8,21 +8,12 @@ channels, copied, give the same numbers.
 import torch
 from torch import Tensor
 
-from dualgan.networks.cpu.matrix_products import LARGE_MAP, direct_convolutions_wanted
-
 CHANNELS_AT_A_TIME = 64
 
 
-def pays(x: Tensor, weight: Tensor, groups: int) -> bool:
-    """Whether the gradient of a weight [D, C / groups, k, k], x being one of the maps, is faster like this."""
-    return (
-        x.device.type == "cpu"
-        and x.dtype == weight.dtype == torch.bfloat16
-        and x.shape[-2:].numel() >= LARGE_MAP
-        and groups > _groups_at_a_time(weight, groups)
-        and not direct_convolutions_wanted()
-        and not torch.compiler.is_compiling()
-    )
+def are_many(weight: Tensor, groups: int) -> bool:
+    """Whether the groups of a weight [D, C / groups, k, k] are more than are taken at a time."""
+    return groups > _groups_at_a_time(weight, groups)
 
 
 def weight_adjoint(x: Tensor, dy: Tensor, weight: Tensor, stride: int, padding: int, groups: int) -> Tensor:

@@ -19,8 +19,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dualgan.networks.cpu.matrix_products import matrix_products_allowed
-
 # N batch, C channels in, D channels out, H W spatial, T tiles of 4x4 outputs
 
 # Lavin & Gray, section 4.3
@@ -30,19 +28,8 @@ _G = torch.tensor(
 )  # fmt: skip
 _G2 = torch.kron(_G, _G).float()  # [36, 9], from both sides
 
-# Below these sizes the transforms cost more than the products save.
-MIN_CHANNELS = 96
-MIN_CHANNELS_OF_WEIGHT_GRADIENT = 64
-MIN_TILES = 64
-
 CACHED = 2**20  # numbers: 4 MB; not by the threads, on which the weight's gradient would depend then
 TILES_AT_A_TIME = 256
-
-
-def pays(x: Tensor, weight: Tensor, min_channels: int = MIN_CHANNELS) -> bool:
-    """Whether a 3x3 convolution of x [N, C, H, W] with stride 1 and padding 1, or its adjoint, is faster like this."""
-    n, _, h, w = x.shape
-    return matrix_products_allowed(x, weight, min_channels) and h % 4 == w % 4 == 0 and n * h * w >= 16 * MIN_TILES
 
 
 def convolution(x: Tensor, weight: Tensor) -> Tensor:

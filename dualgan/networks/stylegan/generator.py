@@ -11,6 +11,7 @@ from dualgan.networks.layers import LEAKY_GAIN, EqualizedConv2d, EqualizedLinear
 from dualgan.networks.mapping import MappedGenerator, MappingNetwork
 from dualgan.networks.noise import Noise, check_noise_mode, remove_noise
 from dualgan.networks.pyramid import block_resolutions, num_features
+from dualgan.networks.scale_shift import scale_shift
 from dualgan.networks.stylegan.resampling import UpConv
 
 EPSILON = 1e-8
@@ -23,7 +24,7 @@ def adaptive_instance_norm(x: Tensor, style: Tensor) -> Tensor:
     deviation = widened(x)
     deviation = deviation - deviation.mean(dim=(2, 3), keepdim=True)
     inverse = (deviation.square().mean(dim=(2, 3), keepdim=True) + EPSILON).rsqrt()
-    return torch.addcmul(shift, deviation, (1 + scale) * inverse).to(x.dtype)
+    return scale_shift(deviation, (1 + scale) * inverse, shift).to(x.dtype)
 
 
 class Styled(Noise):

@@ -1,0 +1,137 @@
+"""What a CPU can compute a convolution with: PyTorch's operators, and algorithms that are made of others.
+
+Which one is fastest depends on the CPU as much as on the shapes. Among layers of 128 channels at 32x32 matrix products
+are the fastest where there is AVX2 alone and take 1.4 times as long where there are AVX-512 and AMX; at 512 channels
+they win by 1.2 to 2 on both. So nothing here decides: `plan` measures.
+"""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from dualgan.networks.cpu import columns, depthwise, grouped, winograd
+from dualgan.networks.geometry import SAME, Geometry
+
+# Below these sizes no CPU that was looked at gains anything.
+MIN_CHANNELS = 32
+MIN_TILES = 64  # of 4x4 pixels
+MIN_PRODUCTS = 2**24  # a tenth of a millisecond
+MIN_PIXELS_OF_GROUPS = 64 * 64
+MIN_NUMBERS_OF_FILTERS = 2**15  # of the larger map
+
+DIRECT = "direct"  # PyTorch's own operators
+
+Direction = Literal["forward", "input", "weight"]
+
+
+class Call(NamedTuple):
+    """One direction of one convolution y = conv(x, w). What it computes lends its shape only.
+
+    Attributes:
+        direction: "forward" computes y, "input" the gradient of x, "weight" that of w.
+        x: Input [N, C, H, W].
+        weight: [D, C / groups, k, k], or [C, D / groups, k, k] of a transposed convolution.
+        dy: Gradient of the output; None where that is computed.
+        geometry: Stride, padding, groups.
+    """
+
+    direction: Direction
+    x: Tensor
+    weight: Tensor
+    dy: Tensor | None
+    geometry: Geometry
+
+
+def direct(call: Call) -> Tensor:
+    """PyTorch's own operator."""
+    x, weight, dy, geometry = call.x, call.weight, call.dy, call.geometry
+    if dy is None:
+        y: Tensor = torch.ops.aten.convolution(x, weight, None, *geometry.arguments())
+        return y
+    wanted = [call.direction == "input", call.direction == "weight", False]
+    outputs = torch.ops.aten.convolution_backward(dy, x, weight, [dy.shape[1]], *geometry.arguments(), wanted)
+    result = outputs[wanted.index(True)]
+    assert isinstance(result, Tensor)
+    return result
+
+
+def by_winograd(call: Call) -> Tensor:
+    """Winograd's algorithm."""
+    if call.dy is None:
+        return winograd.convolution(call.x, call.weight)
+    if call.direction == "input":
+        return winograd.input_adjoint(call.dy, call.weight)
+    return winograd.weight_adjoint(call.x, call.dy)
+
+
+def by_columns(call: Call) -> Tensor:
+    """A product with the windows of the larger map: a transposed convolution's input is the smaller one."""
+    assert call.dy is not None
+    large, small = (call.dy, call.x) if call.geometry.transposed else (call.x, call.dy)
+    return columns.weight_adjoint(large, small, call.geometry.stride, call.geometry.padding)
+
+
+def by_groups(call: Call) -> Tensor:
+    """Some groups at a time."""
+    assert call.dy is not None
+    geometry = call.geometry
+    return grouped.weight_adjoint(call.x, call.dy, call.weight, geometry.stride, geometry.padding, geometry.groups)
+
+
+def by_spreading(call: Call) -> Tensor:
+    """A depthwise convolution of the map's pixels among zeros."""
+    k, geometry = call.weight.shape[-1], call.geometry
+    if call.dy is not None:
+        size = call.x.shape[2], call.x.shape[3]
+        return depthwise.adjoint(call.dy, call.weight, size, geometry.stride, geometry.padding)
+    high, wide = ((length - 1) * geometry.stride - 2 * geometry.padding + k for length in call.x.shape[2:])
+    return depthwise.adjoint(call.x, call.weight, (high, wide), geometry.stride, geometry.padding)
+
+
+ALGORITHMS: dict[str, Callable[[Call], Tensor]] = {
+    DIRECT: direct,
+    "winograd": by_winograd,
+    "columns": by_columns,
+    "groups": by_groups,
+    "spreading": by_spreading,
+}
+
+
+def alternatives(call: Call) -> list[str]:
+    """Names of the algorithms that may be faster than PyTorch's operator; most calls have none."""
+    if call.x.device.type != "cpu" or torch.compiler.is_compiling():
+        return []
+    if call.x.dtype == call.weight.dtype == torch.bfloat16:
+        return ["groups"] * _many_groups(call) + ["spreading"] * _adjoint_of_filters(call)
+    if call.x.dtype == call.weight.dtype == torch.float32 and _wide(call):
+        return ["winograd"] * _tiled(call) + ["columns"] * (call.direction == "weight")
+    return []
+
+
+def _many_groups(call: Call) -> bool:
+    large = call.x.shape[-2:].numel() >= MIN_PIXELS_OF_GROUPS
+    many = grouped.are_many(call.weight, call.geometry.groups)
+    return call.direction == "weight" and large and many and not call.geometry.transposed
+
+
+# The forward pass of a transposed convolution is the adjoint of the one with the same weight.
+def _adjoint_of_filters(call: Call) -> bool:
+    weight, geometry = call.weight, call.geometry
+    backwards = call.direction == ("forward" if geometry.transposed else "input")
+    large = call.x.numel() * (geometry.stride**2 if geometry.transposed else 1) >= MIN_NUMBERS_OF_FILTERS
+    depthwise = geometry.groups == len(weight) and weight.shape[1] == 1
+    return backwards and large and depthwise and geometry.padding < min(weight.shape[2:])
+
+
+def _wide(call: Call) -> bool:
+    weight, geometry = call.weight, call.geometry
+    pixels = len(call.x) * call.x.shape[-2:].numel() // (1 if geometry.transposed else geometry.stride**2)
+    wide = weight.shape[2:] == (3, 3) and geometry.groups == 1 and min(weight.shape[:2]) >= MIN_CHANNELS
+    return wide and weight.numel() * pixels >= MIN_PRODUCTS
+
+
+def _tiled(call: Call) -> bool:
+    n, _, h, w = call.x.shape
+    return call.geometry == SAME and h % 4 == w % 4 == 0 and n * h * w >= 16 * MIN_TILES
