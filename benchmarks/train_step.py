@@ -292,10 +292,10 @@ def print_table(batch: int, times: dict[str, dict[str, float]]) -> None:
     for phase, share in SHARES.items():
         often = f" (every {round(1 / share)})" if share < 1 else ""
         print_row(f"{phase} ms{often}", one[phase] * 1e3, other[phase] * 1e3, one[phase] / other[phase])
-    adversarial = [1e3 * (seconds["G"] + seconds["D"]) for seconds in (one, other)]
-    print_row("G and D ms", *adversarial, adversarial[0] / adversarial[1])
-    totals = [sum(SHARES[phase] * s for phase, s in seconds.items()) for seconds in (one, other)]
-    print_row("images/s", batch / totals[0], batch / totals[1], totals[0] / totals[1])
+    adversarial, others = (1e3 * (seconds["G"] + seconds["D"]) for seconds in (one, other))
+    print_row("G and D ms", adversarial, others, adversarial / others)
+    total, others = (sum(SHARES[phase] * s for phase, s in seconds.items()) for seconds in (one, other))
+    print_row("images/s", batch / total, batch / others, total / others)
 
 
 def print_row(what: str, one: float, other: float, ratio: float, digits: int = 1) -> None:

@@ -197,7 +197,7 @@ class DualGANCLI(LightningCLI):
             raise ValueError(f"--ckpt_path auto is for fit: {self.subcommand} needs a checkpoint, for instance last")
         self.ckpt_path = resolve_checkpoint(wanted, self.run_dir)
         if config.trainer.precision is None:  # on a CPU with bfloat16, see fit_to_machine
-            config.trainer.precision = precision_so_far(self.subcommand, self.ckpt_path, self.run_dir)
+            config.trainer.precision = precision_so_far(str(self.subcommand), self.ckpt_path, self.run_dir)
         config.run_dir = config.ckpt_path = None
         if self.subcommand == "fit":
             if config.tensorboard:

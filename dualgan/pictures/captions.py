@@ -24,7 +24,8 @@ def written(text: str, width: int, height: int = HEIGHT) -> np.ndarray:
     """A text on one line at the left, in its middle; uint8 [height, width, 1], all of them among `SHADES`."""
     strip = Image.new("L", (width, height), "white")
     ImageDraw.Draw(strip).text((_BEFORE, height / 2), _plain(text), "black", font(_TEXT), anchor="lm")
-    return SHADES[shades(np.asarray(strip))][..., None]
+    values: np.ndarray = SHADES[shades(np.asarray(strip))]
+    return values[..., None]
 
 
 def shades(values: np.ndarray) -> np.ndarray:
