@@ -54,10 +54,8 @@ def run(
     given: dict[str, Any] = {"seed": seed, "truncation_cutoff": truncation_cutoff, "noise_mode": noise_mode}
     sheet: np.ndarray
     if by_class:
-        sheet, count = (
-            class_sheet(generator, columns, truncation_psi=psis[0], **given),
-            len(existing_classes(generator)),
-        )
+        sheet = class_sheet(generator, columns, truncation_psi=psis[0], **given)
+        count = len(existing_classes(generator))
     elif len(psis) > 1:
         sheet, count = truncation_sheet(generator, psis, columns, label=number, **given), len(psis)
     else:
