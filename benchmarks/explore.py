@@ -5,7 +5,7 @@ and for new ones after every move of the truncation slider, which changes all la
 when the picture has arrived as a PNG. It does not see what a browser adds: a second to the first picture, some 50 ms to
 a slider's move, of which most goes into Gradio's scripts.
 
-    python benchmarks/explore.py                                     # the first pretrained network, and 256x256
+    python benchmarks/explore.py                                     # the pretrained showpiece, and 256x256
     python benchmarks/explore.py --ckpt runs/mine other.ckpt --moves 40
 
 The networks at 256x256 are untrained StyleGAN2 of the published widths, generator and discriminator.
@@ -15,7 +15,6 @@ import argparse
 import base64
 import json
 import os
-import platform
 import re
 import statistics
 import subprocess
@@ -31,6 +30,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from machine import print_machine
 
 from dualgan.networks import StyleGAN2Discriminator, StyleGAN2Generator
 from dualgan.weights.checkpoints import header
@@ -159,12 +159,10 @@ def untrained(resolution: int, width: str, folder: Path) -> Path:
     return path
 
 
-def processor() -> str:
-    """What the processor is called."""
-    info = Path("/proc/cpuinfo")
-    names = re.findall(r"^model name\s*: (.*)", info.read_text(), re.MULTILINE) if info.exists() else []
-    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
-    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores, load {load}"
+def load() -> str:
+    """Cores and how busy they are."""
+    busy = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
+    return f"{os.cpu_count()} cores, load {busy}"
 
 
 def main() -> None:
@@ -175,13 +173,14 @@ def main() -> None:
     parser.add_argument("--moves", type=int, default=20, help="of each slider")
     parser.add_argument("--starts", type=int, default=3)
     args = parser.parse_args()
-    print(processor())
+    print_machine()
+    print(load())
     print(f"{'':<28} {'address s':>9} {'picture s':>9}   a slider's move, ms: median (slowest)")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         networks = {Path(file).name: ["--ckpt", str(Path(file).resolve())] for file in args.ckpt or []}
         if args.ckpt is None:
-            networks["the first pretrained"] = []
+            networks["the showpiece"] = []
         for resolution in args.resolutions:
             made = untrained(resolution, args.width, folder)
             networks[f"{resolution}x{resolution}"] = ["--ckpt", str(made)]

@@ -2,10 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import NamedTuple
+from dataclasses import dataclass, fields
 
 
-class Abilities(NamedTuple):
+@dataclass(frozen=True)
+class Abilities:
     """Why a network cannot do something; an empty text where it can."""
 
     truncation: str
@@ -49,9 +50,9 @@ def limits(lacks: Mapping[str, Abilities]) -> list[str]:
     """A sentence for every reason why one network or two, by their names, cannot do something; of two it says which."""
     whose = defaultdict(list)
     for name, one in lacks.items():
-        for ability, reason in zip(Abilities._fields, one, strict=True):
-            if reason:
-                whose[ability, short(reason)].append(name)
+        for field in fields(one):
+            if reason := getattr(one, field.name):
+                whose[field.name, short(reason)].append(name)
     what = defaultdict(list)
     for (ability, reason), names in whose.items():
         what[reason, tuple(names)].append(getattr(WORDS, ability))

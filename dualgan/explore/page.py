@@ -181,11 +181,6 @@ class Pictures:
         """All components, which `filled` gives values for."""
         return [*self.images, *self.references, *self.texts, *self.refusals]
 
-    @property
-    def late(self) -> list[Any]:
-        """Those of them that wait for real images."""
-        return self.outputs[len(self.images) :]
-
     def filled(self, panels: Sequence[Panel]) -> list[Any]:
         """Values of the components: nothing is refused any more."""
         texts = ["\n\n".join(html.escape(line) for line in panel.text) for panel in panels]
@@ -230,8 +225,9 @@ def _connect(page: gr.Blocks, studio: Studio, controls: Controls, pictures: Pict
     def update(*values: Any) -> list[Any]:
         return draw(values, BEFORE)
 
-    def add_references(*values: Any) -> list[Any]:
-        return update(*values)[len(pictures.images) :]
+    def wait_for_references() -> bool:
+        studio.wait_for_references()
+        return True
 
     def save_files(*values: Any) -> list[Any]:
         try:
@@ -259,11 +255,12 @@ def _connect(page: gr.Blocks, studio: Studio, controls: Controls, pictures: Pict
         except Exception as error:
             yield [gr.skip(), *pictures.refusing(f"Not played: {_said(error)}.")]
 
-    gr.on(controls.triggers, update, controls.inputs, pictures.outputs, **last)
+    # one event for moves and for real images that are there: what was asked for last is shown last
+    there = gr.State(False)
+    gr.on([*controls.triggers, there.change], update, controls.inputs, pictures.outputs, **last)
     first = page.load(begin, controls.inputs, pictures.outputs, **last)
     if not studio.lacks("reference"):
-        opened = first.then(studio.wait_for_references, None, None, **{**usual, "concurrency_id": "references"})
-        opened.then(add_references, controls.inputs, pictures.late, **usual)
+        first.then(wait_for_references, None, there, **{**usual, "concurrency_id": "references"})
     for image, side in zip(pictures.images, studio.sides(), strict=True):
         image.select(clicked(side), controls.inputs, [controls.point, *pictures.outputs], **usual)
     cleared = controls.clear.click(lambda: None, None, controls.point, **usual)

@@ -28,13 +28,14 @@ def file_to_write(out: str | Path, endings: Sequence[str], option: str = "out", 
     if path.suffix not in endings:
         known = ", ".join(dict.fromkeys(ending.lower() for ending in endings))
         raise ValueError(f"{option} '{out}' has an unknown ending: give a file that ends in {known}")
+    names = [path.name, *(path.with_suffix(ending).name for ending in beside)]
+    _check_folder(path.parent, out, option, max(names, key=len))
     for ending in beside:
         if (other := path.with_suffix(ending)).is_dir():
             raise ValueError(f"{option} '{out}' writes '{other}' too, which is a folder: give another name")
     for file in (path, *(path.with_suffix(ending) for ending in beside)):
         if file.exists() and not os.access(file, os.W_OK):
             raise ValueError(f"{option} '{out}' cannot be written: '{file}' is write-protected. Give another name")
-    _check_folder(path.parent, out, option, path.name)
     return path
 
 

@@ -1,6 +1,7 @@
 """What networks cannot do is said once, shortly, and of two it is said which of them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -19,7 +20,7 @@ def said(*explorers: Explorer) -> list[str]:
 
 
 def test_a_network_that_can_do_all_has_none(make_explorer: MakeExplorer) -> None:
-    able = make_explorer(num_classes=2).lacks._replace(directions="")
+    able = replace(make_explorer(num_classes=2).lacks, directions="")
     assert limits({"one": able}) == []
 
 

@@ -283,9 +283,11 @@ def test_a_walk_is_played(page: Any) -> None:
     page.wait_for_function("() => document.querySelector('#position input[type=range]').value === '1'")
     end = source(page, "picture0")
     page.locator("#keyframes textarea, #keyframes input").fill("")
-    changed(page, "picture0", lambda: page.locator("#seed input").fill("4"))
-    changed(page, "picture0", lambda: page.locator("#seed input").fill("3"))
-    assert source(page, "picture0") == end  # a walk ends at its last keyframe
+    page.locator("#seed input").fill("4")
+    page.wait_for_function("end => document.querySelector('#picture0 img').src !== end", arg=end)
+    page.locator("#seed input").fill("3")
+    # a walk ends at its last keyframe
+    page.wait_for_function("end => document.querySelector('#picture0 img').src === end", arg=end)
 
 
 def test_a_slider_moves_along_a_direction_of_its_network(page: Any) -> None:
