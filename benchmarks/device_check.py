@@ -46,7 +46,7 @@ def size_of(toy: bool) -> Size:
 
 
 def parts(device: torch.device, size: Size, toy: bool = False) -> list[Part]:
-    """Everything, what matters most first; of the compiled steps the toy size has one."""
+    """Everything, what matters most first; of the recorded and the compiled steps the toy size has one."""
     peaks, resolutions = Peaks(device, size), sorted(size.settings, reverse=True)
     largest = resolutions[0]
     full = "TF32" if device.type == "cuda" else "float32"
@@ -65,7 +65,7 @@ def parts(device: torch.device, size: Size, toy: bool = False) -> list[Part]:
         Part("resume", 40, partial(resume, device)),
         Part("matrix products", 20, peaks.outcomes),
         Part("textbook form", 60, partial(against_textbook, largest, device, size, peaks)),
-        Part("ten recorded steps", 90, partial(ten_steps, device)),
+        Part("ten recorded steps", 90, partial(ten_steps, device, 1 if toy else None)),
         Part("time in products", 30, partial(products, largest, device, size, peaks)),
         Part("bf16", 90, rates(cases("bf16", "eager"))),
         Part("CUDA graphs", 60, rates([Case(r, "plain", "bf16", way="graphs") for r in reversed(resolutions)])),
