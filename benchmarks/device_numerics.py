@@ -121,7 +121,7 @@ def golden_values(device: torch.device) -> Iterator[Outcome]:
 
 
 def ten_steps(device: torch.device, most: int | None = None) -> Iterator[Outcome]:
-    """The recorded losses of ten steps of all or the first configurations, in float64, with the CPU's random numbers."""
+    """The losses of ten steps of all or the first configurations, in float64, with the random numbers of the CPU."""
     recorded = json.loads(GOLDEN.read_text(encoding="utf-8"))
     more = "" if device.type == "cpu" else "--trainer.accelerator gpu --trainer.devices 1"
     for name in list(CONFIGS)[:most]:
