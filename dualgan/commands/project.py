@@ -20,6 +20,7 @@ from dualgan.metrics.weights import named_by
 from dualgan.networks import Generator
 from dualgan.pictures.figures import MAX_ROWS
 from dualgan.runtime.seeding import SEEDS
+from dualgan.studies.films import network_of_latents
 from dualgan.studies.neighbors import check_data, training_images
 from dualgan.studies.project import (
     LatentSpace,
@@ -99,8 +100,10 @@ def run(
     ]
     numbers = settings | {"queries": names, "checkpoints": distances}
     write_study(draw_projections(queries, found, names, distance.name), numbers, path)
-    for number, projection in enumerate(found.values(), start=1):
-        _save_latents(projection, path.with_suffix(f".{number}.safetensors"), ckpt[number - 1], space)
+    for number, (name, projection) in enumerate(found.items(), start=1):
+        about = {"checkpoint": printable(shown_name(ckpt[number - 1])), "space": space}
+        about["network"] = network_of_latents(generators[name])
+        _save_latents(projection, path.with_suffix(f".{number}.safetensors"), about)
 
 
 def _check_alike(ckpt: list[str], generators: list[Generator]) -> None:
@@ -146,10 +149,10 @@ def _drawn(module: ImageDataModule, generator: Generator, num: int, seed: int) -
     return dataset.__getitems__(positions).images.numpy(), shown
 
 
-def _save_latents(projection: Projection, path: Path, ckpt: str, space: str) -> None:
+def _save_latents(projection: Projection, path: Path, about: dict[str, str]) -> None:
     tensors = {"ws": projection.ws} | {f"noise.{name}": maps for name, maps in projection.noise.items()}
     whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    write_whole(path, save(whole, metadata={"checkpoint": printable(shown_name(ckpt)), "space": space}))
+    write_whole(path, save(whole, metadata=about))
     print(f"Wrote {path}")
 
 

@@ -142,10 +142,11 @@ class Controls:
     @property
     def triggers(self) -> list[Any]:
         """What the user may do that changes the picture."""
-        parts = [*self.parts.values(), *self.sliders]
-        # a text that is pasted by the mouse is no input to Gradio, but a change
-        moved = [part.change if isinstance(part, gr.Textbox) else part.input for part in parts]
-        return moved + [part.release for part in parts if isinstance(part, gr.Slider)]
+        position = self.parts["position"]  # which a walk that is played moves as well
+        parts = [part for part in (*self.parts.values(), *self.sliders) if part is not position]
+        # a slider's number that is cut to its range, or a text that is pasted, is no input to Gradio, but a change
+        moved = [part.change if isinstance(part, gr.Textbox | gr.Slider) else part.input for part in parts]
+        return [*moved, position.input, position.release]
 
     def read(self, values: Sequence[Any]) -> tuple[Any, Any]:
         """Settings, and the chosen point or None.
@@ -265,8 +266,7 @@ def _connect(page: gr.Blocks, studio: Studio, controls: Controls, pictures: Pict
         image.select(clicked(side), controls.inputs, [controls.point, *pictures.outputs], **usual)
     cleared = controls.clear.click(lambda: None, None, controls.point, **usual)
     cleared.then(update, controls.inputs, pictures.outputs, **usual)
-    back = controls.back.click(lambda: [0] * len(controls.sliders), None, controls.sliders, **usual)
-    back.then(update, controls.inputs, pictures.outputs, **usual)
+    controls.back.click(lambda: [0] * len(controls.sliders), None, controls.sliders, **usual)
     played = [controls.parts["position"], *pictures.outputs]
     playing = controls.play.click(play, controls.inputs, played, **{**usual, "concurrency_id": "walk"})
     controls.stop.click(None, cancels=[playing])

@@ -11,6 +11,7 @@ from dualgan.explore.engine import Explorer, Shown
 from dualgan.explore.settings import Settings
 from dualgan.files.atomic import naming, write_whole
 from dualgan.pictures.grids import png
+from dualgan.studies.films import network_of_latents
 from dualgan.terminal.console import printable
 
 FORM = "explored{:04d}"
@@ -20,7 +21,8 @@ def save_shown(folder: Path, settings: Settings, shown: Sequence[tuple[Explorer,
     """Write NAME.png and NAME.safetensors for every network under the next free name; nothing is replaced.
 
     The latents are `ws` [1, L, W], which `generator.synthesis(ws, noise_mode=...)` takes, and without a mapping network
-    `styles`; the file's metadata say settings, checkpoint and class.
+    `styles`; the file's metadata say settings, checkpoint, a digest of its mapping network,
+    and class.
 
     Returns:
         The files.
@@ -35,6 +37,7 @@ def save_shown(folder: Path, settings: Settings, shown: Sequence[tuple[Explorer,
         stem = FORM.format(number) + (f"-{k}" if len(shown) > 1 else "")
         about = {
             "checkpoint": printable(explorer.name),
+            "network": network_of_latents(explorer.generator),
             "settings": json.dumps(asdict(settings)),
             "label": "" if one.made_of.label is None else str(one.made_of.label),
         }

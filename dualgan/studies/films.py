@@ -13,11 +13,12 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from dualgan.networks import Generator, Latents
-from dualgan.networks.mapping import with_mapping
+from dualgan.networks.mapping import MappedGenerator, with_mapping
 from dualgan.networks.sampling import evaluating
 from dualgan.pictures.films import Frame
 from dualgan.pictures.grids import grid
 from dualgan.pictures.pixels import to_uint8
+from dualgan.studies.directions import w_digest
 from dualgan.studies.styles import BATCH, styles_of, synthesize
 from dualgan.studies.walks import Walk, walk_of_styles
 
@@ -166,12 +167,18 @@ def read_latents(files: Sequence[str], generator: Generator) -> SavedLatents:
     device = next(generator.parameters()).device
     shape = _shape_of_styles(generator)
     buffers = {name: buffer.shape for name, buffer in generator.synthesis.named_buffers()}
-    read = [_read_file(Path(file), shape, buffers) for file in files]
+    network = network_of_latents(generator)
+    read = [_read_file(Path(file), shape, buffers, network) for file in files]
     names = [set(one.noise) for one in read]
     if differing := next((k for k, found in enumerate(names) if found != names[0]), None):
         raise ValueError(f"{files[0]} and {files[differing]} differ in their noise maps: project both with or without")
     noise = {name: torch.cat([one.noise[name] for one in read]).to(device) for name in read[0].noise}
     return SavedLatents(torch.cat([one.styles for one in read]).to(device), noise)
+
+
+def network_of_latents(generator: Generator) -> str:
+    """What files of latents say of their network, so that no other one takes them; empty without a mapping network."""
+    return w_digest(generator) if isinstance(generator, MappedGenerator) else ""
 
 
 def _shape_of_styles(generator: Generator) -> tuple[int, ...]:
@@ -181,12 +188,13 @@ def _shape_of_styles(generator: Generator) -> tuple[int, ...]:
         return tuple(generator.styles(Latents(torch.zeros(1, generator.z_dim, device=device)), labels).shape[1:])
 
 
-def _read_file(path: Path, shape: tuple[int, ...], buffers: dict[str, torch.Size]) -> SavedLatents:
+def _read_file(path: Path, shape: tuple[int, ...], buffers: dict[str, torch.Size], network: str) -> SavedLatents:
     if not path.is_file():
         raise ValueError(f"no latents at {path}: {_EXPECTED}")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118, it is no dictionary
+            about = file.metadata() or {}
     except SafetensorError as error:
         raise ValueError(f"cannot read {path} as safetensors ({error}): {_EXPECTED}") from error
     styles = tensors.get("ws", tensors.get("styles"))
@@ -196,6 +204,9 @@ def _read_file(path: Path, shape: tuple[int, ...], buffers: dict[str, torch.Size
         raise ValueError(
             f"{path} has latents {list(styles.shape)}, and this generator takes [N, {_listed(shape)}]: {_EXPECTED}"
         )
+    if about.get("network", network) != network:  # older files do not say it
+        made_with = f" of {about['checkpoint']!r}" if about.get("checkpoint") else ""
+        raise ValueError(f"{path} has latents{made_with}, whose mapping network is another one: {_EXPECTED}")
     noise = {name.removeprefix("noise."): maps for name, maps in tensors.items() if name.startswith("noise.")}
     for name, maps in noise.items():
         expected = buffers.get(name)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -213,13 +214,16 @@ def test_a_wrong_value_is_said_below_the_pictures_until_a_right_one_comes(
     page.wait_for_selector("#reference0 img")
     for closed in ("Style mixing", "Walk"):
         page.get_by_text(closed, exact=True).click()
+    page.wait_for_function("() => document.querySelector('#said0').innerText.startsWith(\"D's logit\")")
     before, said = source(page, "picture0"), page.locator("#said0").inner_text()
     field = page.locator(f"#{name} input[type=number]")
     right = field.input_value()
     field.fill(value)
     wait_for_refusal(page, says)
     assert all(text.endswith("The picture is still that of the settings before.") for text in refused(page))
-    assert (source(page, "picture0"), page.locator("#said0").inner_text()) == (before, said)
+    assert source(page, "picture0") == before
+    # Gradio's own word on an event that has not ended stands there, too
+    page.wait_for_function("said => document.querySelector('#said0').innerText === said", arg=said)
     assert page.locator(".toast-body").count() == 0
     assert "Traceback" not in page.content()
     assert "Traceback" not in served.log.read_text()
@@ -265,6 +269,20 @@ def test_no_walk_is_not_played(page: Any) -> None:
     page.get_by_text("Walk", exact=True).click()
     page.get_by_role("button", name="Play").click()
     wait_for_refusal(page, "Not played: there is no walk to play: give two or more keyframe seeds")
+
+
+@pytest.mark.parametrize(("typed", "becomes"), [("3", "2"), ("", "0")])
+def test_a_number_that_its_field_mends_is_drawn(typed: str, becomes: str, page: Any) -> None:
+    field = page.locator("#psi input[type=number]")
+    field.fill(typed)
+    field.blur()
+    page.wait_for_function("value => document.querySelector('#psi input[type=range]').value === value", arg=becomes)
+    wait_for_none(page)
+    assert field.input_value() == becomes
+    shown = source(page, "picture0")
+    changed(page, "picture0", lambda: page.locator("#psi input[type=range]").fill("1"))
+    page.locator("#psi input[type=range]").fill(becomes)
+    page.wait_for_function("shown => document.querySelector('#picture0 img').src === shown", arg=shown)
 
 
 def test_a_move_is_one_request(page: Any) -> None:
@@ -368,9 +386,7 @@ def test_saving_writes_picture_and_latents(page: Any, served: Served) -> None:
 
 def test_what_is_gone_or_in_the_way_is_a_message(page: Any, served: Served) -> None:
     """After all that saves: the checkpoint goes, and a file takes the place of the folder."""
-    for path in served.out.iterdir():
-        path.unlink()
-    served.out.rmdir()
+    shutil.rmtree(served.out, ignore_errors=True)
     served.out.touch()
     (served.out.parent / "attending.ckpt").unlink()
     changed(page, "picture0", lambda: page.locator("#seed input").fill("11"))  # networks are in memory

@@ -17,7 +17,7 @@ from dualgan.explore.engine import Explorer
 from dualgan.explore.settings import Settings
 from dualgan.explore.studio import FRAMES, Studio, positions_of
 from dualgan.pictures.pixels import to_uint8
-from dualgan.studies.films import read_latents
+from dualgan.studies.films import network_of_latents, read_latents
 from tests import tiny
 from tests.backbones import BACKBONES
 
@@ -78,6 +78,7 @@ def test_what_is_saved_gives_the_picture_again(pair: Studio) -> None:
         with safe_open(files[2 * k + 1], "pt") as file:
             about = file.metadata()
         assert about["checkpoint"] == explorer.name
+        assert about["network"] == network_of_latents(explorer.generator)
         assert json.loads(about["settings"])["seed"] == 3
 
 

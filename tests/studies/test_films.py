@@ -17,6 +17,7 @@ from dualgan.studies.films import (
     Easing,
     eased,
     near_square,
+    network_of_latents,
     psi_captions,
     read_latents,
     timeline,
@@ -142,6 +143,12 @@ def test_files_that_are_no_latents_of_this_generator(make_generator: Make, tmp_p
         with pytest.raises(ValueError, match=said) as told:
             read_latents([file], G)
         assert "'dualgan project' or the page of 'dualgan explore'" in str(told.value)
+    others = tmp_path / "others"
+    save_file({"ws": ws.contiguous()}, others, metadata={"checkpoint": "other", "network": "0" * 16})
+    with pytest.raises(ValueError, match="others has latents of 'other', whose mapping network is another one: give"):
+        read_latents([str(others)], G)
+    save_file({"ws": ws.contiguous()}, others, metadata={"network": network_of_latents(G)})
+    assert torch.equal(read_latents([str(others)], G).styles, ws)
     names = [name for name, _ in G.synthesis.named_buffers() if name.endswith("noise_const")]
     maps = G.synthesis.get_buffer(names[0]).expand(2, -1, -1)
     save_file({"ws": ws.contiguous(), f"noise.{names[0]}": maps.contiguous()}, tmp_path / "e")
