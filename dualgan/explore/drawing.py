@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
+from dualgan.pictures import grids
 from dualgan.pictures.figures import as_rgb
 from dualgan.pictures.grids import png
 from dualgan.studies.attention import COLOURS, AttentionMaps, Fraction
@@ -22,7 +23,7 @@ def side_of(resolution: int) -> int:
 def enlarged(image: np.ndarray) -> np.ndarray:
     """A uint8 image [H, W, 1 or 3] as [k H, k W, 3], every pixel a square."""
     factor = side_of(len(image)) // len(image)
-    return as_rgb(image).repeat(factor, axis=0).repeat(factor, axis=1)
+    return grids.enlarged(as_rgb(image), factor)
 
 
 def as_url(picture: np.ndarray) -> str:

@@ -32,9 +32,9 @@ def read_settings(values: Mapping[str, Any], layers: int) -> Settings:
         ValueError: A value is missing, of another kind or out of range; the message names it.
     """
     read: dict[str, Any] = dict(values)
-    for name in ("seed", "other_seed", "reference"):
+    for name, said in (("seed", "seed"), ("other_seed", "second_seed"), ("reference", "reference")):
         if name in read:
-            read[name] = _exact(name, read[name])
+            read[name] = _exact(said, read[name])
     if "truncation_psi" in read:
         read["truncation_psi"] = number("truncation_psi", read["truncation_psi"], -MOST_TRUNCATION, MOST_TRUNCATION)
     if "position" in read:

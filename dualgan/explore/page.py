@@ -17,7 +17,7 @@ import numpy as np
 from dualgan.explore.directions import SLIDERS
 from dualgan.explore.drawing import as_fraction, as_url
 from dualgan.explore.forms import DRAWN, read_settings
-from dualgan.explore.settings import MOST_TRUNCATION
+from dualgan.explore.settings import MOST_STRENGTH, MOST_TRUNCATION
 from dualgan.explore.studio import Panel, Studio, positions_of
 from dualgan.files.trouble import in_words
 from dualgan.networks.noise import NOISE_MODES
@@ -234,8 +234,8 @@ def _connect(page: gr.Blocks, studio: Studio, controls: Controls, pictures: Pict
         try:
             gr.Info(html.escape(_saved(studio.save(controls.read(values)[0]), studio)))
         except Exception as error:
-            return pictures.refusing(f"Not saved: {_said(error)}.")[-len(pictures.refusals) :]
-        return [""] * len(pictures.refusals)
+            return pictures.refusing(f"Not saved: {_said(error)}.")
+        return pictures.refusing("")
 
     def clicked(side: int) -> Callable[..., list[Any]]:
         def choose(event: gr.SelectData, *values: Any) -> list[Any]:
@@ -266,15 +266,18 @@ def _connect(page: gr.Blocks, studio: Studio, controls: Controls, pictures: Pict
         image.select(clicked(side), controls.inputs, [controls.point, *pictures.outputs], **usual)
     cleared = controls.clear.click(lambda: None, None, controls.point, **usual)
     cleared.then(update, controls.inputs, pictures.outputs, **usual)
-    controls.back.click(lambda: [0] * len(controls.sliders), None, controls.sliders, **usual)
+    controls.back.click(lambda: dict.fromkeys(controls.sliders, 0), None, set(controls.sliders), **usual)
     played = [controls.parts["position"], *pictures.outputs]
     playing = controls.play.click(play, controls.inputs, played, **{**usual, "concurrency_id": "walk"})
     controls.stop.click(None, cancels=[playing])
-    controls.save.click(save_files, controls.inputs, pictures.refusals, **usual)
+    # all of them: Gradio takes what is returned for one alone as its value, a list and not what is in it
+    controls.save.click(save_files, controls.inputs, pictures.outputs, **usual)
 
 
 def _direction(name: str) -> gr.Slider:
-    return gr.Slider(-5, 5, 0, step=0.05, label=name, min_width=120, buttons=[], elem_classes="direction")
+    return gr.Slider(
+        -MOST_STRENGTH, MOST_STRENGTH, 0, step=0.05, label=name, min_width=120, buttons=[], elem_classes="direction"
+    )
 
 
 def _image(label: str, name: str, visible: bool = True) -> gr.Image:

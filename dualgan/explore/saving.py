@@ -21,8 +21,7 @@ def save_shown(folder: Path, settings: Settings, shown: Sequence[tuple[Explorer,
     """Write NAME.png and NAME.safetensors for every network under the next free name; nothing is replaced.
 
     The latents are `ws` [1, L, W], which `generator.synthesis(ws, noise_mode=...)` takes, and without a mapping network
-    `styles`; the file's metadata say settings, checkpoint, a digest of its mapping network,
-    and class.
+    `styles`; the file's metadata say settings, checkpoint, a digest of its mapping network, and class.
 
     Returns:
         The files.

@@ -10,7 +10,7 @@ from dualgan.runtime.seeding import SEEDS
 
 Space = Literal["z", "w"]
 MOST_KEYFRAMES = 32
-MOST_TRUNCATION, MOST_STRENGTH = 2.0, 10.0
+MOST_TRUNCATION, MOST_STRENGTH = 2.0, 5.0
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def test_a_whole_form() -> None:
         ("seed", 2**63, "is out of range: expected 0 to"),
         ("seed", True, "seed True"),
         ("seed", "x" * 500, "expected a whole number"),
-        ("other_seed", math.inf, "other seed inf"),
+        ("other_seed", math.inf, "second seed inf"),
         ("truncation_psi", math.nan, "truncation psi nan: expected a number from -2 to 2"),
         ("truncation_psi", None, "truncation psi is missing"),
         ("truncation_psi", 7, "truncation psi 7 is out of range"),

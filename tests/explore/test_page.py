@@ -253,6 +253,7 @@ def test_a_walk_that_is_none_is_said_however_it_is_entered(value: str, says: str
     keyframes = page.locator("#keyframes textarea, #keyframes input")
     keyframes.fill(value)  # at once, as from the clipboard
     wait_for_refusal(page, says)
+    assert all(says in text for text in refused(page))
     page.get_by_role("button", name="Play").click()
     page.wait_for_selector(f"#refused0 >> text=Not played: {says if value == '5' else ''}")
     keyframes.fill("5,5")
@@ -269,6 +270,7 @@ def test_no_walk_is_not_played(page: Any) -> None:
     page.get_by_text("Walk", exact=True).click()
     page.get_by_role("button", name="Play").click()
     wait_for_refusal(page, "Not played: there is no walk to play: give two or more keyframe seeds")
+    assert page.locator("#position input[type=range]").input_value() == "0"
 
 
 @pytest.mark.parametrize(("typed", "becomes"), [("3", "2"), ("", "0")])
@@ -306,6 +308,7 @@ def test_a_walk_is_played(page: Any) -> None:
     page.locator("#seed input").fill("3")
     # a walk ends at its last keyframe
     page.wait_for_function("end => document.querySelector('#picture0 img').src === end", arg=end)
+    assert refused(page) == ["", ""]
 
 
 def test_a_slider_moves_along_a_direction_of_its_network(page: Any) -> None:
@@ -355,6 +358,27 @@ def test_what_cannot_be_done_is_explained(chromium: Any, tmp_path: Path) -> None
             assert not any(part.is_visible() for part in page.get_by_text(closed, exact=True).all())
         for hidden in ("#psi", "#cutoff", "#mixed", "#clear", ".direction"):
             assert not any(part.is_visible() for part in page.locator(hidden).all())
+        page.close()
+
+
+def test_of_one_network_saving_works_and_fails_in_words(chromium: Any, tmp_path: Path) -> None:
+    train(tiny_gan(16), steps=1).save_checkpoint(tmp_path / "one.ckpt")
+    with serving(tmp_path, "one", "--ckpt", "one.ckpt") as alone:
+        page = new_page(chromium)
+        errors: list[object] = []
+        page.on("pageerror", lambda error: errors.append(error))
+        page.goto(alone.address)
+        page.wait_for_selector("#picture0 img")
+        page.locator("#save").click()
+        page.wait_for_selector("text=Saved in")
+        shutil.rmtree(alone.out)
+        alone.out.touch()
+        page.locator("#save").click()
+        page.wait_for_selector("#refused0 >> text=Not saved: out cannot be")
+        page.get_by_text("Directions", exact=True).click()
+        changed(page, "picture0", lambda: page.locator(".direction input[type=range]").first.fill("4"))
+        changed(page, "picture0", lambda: page.locator("#back").click())
+        assert errors == []
         page.close()
 
 
