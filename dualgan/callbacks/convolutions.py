@@ -27,12 +27,15 @@ class ConvolutionPlan(Callback):
     def __init__(self) -> None:
         self._written = 0
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Add what the folder of a run that goes on has, and give all ranks the plan of rank zero."""
         assert isinstance(pl_module, GAN)
         plan = pl_module.convolutions.plan
         if plan is None:
             return
+        given, device = pl_module.convolutions.given, pl_module.device.type
+        if given and device != "cpu":
+            say(f"convolutions {pl_module.convolutions.setting!r} has no effect on {device}: leave it out.")
         path = run_folder(trainer) / CONVOLUTIONS
         if trainer.is_global_zero and trainer.ckpt_path and path.is_file():
             try:

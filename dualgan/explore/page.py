@@ -266,7 +266,7 @@ def _connect(page: gr.Blocks, studio: Studio, controls: Controls, pictures: Pict
         image.select(clicked(side), controls.inputs, [controls.point, *pictures.outputs], **usual)
     cleared = controls.clear.click(lambda: None, None, controls.point, **usual)
     cleared.then(update, controls.inputs, pictures.outputs, **usual)
-    controls.back.click(lambda: dict.fromkeys(controls.sliders, 0), None, set(controls.sliders), **usual)
+    controls.back.click(lambda: dict.fromkeys(controls.sliders, 0), None, controls.sliders, **usual)
     played = [controls.parts["position"], *pictures.outputs]
     playing = controls.play.click(play, controls.inputs, played, **{**usual, "concurrency_id": "walk"})
     controls.stop.click(None, cancels=[playing])

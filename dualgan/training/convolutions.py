@@ -25,15 +25,24 @@ class Convolutions:
     def __init__(self, setting: str) -> None:
         self.setting, self.adopted = setting, 0
         self._refused: str | None = None
+        self._restored = False
         self.plan = None if setting == DIRECT else Plan()
 
-    def prepare(self, goes_on: bool) -> None:
-        """Read the plan that was given by hand, unless a checkpoint brings one.
+    @property
+    def given(self) -> bool:
+        """Whether the setting is the file of a plan."""
+        return self.setting not in (MEASURED, DIRECT)
+
+    def prepare(self) -> None:
+        """Read the plan that was given by hand, unless a checkpoint has brought one.
 
         Raises:
             ValueError: There is no such file, or it is no plan.
         """
-        if self.setting in (MEASURED, DIRECT) or goes_on:
+        if not self.given:
+            return
+        if self._restored:
+            say(f"The convolutions are those of the checkpoint: {self.setting} is not read.")
             return
         expected = f"expected {MEASURED}, {DIRECT}, or the convolutions.yaml of a run"
         try:
@@ -66,9 +75,8 @@ class Convolutions:
 
     def take_back(self, stored: Any) -> None:
         """Adopt what `plain` has left in a checkpoint; older ones have nothing, and the setting counts."""
-        if stored is None:
-            self.prepare(goes_on=False)
-        else:
+        if stored is not None:
+            self._restored = True
             self.adopt(plan_of(stored), "the checkpoint")
 
 

@@ -88,11 +88,9 @@ class TwoPlayers(Players):
         self.step_is_finite: Tensor
 
     def setup(self, stage: str) -> None:
-        """Prepare the process, and refuse a precision or a plan of convolutions that cannot be."""
+        """Prepare the process, and refuse a precision that cannot be."""
         flush_denormals()
         check_precision(self.trainer.precision)
-        if stage == "fit":
-            self.convolutions.prepare(goes_on=bool(self.trainer.ckpt_path))
 
     def trained_modules(self) -> tuple[nn.Module, nn.Module]:
         """What G's and D's optimizer train."""
@@ -216,8 +214,13 @@ class TwoPlayers(Players):
     # ---- clock, average, log -------------------------------------------------------------------------------------
 
     def on_fit_start(self) -> None:
-        """Take the clock from the restored buffer."""
+        """Take the clock from the restored buffer, and refuse a plan of convolutions that cannot be.
+
+        Raises:
+            ValueError: There is no such plan.
+        """
         self.clock = int(self.images_seen)
+        self.convolutions.prepare()
 
     def on_train_start(self) -> None:
         """Take the optimizer settings from this run's configuration: restored ones bring the old run's back.

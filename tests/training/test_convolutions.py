@@ -167,3 +167,18 @@ def test_a_checkpoint_without_a_plan_goes_on_with_the_given_one(timed: None, tmp
     train(given, 2, tmp_path, str(tmp_path / "first.ckpt"))
     assert given.convolutions.plan is not None
     assert set(given.convolutions.plan.chosen.values()) == {"direct"}
+
+
+def test_a_given_plan_that_is_not_read_is_said(
+    timed: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(wide_gan(convolutions="measured"), 1, tmp_path).save_checkpoint(tmp_path / "first.ckpt")
+    given = str(tmp_path / "given.yaml")
+    capsys.readouterr()
+    gan = wide_gan(convolutions=given)
+    train(gan, 2, tmp_path, str(tmp_path / "first.ckpt"))
+    assert f"The convolutions are those of the checkpoint: {given} is not read." in capsys.readouterr().out
+    elsewhere = wide_gan(convolutions=given)
+    monkeypatch.setattr(GAN, "device", torch.device("cuda"))
+    ConvolutionPlan().on_train_start(tiny_trainer(0, default_root_dir=tmp_path), elsewhere)
+    assert f"convolutions {given!r} has no effect on cuda: leave it out." in capsys.readouterr().out
