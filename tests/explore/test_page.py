@@ -199,7 +199,7 @@ def wait_for_none(page: Any) -> None:
         ("seed", "-1", "seed -1 is out of range"),
         ("seed", "1e20", "seed 100000000000000000000 is out of range"),
         ("seed", "", "seed is missing"),
-        ("other", "-3", "other seed -3 is out of range"),
+        ("other", "-3", "second seed -3 is out of range"),
         ("psi", "", "truncation psi is missing"),  # what NaN is to a browser
         ("psi", "99", "truncation psi 99 is out of range: expected -2 to 2"),
         ("cutoff", "77", "truncated layers 77 is out of range: expected 0 to 6"),
