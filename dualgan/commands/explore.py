@@ -82,6 +82,7 @@ def run(
                 print(f"No browser was found here: open {address} in one yourself.", file=sys.stderr)
             wait()
         finally:
+            studio.closed.set()
             page.close(verbose=False)
 
 

@@ -1,5 +1,6 @@
 """`dualgan video`: films of walks, of truncation and of trainings."""
 
+import math
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,12 +119,21 @@ class Options:
             raise ValueError(f"{len(seeds)} seeds: a film takes up to {MOST_SEEDS}")
         return list(seeds)
 
+    def usual_keyframes(self) -> str:
+        """Seeds of a film of walks that was given none: four of one or two walks, two of each where there are more."""
+        return f"0-{max(4, 2 * math.prod(self._walks())) - 1}"
+
+    def _walks(self) -> tuple[int, int]:
+        rows, columns = (1 if given is None else _at_least_one(given) for given in (self.rows, self.columns))
+        return rows, columns
+
     def grid(self, keyframes: int) -> tuple[int, int]:
         """Rows and columns of a grid of walks, through equally many keyframes each."""
-        rows, columns = (1 if given is None else _at_least_one(given) for given in (self.rows, self.columns))
+        rows, columns = self._walks()
         if keyframes % (rows * columns) or keyframes < 2 * rows * columns:
             raise ValueError(
-                f"{keyframes} keyframes for {rows} x {columns} walks: each needs two or more, and all as many"
+                f"{keyframes} keyframes for {rows} x {columns} walks: each needs two or more, and all as many, such as "
+                f"{2 * rows * columns} in all"
             )
         return rows, columns
 
@@ -167,8 +177,9 @@ def run(
 
     Args:
         out: File that ends in .mp4, which needs PyAV (pip install 'dualgan[video]'), or in .gif.
-        seeds: Keyframes, as numbers and ranges such as 0-3 or 1,5,10-12 (0-3 by default), dealt out to the walks of
-            the grid in their order; for a sweep, directions and checkpoints the seeds of the images (0-15 by default).
+        seeds: Keyframes, as numbers and ranges such as 0-3 or 1,5,10-12 (0-3 by default, two for each walk of a
+            larger grid), dealt out to the walks of the grid in their order; for a sweep, directions and checkpoints the
+            seeds of the images (0-15 by default).
         latents: Keyframes from .safetensors files of 'dualgan project' or 'dualgan explore' for the same checkpoint, in
             the place of seeds; with directions the images that move.
         directions: File of 'dualgan directions' for this checkpoint: the images move along each, back, and as far the
@@ -229,7 +240,7 @@ def _chosen(options: Options, given: Collection[str]) -> Callable[[Options], Fil
 
 
 def _of_seeds(options: Options) -> Film:
-    numbers = options.keyframes("0-3")
+    numbers = options.keyframes(options.usual_keyframes())
     rows, columns = options.grid(len(numbers))
     check_space(options.space, options.linear)
     each = len(numbers) // (rows * columns)

@@ -1,5 +1,6 @@
 """What a form of the page holds, as settings: raw values of a browser, which may be missing or of any kind."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -55,13 +56,12 @@ def read_settings(values: Mapping[str, Any], layers: int) -> Settings:
 
 
 def _exact(name: str, value: Any) -> int:
-    whole = whole_number(name, value)
-    if whole >= EXACT:
+    if isinstance(value, int | float) and EXACT <= value < math.inf:
         raise ValueError(
-            f"{name.replace('_', ' ')} {whole} is too large for this field, which rounds from 2^53 on: "
-            f"dualgan generate --seeds takes it, and so do the keyframes of a walk"
+            f"{name.replace('_', ' ')} {int(value)} is too large for this field, which rounds from 2^53 on: "
+            f"dualgan generate --seeds takes seeds up to 2^63 - 1, and so do the keyframes of a walk"
         )
-    return whole
+    return whole_number(name, value)
 
 
 def read_keyframes(text: Any) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ import html
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +194,21 @@ class Pictures:
         return [*[gr.skip()] * others, *[html.escape(why)] * len(self.refusals)]
 
 
+@dataclass
+class Live:
+    """What the form of one visitor said last: Gradio gives an event that runs, such as a walk that is played, no news.
+
+    Attributes:
+        values: Of `Controls.inputs`.
+        playing: Until Stop is pressed.
+        played: A picture of the walk has been shown, after which other events may have drawn an earlier one.
+    """
+
+    values: Sequence[Any] = ()
+    playing: bool = False
+    played: bool = False
+
+
 def build(studio: Studio) -> Any:
     """The page of some networks."""
     with gr.Blocks(title="dualgan explore", analytics_enabled=False) as page:
@@ -223,7 +238,9 @@ def _connect(page: gr.Blocks, studio: Studio, controls: Controls, pictures: Pict
     def begin(*values: Any) -> list[Any]:
         return draw(values, "")
 
-    def update(*values: Any) -> list[Any]:
+    def update(*heard: Any) -> list[Any]:
+        *values, live = heard
+        live.values = values
         return draw(values, BEFORE)
 
     def wait_for_references() -> bool:
@@ -238,38 +255,55 @@ def _connect(page: gr.Blocks, studio: Studio, controls: Controls, pictures: Pict
         return pictures.refusing("")
 
     def clicked(side: int) -> Callable[..., list[Any]]:
-        def choose(event: gr.SelectData, *values: Any) -> list[Any]:
+        def choose(event: gr.SelectData, *heard: Any) -> list[Any]:
+            *values, live = heard
             try:
                 point = as_fraction(event.index, side)
+                live.values = [*values[:-1], point]
                 return [point, *pictures.filled(studio.show(controls.read(values)[0], point))]
             except Exception as error:
                 return [gr.skip(), *pictures.refusing(f"Not drawn: {_said(error)}. {BEFORE}")]
 
         return choose
 
-    def play(*values: Any) -> Iterator[list[Any]]:
+    def play(*heard: Any) -> Iterator[list[Any]]:
+        *values, live = heard
+        live.values, live.playing, live.played = values, True, False
         try:
-            settings, point = controls.read(values)
-            for position in positions_of(settings):
+            for position in positions_of(controls.read(live.values)[0]):
+                if not live.playing or studio.closed.is_set():
+                    return
+                settings, point = controls.read(live.values)
                 shown = studio.show(replace(settings, position=position), point)
+                live.played = True
                 yield [position, *pictures.filled(shown)]
         except Exception as error:
             yield [gr.skip(), *pictures.refusing(f"Not played: {_said(error)}.")]
 
+    def stop_playing(live: Live) -> None:
+        live.playing = False
+
+    def draw_where_it_ended(*heard: Any) -> list[Any]:
+        *values, live = heard
+        return draw(values, BEFORE) if live.played else [gr.skip()] * len(pictures.outputs)
+
     # one event for moves and for real images that are there: what was asked for last is shown last
     there = gr.State(False)
-    gr.on([*controls.triggers, there.change], update, controls.inputs, pictures.outputs, **last)
+    heard = [*controls.inputs, gr.State(Live())]
+    gr.on([*controls.triggers, there.change], update, heard, pictures.outputs, **last)
     first = page.load(begin, controls.inputs, pictures.outputs, **last)
     if not studio.lacks("reference"):
         first.then(wait_for_references, None, there, **{**usual, "concurrency_id": "references"})
     for image, side in zip(pictures.images, studio.sides(), strict=True):
-        image.select(clicked(side), controls.inputs, [controls.point, *pictures.outputs], **usual)
+        image.select(clicked(side), heard, [controls.point, *pictures.outputs], **usual)
     cleared = controls.clear.click(lambda: None, None, controls.point, **usual)
-    cleared.then(update, controls.inputs, pictures.outputs, **usual)
+    cleared.then(update, heard, pictures.outputs, **usual)
     controls.back.click(lambda: dict.fromkeys(controls.sliders, 0), None, controls.sliders, **usual)
     played = [controls.parts["position"], *pictures.outputs]
-    playing = controls.play.click(play, controls.inputs, played, **{**usual, "concurrency_id": "walk"})
-    controls.stop.click(None, cancels=[playing])
+    playing = controls.play.click(play, heard, played, **{**usual, "concurrency_id": "walk"})
+    playing.then(draw_where_it_ended, heard, pictures.outputs, **usual)
+    # no cancelling, which leaves Gradio's "Error" in the page
+    controls.stop.click(stop_playing, heard[-1], None, **{**usual, "concurrency_id": "stop"})
     # all of them: Gradio takes what is returned for one alone as its value, a list and not what is in it
     controls.save.click(save_files, controls.inputs, pictures.outputs, **usual)
 

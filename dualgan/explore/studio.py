@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 
 import numpy as np
 
@@ -53,6 +53,7 @@ class Studio:
             raise ValueError(f"{len(explorers)} checkpoints: the page has room for 1 or {MOST_NETWORKS} side by side")
         self.explorers: Mapping[str, Explorer] = {one.name: one for one in explorers}
         self.out = out
+        self.closed = Event()  # a walk that is played ends then
         self._lock = Lock()  # networks remember what they computed last
 
     @property

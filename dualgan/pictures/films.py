@@ -1,6 +1,7 @@
 """Films: MP4 by PyAV, which brings FFmpeg, and GIF by Pillow. Frames are asked for one after the other."""
 
 import errno
+import math
 import os
 from collections.abc import Iterable
 from fractions import Fraction
@@ -31,6 +32,7 @@ CODEC = "libx264"
 _BITS_PER_PIXEL = 0.6  # of encoders without "crf"
 _BT709, _LIMITED = 1, 1  # FFmpeg's numbers of what players expect of colours
 _COLOURS = 256  # of a frame of a GIF
+_SAMPLED = 2**14  # pixels of a frame that its colours are chosen from
 
 
 class Frame(NamedTuple):
@@ -187,16 +189,29 @@ def save_gif(frames: Iterable[np.ndarray], path: Path, fps: float, caption: int 
         fps: Frames a second.
         caption: How many of the last rows of pixels are a text's, which keeps its shades.
     """
-    images = (_with_text(frame, caption) if caption else to_pil(frame) for frame in frames)
+    images = (_with_text(frame, caption) if caption else _as_image(frame) for frame in frames)
     pause = round(1000 / kept_rate(fps, ".gif"))
     next(images).save(path, "GIF", save_all=True, append_images=images, duration=pause, loop=0)
+
+
+def _as_image(frame: np.ndarray) -> Image.Image:
+    return _in_colours(frame, _COLOURS) if frame.shape[-1] == 3 else to_pil(frame)
+
+
+# Pillow's usual choice, the median cut, spends most on the many shades of a ground, and small red things turn brown
+def _in_colours(picture: np.ndarray, most: int) -> Image.Image:
+    """A picture, uint8 [H, W, 3], in colours far apart at first, then moved to the middle of their pixels."""
+    every = max(1, math.isqrt(picture.shape[0] * picture.shape[1] // _SAMPLED))
+    some = Image.fromarray(np.ascontiguousarray(picture[::every, ::every]))
+    chosen = some.quantize(most, Image.Quantize.MAXCOVERAGE, kmeans=1)
+    return Image.fromarray(picture).quantize(palette=chosen, dither=Image.Dither.NONE)
 
 
 # To choose colours for pictures and texts together would tint the texts
 def _with_text(page: np.ndarray, caption: int) -> Image.Image:
     """A frame in colours of its picture and the shades of texts."""
     own = _COLOURS - len(captions.SHADES)
-    picture = Image.fromarray(page[:-caption]).quantize(own)
+    picture = _in_colours(page[:-caption], own)
     text = own + captions.shades(page[-caption:, :, 0])
     whole = Image.fromarray(np.concatenate([np.asarray(picture), text.astype(np.uint8)]), "P")
     colours = np.zeros((_COLOURS, 3), np.uint8)

@@ -8,8 +8,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from dualgan import load_generator
+from dualgan.networks.sampling import generate
 from dualgan.pictures import films
 from dualgan.pictures.films import (
     CODEC,
@@ -24,6 +27,7 @@ from dualgan.pictures.films import (
     save_gif,
     save_mp4,
 )
+from dualgan.pictures.grids import grid
 
 COLOURS = ((200, 30, 40), (20, 180, 60), (40, 60, 210), (128, 128, 128))
 
@@ -89,6 +93,18 @@ def test_gif_keeps_the_shades_of_texts_beside_pictures_of_many_colours(width: in
             assert shown.shape == page.shape
             assert (shown[-how.caption :] == page[-how.caption :]).all()
             assert np.abs(shown.astype(int) - page).mean() < 25
+
+
+@pytest.mark.parametrize("caption", [False, True])
+def test_gif_keeps_the_hues_of_small_things_on_a_ground_of_many_grays(caption: bool, tmp_path: Path) -> None:
+    scenes = grid(torch.cat(list(generate(load_generator("clevr32-san-contr"), range(6)))))
+    how = layout(scenes.shape[0], scenes.shape[1], caption)
+    page = laid_out(Frame(scenes, "psi 1" if caption else ""), how)
+    save_gif([page], tmp_path / "film.gif", 20, how.caption)
+    with Image.open(tmp_path / "film.gif") as gif:
+        away = np.abs(np.asarray(gif.convert("RGB")).astype(int) - page).max(axis=-1)
+    assert away.max() < 80
+    assert (away > 30).mean() < 0.002
 
 
 def test_gray_gif(tmp_path: Path) -> None:
