@@ -2,6 +2,7 @@
 
 import gc
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Thread
@@ -30,6 +31,8 @@ from dualgan.runtime.private_parts import no_stubs_of_gradio
 from dualgan.terminal.options import find_device, run_names
 from dualgan.weights.checkpoints import discriminator_of, generator_of, read_networks
 from dualgan.weights.pretrained import showpiece
+
+GRACE = 0.5  # seconds for a walk that is played to end, or Gradio would wait five for its connection
 
 
 def run(
@@ -83,6 +86,7 @@ def run(
             wait()
         finally:
             studio.closed.set()
+            time.sleep(GRACE)
             page.close(verbose=False)
 
 
