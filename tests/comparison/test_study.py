@@ -12,7 +12,7 @@ from dualgan.comparison.study import machine
 from dualgan.comparison.study.curves import band, draw_curves
 from dualgan.comparison.study.definition import find_study, read_study, shipped_studies
 from dualgan.comparison.study.machine import places
-from dualgan.comparison.study.results import markdown, table
+from dualgan.comparison.study.results import markdown, table, with_spread
 from dualgan.comparison.study.runs import runs_of
 from dualgan.pictures.figures import render
 from dualgan.runs.reading import kimg_reached, read_run
@@ -130,6 +130,10 @@ class TestResults:
             ["a", "12 ± 2", "0.5 (of 1)", "2", "2", "0.2"],
             ["b", "9", "—", "1", "1", "0.25"],
         ]
+
+    def test_large_numbers_are_written_out(self) -> None:
+        assert with_spread([400000.0, 592634.0]) == "496300 ± 96000"
+        assert with_spread([0.00001]) == "1e-05"
 
     def test_markdown(self) -> None:
         assert markdown({"b": RUNS["b"]}) == (

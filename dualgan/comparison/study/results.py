@@ -59,9 +59,19 @@ def table(results: Results) -> list[list[str]]:
 def _cell(values: Sequence[float], runs: int) -> str:
     if not values:
         return MISSING
-    spread = f" ± {(max(values) - min(values)) / 2:.2g}" if len(values) > 1 else ""
     fewer = f" (of {len(values)})" if len(values) < runs else ""
-    return f"{statistics.mean(values):.4g}{spread}{fewer}"
+    return f"{with_spread(values)}{fewer}"
+
+
+def with_spread(values: Sequence[float]) -> str:
+    """Mean ± half of the difference between the largest and the smallest, which one value has not."""
+    spread = f" ± {_rounded((max(values) - min(values)) / 2, 2)}" if len(values) > 1 else ""
+    return f"{_rounded(statistics.mean(values), 4)}{spread}"
+
+
+def _rounded(value: float, digits: int) -> str:
+    text = f"{value:.{digits}g}"
+    return f"{float(text):.0f}" if "e+" in text else text
 
 
 def _same(values: Sequence[float]) -> str:
