@@ -74,12 +74,10 @@ class TestVerdict:
     def test_undecided_with_two_seeds(self) -> None:
         assert evidence.verdict([1.0, 2.0], MORE, PUBLISHED_LOWER) == "undecided"
 
-    def test_undecided_where_the_published_sets_are_even(self) -> None:
-        assert evidence.verdict(LESS, MORE, PUBLISHED_EVEN) == "undecided"
-
-    def test_says_the_direction_where_nothing_is_published(self) -> None:
-        assert evidence.verdict(LESS, MORE, None) == "smaller"
-        assert evidence.verdict(MORE, LESS, None) == "larger"
+    @pytest.mark.parametrize("published", [None, PUBLISHED_EVEN])
+    def test_says_the_direction_where_no_sign_is_published(self, published: dict[str, list[float]] | None) -> None:
+        assert evidence.verdict(LESS, MORE, published) == "smaller"
+        assert evidence.verdict(MORE, LESS, published) == "larger"
 
     def test_published_figures_in_words(self) -> None:
         assert evidence.published_in_words(PUBLISHED_LOWER, "lower") == "better on 2 of 3 sets, median -33%"

@@ -88,14 +88,14 @@ def published_sign(row: Sequence[float], against: Sequence[float]) -> int:
 
 
 def verdict(row: Sequence[float], against: Sequence[float], published: Mapping[str, Sequence[float]] | None) -> str:
-    """What our seeds say of a published difference, or of one that nobody has published."""
+    """What our seeds say of a published difference; of none, or of sets that are even, in which direction ours lie."""
     if not apart(row, against) or min(len(row), len(against)) < SEEDS:
         return UNDECIDED
     ours = 1 if change(row, against) > 0 else -1
-    if published is None:
+    sign = 0 if published is None else published_sign(published["row"], published["against"])
+    if sign == 0:
         return "larger" if ours > 0 else "smaller"
-    sign = published_sign(published["row"], published["against"])
-    return UNDECIDED if sign == 0 else AGREES if sign == ours else DISAGREES
+    return AGREES if sign == ours else DISAGREES
 
 
 def published_in_words(figures: Mapping[str, Sequence[float]] | None, direction: str) -> str:
