@@ -111,16 +111,16 @@ def published_in_words(figures: Mapping[str, Sequence[float]] | None, direction:
 def comparison(
     entry: Mapping[str, Any], score: str, figures_of: Mapping[str, Sequence[float]], results: Results
 ) -> str:
-    """A line of a section's table."""
-    row, against = (of_seeds(results[entry[name]], score) for name in ("row", "against"))
-    direction = entry.get("better", better(score))
+    """A line of a section's table; a study that was stopped has no numbers of some rows yet."""
+    row, against = (of_seeds(results.get(entry[name], ()), score) for name in ("row", "against"))
     figures = {side: figures_of[name] for side, name in entry["published"].items()} if "published" in entry else None
+    ours = f"{with_spread(row)} against {with_spread(against)} ({change(row, against):+.0%})" if row and against else ""
     cells = [
         f"{entry['row']} against {entry['against']}",
-        published_in_words(figures, direction),
-        f"{with_spread(row)} against {with_spread(against)} ({change(row, against):+.0%})",
+        published_in_words(figures, entry.get("better", better(score))),
+        ours or "not run yet",
         str(min(len(row), len(against))),
-        verdict(row, against, figures),
+        verdict(row, against, figures) if ours else UNDECIDED,
     ]
     return f"| {' | '.join(cells)} |"
 

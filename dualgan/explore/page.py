@@ -209,6 +209,81 @@ class Live:
     played: bool = False
 
 
+class Answers:
+    """What the page answers to what is done on it: values of components, whatever goes wrong."""
+
+    def __init__(self, studio: Studio, controls: Controls, pictures: Pictures) -> None:
+        self.studio, self.controls, self.pictures = studio, controls, pictures
+
+    def draw(self, values: Sequence[Any], otherwise: str) -> list[Any]:
+        """The picture of the form's values, or why there is none."""
+        try:
+            return self.pictures.filled(self.studio.show(*self.controls.read(values)))
+        except Exception as error:
+            return self.pictures.refusing(f"Not drawn: {_said(error)}. {otherwise}")
+
+    def begin(self, *values: Any) -> list[Any]:
+        """The first picture."""
+        return self.draw(values, "")
+
+    def update(self, *heard: Any) -> list[Any]:
+        """The picture after a move."""
+        *values, live = heard
+        live.values = values
+        return self.draw(values, BEFORE)
+
+    def wait_for_references(self) -> bool:
+        """True as soon as the real images are there."""
+        self.studio.wait_for_references()
+        return True
+
+    def save_files(self, *values: Any) -> list[Any]:
+        """Write picture and latents, and say where."""
+        try:
+            gr.Info(html.escape(_saved(self.studio.save(self.controls.read(values)[0]), self.studio)))
+        except Exception as error:
+            return self.pictures.refusing(f"Not saved: {_said(error)}.")
+        return self.pictures.refusing("")
+
+    def clicked(self, side: int) -> Callable[..., list[Any]]:
+        """What a click on a picture of `side` pixels answers: the point, and the maps of its attention."""
+
+        def choose(event: gr.SelectData, *heard: Any) -> list[Any]:
+            *values, live = heard
+            try:
+                point = as_fraction(event.index, side)
+                live.values = [*values[:-1], point]
+                return [point, *self.pictures.filled(self.studio.show(self.controls.read(values)[0], point))]
+            except Exception as error:
+                return [gr.skip(), *self.pictures.refusing(f"Not drawn: {_said(error)}. {BEFORE}")]
+
+        return choose
+
+    def play(self, *heard: Any) -> Iterator[list[Any]]:
+        """The pictures of a walk, as the form is meanwhile."""
+        *values, live = heard
+        live.values, live.playing, live.played = values, True, False
+        try:
+            for position in positions_of(self.controls.read(live.values)[0]):
+                if not live.playing or self.studio.closed.is_set():
+                    return
+                settings, point = self.controls.read(live.values)
+                shown = self.studio.show(replace(settings, position=position), point)
+                live.played = True
+                yield [position, *self.pictures.filled(shown)]
+        except Exception as error:
+            yield [gr.skip(), *self.pictures.refusing(f"Not played: {_said(error)}.")]
+
+    def stop_playing(self, live: Live) -> None:
+        """End the walk with its next picture."""
+        live.playing = False
+
+    def draw_where_it_ended(self, *heard: Any) -> list[Any]:
+        """The picture of the form after a walk, in the place of one that came late."""
+        *values, live = heard
+        return self.draw(values, BEFORE) if live.played else [gr.skip()] * len(self.pictures.outputs)
+
+
 def build(studio: Studio) -> Any:
     """The page of some networks."""
     with gr.Blocks(title="dualgan explore", analytics_enabled=False) as page:
@@ -228,84 +303,27 @@ def _connect(page: gr.Blocks, studio: Studio, controls: Controls, pictures: Pict
         "concurrency_id": "networks",
     }  # fmt: skip
     last: dict[str, Any] = {**usual, "trigger_mode": "always_last"}
-
-    def draw(values: Sequence[Any], otherwise: str) -> list[Any]:
-        try:
-            return pictures.filled(studio.show(*controls.read(values)))
-        except Exception as error:
-            return pictures.refusing(f"Not drawn: {_said(error)}. {otherwise}")
-
-    def begin(*values: Any) -> list[Any]:
-        return draw(values, "")
-
-    def update(*heard: Any) -> list[Any]:
-        *values, live = heard
-        live.values = values
-        return draw(values, BEFORE)
-
-    def wait_for_references() -> bool:
-        studio.wait_for_references()
-        return True
-
-    def save_files(*values: Any) -> list[Any]:
-        try:
-            gr.Info(html.escape(_saved(studio.save(controls.read(values)[0]), studio)))
-        except Exception as error:
-            return pictures.refusing(f"Not saved: {_said(error)}.")
-        return pictures.refusing("")
-
-    def clicked(side: int) -> Callable[..., list[Any]]:
-        def choose(event: gr.SelectData, *heard: Any) -> list[Any]:
-            *values, live = heard
-            try:
-                point = as_fraction(event.index, side)
-                live.values = [*values[:-1], point]
-                return [point, *pictures.filled(studio.show(controls.read(values)[0], point))]
-            except Exception as error:
-                return [gr.skip(), *pictures.refusing(f"Not drawn: {_said(error)}. {BEFORE}")]
-
-        return choose
-
-    def play(*heard: Any) -> Iterator[list[Any]]:
-        *values, live = heard
-        live.values, live.playing, live.played = values, True, False
-        try:
-            for position in positions_of(controls.read(live.values)[0]):
-                if not live.playing or studio.closed.is_set():
-                    return
-                settings, point = controls.read(live.values)
-                shown = studio.show(replace(settings, position=position), point)
-                live.played = True
-                yield [position, *pictures.filled(shown)]
-        except Exception as error:
-            yield [gr.skip(), *pictures.refusing(f"Not played: {_said(error)}.")]
-
-    def stop_playing(live: Live) -> None:
-        live.playing = False
-
-    def draw_where_it_ended(*heard: Any) -> list[Any]:
-        *values, live = heard
-        return draw(values, BEFORE) if live.played else [gr.skip()] * len(pictures.outputs)
+    answers = Answers(studio, controls, pictures)
 
     # one event for moves and for real images that are there: what was asked for last is shown last
     there = gr.State(False)
     heard = [*controls.inputs, gr.State(Live())]
-    gr.on([*controls.triggers, there.change], update, heard, pictures.outputs, **last)
-    first = page.load(begin, controls.inputs, pictures.outputs, **last)
+    gr.on([*controls.triggers, there.change], answers.update, heard, pictures.outputs, **last)
+    first = page.load(answers.begin, controls.inputs, pictures.outputs, **last)
     if not studio.lacks("reference"):
-        first.then(wait_for_references, None, there, **{**usual, "concurrency_id": "references"})
+        first.then(answers.wait_for_references, None, there, **{**usual, "concurrency_id": "references"})
     for image, side in zip(pictures.images, studio.sides(), strict=True):
-        image.select(clicked(side), heard, [controls.point, *pictures.outputs], **usual)
+        image.select(answers.clicked(side), heard, [controls.point, *pictures.outputs], **usual)
     cleared = controls.clear.click(lambda: None, None, controls.point, **usual)
-    cleared.then(update, heard, pictures.outputs, **usual)
+    cleared.then(answers.update, heard, pictures.outputs, **usual)
     controls.back.click(lambda: dict.fromkeys(controls.sliders, 0), None, controls.sliders, **usual)
     played = [controls.parts["position"], *pictures.outputs]
-    playing = controls.play.click(play, heard, played, **{**usual, "concurrency_id": "walk"})
-    playing.then(draw_where_it_ended, heard, pictures.outputs, **usual)
+    playing = controls.play.click(answers.play, heard, played, **{**usual, "concurrency_id": "walk"})
+    playing.then(answers.draw_where_it_ended, heard, pictures.outputs, **usual)
     # no cancelling, which leaves Gradio's "Error" in the page
-    controls.stop.click(stop_playing, heard[-1], None, **{**usual, "concurrency_id": "stop"})
+    controls.stop.click(answers.stop_playing, heard[-1], None, **{**usual, "concurrency_id": "stop"})
     # all of them: Gradio takes what is returned for one alone as its value, a list and not what is in it
-    controls.save.click(save_files, controls.inputs, pictures.outputs, **usual)
+    controls.save.click(answers.save_files, controls.inputs, pictures.outputs, **usual)
 
 
 def _direction(name: str) -> gr.Slider:
