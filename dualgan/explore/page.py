@@ -200,12 +200,12 @@ class Live:
 
     Attributes:
         values: Of `Controls.inputs`.
-        playing: Until Stop is pressed.
+        walk: That which is played, until Stop is pressed or Play once more.
         played: A picture of the walk has been shown, after which other events may have drawn an earlier one.
     """
 
     values: Sequence[Any] = ()
-    playing: bool = False
+    walk: object | None = None
     played: bool = False
 
 
@@ -262,10 +262,10 @@ class Answers:
     def play(self, *heard: Any) -> Iterator[list[Any]]:
         """The pictures of a walk, as the form is meanwhile."""
         *values, live = heard
-        live.values, live.playing, live.played = values, True, False
+        live.values, live.walk, live.played = values, (this := object()), False
         try:
             for position in positions_of(self.controls.read(live.values)[0]):
-                if not live.playing or self.studio.closed.is_set():
+                if live.walk is not this or self.studio.closed.is_set():
                     return
                 settings, point = self.controls.read(live.values)
                 shown = self.studio.show(replace(settings, position=position), point)
@@ -273,15 +273,19 @@ class Answers:
                 yield [position, *self.pictures.filled(shown)]
         except Exception as error:
             yield [gr.skip(), *self.pictures.refusing(f"Not played: {_said(error)}.")]
+        finally:
+            if live.walk is this:
+                live.walk = None
 
     def stop_playing(self, live: Live) -> None:
         """End the walk with its next picture."""
-        live.playing = False
+        live.walk = None
 
     def draw_where_it_ended(self, *heard: Any) -> list[Any]:
-        """The picture of the form after a walk, in the place of one that came late."""
+        """The picture of the form after a walk that no other took the place of, instead of one that came late."""
         *values, live = heard
-        return self.draw(values, BEFORE) if live.played else [gr.skip()] * len(self.pictures.outputs)
+        ended = live.played and live.walk is None
+        return self.draw(values, BEFORE) if ended else [gr.skip()] * len(self.pictures.outputs)
 
 
 def build(studio: Studio) -> Any:
@@ -318,7 +322,9 @@ def _connect(page: gr.Blocks, studio: Studio, controls: Controls, pictures: Pict
     cleared.then(answers.update, heard, pictures.outputs, **usual)
     controls.back.click(lambda: dict.fromkeys(controls.sliders, 0), None, controls.sliders, **usual)
     played = [controls.parts["position"], *pictures.outputs]
-    playing = controls.play.click(answers.play, heard, played, **{**usual, "concurrency_id": "walk"})
+    # while another is played, too: to wait for that, or to be dropped as Gradio's clicks are, would leave Play dead
+    anew: dict[str, Any] = {"concurrency_id": "walk", "concurrency_limit": None, "trigger_mode": "multiple"}
+    playing = controls.play.click(answers.play, heard, played, **{**usual, **anew})
     playing.then(answers.draw_where_it_ended, heard, pictures.outputs, **usual)
     # no cancelling, which leaves Gradio's "Error" in the page
     controls.stop.click(answers.stop_playing, heard[-1], None, **{**usual, "concurrency_id": "stop"})

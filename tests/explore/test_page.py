@@ -37,6 +37,8 @@ pytestmark = [
     pytest.mark.skipif(BROWSER is None, reason=NO_BROWSER),
 ]
 
+POSITION = "#position input[type=range]"
+
 
 @dataclass
 class Served:
@@ -270,7 +272,7 @@ def test_no_walk_is_not_played(page: Any) -> None:
     page.get_by_text("Walk", exact=True).click()
     page.get_by_role("button", name="Play").click()
     wait_for_refusal(page, "Not played: there is no walk to play: give two or more keyframe seeds")
-    assert page.locator("#position input[type=range]").input_value() == "0"
+    assert page.locator(POSITION).input_value() == "0"
 
 
 @pytest.mark.parametrize(("typed", "becomes"), [("3", "2"), ("", "0")])
@@ -300,7 +302,7 @@ def test_a_walk_is_played(page: Any) -> None:
     page.get_by_text("Walk", exact=True).click()
     page.locator("#keyframes textarea, #keyframes input").fill("0,3")
     changed(page, "picture0", lambda: page.get_by_role("button", name="Play").click())
-    page.wait_for_function("() => document.querySelector('#position input[type=range]').value === '1'")
+    page.wait_for_function(f"() => document.querySelector('{POSITION}').value === '1'")
     end = source(page, "picture0")
     page.locator("#keyframes textarea, #keyframes input").fill("")
     page.locator("#seed input").fill("4")
@@ -317,7 +319,7 @@ def test_what_is_moved_while_a_walk_is_played_counts(page: Any) -> None:
     changed(page, "picture0", lambda: page.get_by_role("button", name="Play").click())
     psi = page.locator("#psi input[type=range]")
     psi.fill("0.3")
-    page.wait_for_function("() => document.querySelector('#position input[type=range]').value === '1'")
+    page.wait_for_function(f"() => document.querySelector('{POSITION}').value === '1'")
     page.wait_for_timeout(500)  # as long as something that was drawn late would take to come
     end = source(page, "picture0")
     changed(page, "picture0", lambda: psi.fill("0.8"))
@@ -326,20 +328,38 @@ def test_what_is_moved_while_a_walk_is_played_counts(page: Any) -> None:
     assert refused(page) == ["", ""]
 
 
+def stopped(page: Any) -> None:
+    """Stop the walk, and see that it ends: before its last frame, and with nothing that comes late."""
+    page.get_by_role("button", name="Stop").click()
+    shown, quiet = "", 0
+    while quiet < 4:
+        before, shown = shown, page.locator(POSITION).input_value() + source(page, "picture0")
+        quiet = quiet + 1 if shown == before else 0
+        page.wait_for_timeout(500)
+    assert 0 <= float(page.locator(POSITION).input_value()) < 1
+    assert page.get_by_text("Error", exact=True).count() == 0
+    assert refused(page) == ["", ""]
+
+
 def test_a_walk_is_stopped(page: Any) -> None:
     page.get_by_text("Walk", exact=True).click()
     page.locator("#keyframes textarea, #keyframes input").fill("0-31")
     for _ in range(2):
         changed(page, "picture0", lambda: page.get_by_role("button", name="Play").click())
-        page.get_by_role("button", name="Stop").click()
-        page.wait_for_timeout(500)
-        position, shown = page.locator("#position input[type=range]").input_value(), source(page, "picture0")
-        assert 0 <= float(position) < 1
-        page.wait_for_timeout(300)
-        assert page.locator("#position input[type=range]").input_value() == position
-        assert source(page, "picture0") == shown
-    assert page.get_by_text("Error", exact=True).count() == 0
-    assert refused(page) == ["", ""]
+        stopped(page)
+
+
+def test_play_begins_anew_what_is_played_or_has_just_been_stopped(page: Any) -> None:
+    page.get_by_text("Walk", exact=True).click()
+    page.locator("#keyframes textarea, #keyframes input").fill("0-31")
+    play, stop = (page.get_by_role("button", name=name) for name in ("Play", "Stop"))
+    play.click()
+    for earlier in ([], [stop]):
+        page.wait_for_function(f"() => document.querySelector('{POSITION}').value >= 0.02")
+        for button in (*earlier, play):
+            button.click()
+        page.wait_for_function(f"() => document.querySelector('{POSITION}').value < 0.02")
+    stopped(page)
 
 
 def test_a_slider_moves_along_a_direction_of_its_network(page: Any) -> None:
