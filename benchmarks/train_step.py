@@ -52,10 +52,13 @@ PRECISIONS = ("float32", "bfloat16")  # of ours
 # --- the usual implementation ----------------------------------------------------------------------------------------
 
 
-def pytorch_convolve(x: Tensor, weight: Tensor, geometry: Geometry, bias: Tensor | None = None) -> Tensor:
+def pytorch_convolve(
+    x: Tensor, weight: Tensor, geometry: Geometry, bias: Tensor | None = None, slope: float | None = None
+) -> Tensor:
     """Stand-in for `convolve` with PyTorch's own derivatives."""
     operator = F.conv_transpose2d if geometry.transposed else F.conv2d
-    return operator(x, weight, bias, stride=geometry.stride, padding=geometry.padding, groups=geometry.groups)
+    y = operator(x, weight, bias, stride=geometry.stride, padding=geometry.padding, groups=geometry.groups)
+    return y if slope is None else F.leaky_relu_(y, slope)
 
 
 def pytorch_pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

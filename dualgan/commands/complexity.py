@@ -8,13 +8,14 @@ from typing import Any, NamedTuple, NoReturn
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 from dualgan.data import ImageDataModule
 from dualgan.files.atomic import write_json
 from dualgan.files.targets import file_to_write
 from dualgan.networks import Discriminator, Generator
 from dualgan.networks.base import Network, build_network
+from dualgan.networks.cpu import activated
 from dualgan.terminal.tables import aligned
 
 EXPLANATION = """\
@@ -41,8 +42,15 @@ def _accumulated(target: torch.Size, *shapes: Any, out_shape: Any = None, **valu
     return 2 * math.prod(target)
 
 
+def _convolved(x: torch.Size, weight: torch.Size, *settings: Any, out_shape: Any = None, **values: Any) -> int:
+    """Operations of a convolution that CPUs activate in the same pass; the activation is left out, as others are."""
+    return conv_flop_count(list(x), list(weight), list(out_shape))
+
+
 # Only the weighted sum over a footprint (attention/aggregation.py) accumulates products in place.
-EXTRA = {torch.ops.aten.addcmul_: _accumulated}
+EXTRA: dict[Any, Callable[..., int]] = {torch.ops.aten.addcmul_: _accumulated}
+if activated.OPERATOR is not None:
+    EXTRA[activated.OPERATOR] = _convolved
 
 
 def complexity(network: Network) -> dict[str, Cost]:

@@ -8,7 +8,8 @@ weight), so any order of derivative costs what it must. All three are bilinear:
     y = conv(x, w),   dx = input_adjoint(dy, w),   dw = weight_adjoint(x, dy)
 
 On a CPU, where a plan says so (`cpu.plan`), some run as matrix products or a few groups at a time; everything else, and
-everything on other devices, is left to PyTorch's operators.
+everything on other devices, is left to PyTorch's operators. A leaky ReLU may be part of the convolution: CPUs then
+compute both in one pass.
 """
 
 from collections.abc import Sequence
@@ -19,18 +20,22 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
+from dualgan.networks.cpu import activated
 from dualgan.networks.cpu.algorithms import Call
 from dualgan.networks.cpu.plan import hand_made
 from dualgan.networks.geometry import SAME, Geometry
-from dualgan.runtime.precision import autocast_enabled, without_autocast
+from dualgan.runtime.precision import autocast_enabled
 
 __all__ = ["SAME", "Geometry", "convolve", "pointwise"]
 
 
-def convolve(x: Tensor, weight: Tensor, geometry: Geometry, bias: Tensor | None = None) -> Tensor:
+def convolve(
+    x: Tensor, weight: Tensor, geometry: Geometry, bias: Tensor | None = None, slope: float | None = None
+) -> Tensor:
     """Convolution (or transposed convolution) of x [N, C, H, W] plus a bias, differentiable any number of times.
 
-    Under autocast all tensors are cast to its type, as for PyTorch's own convolutions.
+    Under autocast all tensors are cast to its type, as for PyTorch's own convolutions. With a `slope` above 0 a leaky
+    ReLU follows.
     """
     device = x.device.type
     if autocast_enabled(device):
@@ -38,8 +43,9 @@ def convolve(x: Tensor, weight: Tensor, geometry: Geometry, bias: Tensor | None 
         x, weight = x.to(dtype), weight.to(dtype)
         bias = None if bias is None else bias.to(dtype)
     if torch.compiler.is_compiling():  # has no second derivatives, and traces PyTorch's own first ones better
-        return torch.ops.aten.convolution(x, weight, bias, *geometry.arguments())  # type: ignore[no-any-return]
-    result: Tensor = _Convolution.apply(x, weight, bias, geometry)
+        traced: Tensor = torch.ops.aten.convolution(x, weight, bias, *geometry.arguments())
+        return traced if slope is None else F.leaky_relu_(traced, slope)
+    result: Tensor = _Convolution.apply(x, weight, bias, geometry, slope)
     return result
 
 
@@ -48,13 +54,17 @@ def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
 
 
-def _run(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
-    """y = conv(x, w) + b."""
+def _run(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, slope: float | None) -> Tensor:
+    """y = conv(x, w) + b, activated."""
     y = hand_made(Call("forward", x, weight, None, geometry))
-    if y is not None:
-        return y if bias is None else y.add_(bias[:, None, None])
-    result: Tensor = torch.ops.aten.convolution(x, weight, bias, *geometry.arguments())
-    return result
+    if y is None and slope is not None and activated.in_one_pass(x, weight, geometry):
+        return activated.convolution(x, weight, bias, geometry, slope)
+    if y is None:
+        y = torch.ops.aten.convolution(x, weight, bias, *geometry.arguments())
+    elif bias is not None:
+        y.add_(bias[:, None, None])
+    assert isinstance(y, Tensor)
+    return y if slope is None else F.leaky_relu_(y, slope)
 
 
 def _adjoints(
@@ -75,24 +85,28 @@ def _adjoints(
 
 
 class _Convolution(Function):
-    """y = conv(x, w) + b."""
+    """y = conv(x, w) + b, and a leaky ReLU if there is a slope."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.geometry = geometry
-        with without_autocast(x.device.type):
-            return _run(x, weight, bias, geometry)
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, slope: float | None
+    ) -> Tensor:
+        y = _run(x, weight, bias, geometry, slope)
+        ctx.save_for_backward(x, weight, None if slope is None else y)
+        ctx.geometry, ctx.slope = geometry, slope
+        return y
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> Any:
-        x, weight = ctx.saved_tensors
+        x, weight, y = ctx.saved_tensors
+        if y is not None:  # its sign is that of what was activated, and no derivative goes through it
+            dy = torch.ops.aten.leaky_relu_backward(dy, y.detach(), ctx.slope, True)
         if not torch.is_grad_enabled():  # first derivatives only: one call for all of them
-            return *_adjoints(dy, x, weight, ctx.geometry, ctx.needs_input_grad[:3]), None
+            return *_adjoints(dy, x, weight, ctx.geometry, ctx.needs_input_grad[:3]), None, None
         dx = _InputAdjoint.apply(dy, weight, x, ctx.geometry) if ctx.needs_input_grad[0] else None
         dw = _WeightAdjoint.apply(x, dy, weight, ctx.geometry) if ctx.needs_input_grad[1] else None
         db = dy.sum(dim=(0, 2, 3)) if ctx.needs_input_grad[2] else None
-        return dx, dw, db, None
+        return dx, dw, db, None, None
 
 
 class _InputAdjoint(Function):
@@ -109,7 +123,7 @@ class _InputAdjoint(Function):
     @staticmethod
     def backward(ctx: Any, ddx: Tensor) -> Any:
         dy, weight = ctx.saved_tensors
-        d_dy = _Convolution.apply(ddx, weight, None, ctx.geometry) if ctx.needs_input_grad[0] else None
+        d_dy = _Convolution.apply(ddx, weight, None, ctx.geometry, None) if ctx.needs_input_grad[0] else None
         dw = _WeightAdjoint.apply(ddx, dy, weight, ctx.geometry) if ctx.needs_input_grad[1] else None
         return d_dy, dw, None, None
 
@@ -129,5 +143,5 @@ class _WeightAdjoint(Function):
     def backward(ctx: Any, ddw: Tensor) -> Any:
         x, dy = ctx.saved_tensors
         dx = _InputAdjoint.apply(dy, ddw, x, ctx.geometry) if ctx.needs_input_grad[0] else None
-        d_dy = _Convolution.apply(x, ddw, None, ctx.geometry) if ctx.needs_input_grad[1] else None
+        d_dy = _Convolution.apply(x, ddw, None, ctx.geometry, None) if ctx.needs_input_grad[1] else None
         return dx, d_dy, None, None

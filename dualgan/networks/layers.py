@@ -7,6 +7,7 @@ the bias instead of costing a pass over the activations.
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from dualgan.networks.convolution import Geometry, convolve, pointwise
 from dualgan.networks.scale_shift import scale_shift
+from dualgan.runtime.precision import without_autocast
 
 LEAKY_SLOPE = 0.2
 LEAKY_GAIN = math.sqrt(2)
@@ -61,11 +63,21 @@ def normalize_second_moment(x: Tensor) -> Tensor:
     return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
 
 
+def own_precision(x: Tensor, weight: Tensor) -> AbstractContextManager[object]:
+    """Where a product of two tensors of one type is computed: in that type, under autocast, too.
+
+    Latents and styles are small. To cast them and their weights takes longer than to multiply them, and in bfloat16
+    every style would be off by up to 0.4 %.
+    """
+    return without_autocast(x.device.type) if x.dtype == weight.dtype else nullcontext()
+
+
 # StyleGAN2, Eq. 3: sigma_j^2 = sum_ik (s_i w_ijk)^2
 def demodulation(weight: Tensor, style: Tensor) -> Tensor:
     """Factors [N, out_channels] that give a convolution with `weight` of an input times `style` unit variance."""
     energy = weight.square().sum(dim=(2, 3))
-    return torch.rsqrt(F.linear(style.square(), energy) + 1e-8)
+    with own_precision(style, energy):
+        return torch.rsqrt(F.linear(style.square(), energy) + 1e-8)
 
 
 def fir_kernel(gain: float = 1.0, taps: Sequence[float] = (1.0, 3.0, 3.0, 1.0)) -> Tensor:
@@ -117,7 +129,7 @@ class FIRUpsample(nn.Module):
 
 
 class EqualizedLinear(nn.Module):
-    """Dense layer with equalized learning rate.
+    """Dense layer with equalized learning rate; float32 stays float32 under autocast (`own_precision`).
 
     Args:
         in_features: Width of the input.
@@ -146,7 +158,8 @@ class EqualizedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[..., in_features] -> [..., out_features]."""
         rows = x.flatten(0, -2)
-        y = torch.addmm(self.bias, rows, self.weight.t(), beta=self.bias_gain, alpha=self.weight_gain)
+        with own_precision(x, self.weight):
+            y = torch.addmm(self.bias, rows, self.weight.t(), beta=self.bias_gain, alpha=self.weight_gain)
         y = y.reshape(*x.shape[:-1], -1)
         return leaky_relu(y) if self.activate else y
 
@@ -194,7 +207,9 @@ class EqualizedConv2d(Clamped):
         bias = None if self.bias is None else self.bias * self.gain
         # With few channels in, the product of `pointwise` is thin and slow.
         thin = weight.shape[1] < 8 or weight.shape[2] > 1
-        y = convolve(x, weight, self.geometry, bias) if thin else pointwise(x, weight, bias)
+        if thin:
+            return self.bounded(convolve(x, weight, self.geometry, bias, LEAKY_SLOPE if self.activate else None))
+        y = pointwise(x, weight, bias)
         return self.bounded(leaky_relu(y) if self.activate else y)
 
 

@@ -28,6 +28,7 @@ LIGHTNING_CLI_USED = {"_parser": "the verb's parser, which writes config.yaml"}
 ELSEWHERE = {
     "torch._foreach_copy_": "one kernel for many tensors, as torch's optimizers do it; read in torch 2.14",
     "torch._foreach_lerp_": "the same for moving averages",
+    "mkldnn._convolution_pointwise": "convolution and activation in one pass, as torch.compile's; read in torch 2.14",
     "efficientnet._blocks": "batch norms are folded into convolutions; read in efficientnet-lite-pytorch 0.1.0",
     "efficientnet._fc": "logits from features",
 }

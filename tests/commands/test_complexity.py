@@ -107,6 +107,11 @@ def test_blocks_add_up_to_the_whole_network(network: Network) -> None:
     assert 2 * found.multiply_adds == counter.get_total_flops() > 0
 
 
+def test_a_network_with_numbers_costs_what_one_without_does() -> None:
+    network = discriminator()
+    assert complexity(network.to_empty(device="cpu")) == complexity(discriminator())
+
+
 def test_largest_images_cost_no_memory() -> None:
     with torch.device("meta"):
         costs = complexity(StyleGAN2Generator(1024))

@@ -1,5 +1,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -9,6 +10,8 @@ from torch.autograd import grad, gradcheck, gradgradcheck
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dualgan.networks.convolution import Geometry, convolve, pointwise
+from dualgan.networks.cpu import activated
+from dualgan.networks.cpu.activated import in_one_pass
 
 # name -> geometry, shape of x, shape of the weight
 CASES = {
@@ -69,6 +72,59 @@ def test_a_bias_is_added_and_differentiated(case: str) -> None:
     assert gradgradcheck(lambda x, w, b: convolve(x, w, geometry, b).pow(3), (x, weight, bias))
 
 
+def small_map(case: str, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor, Geometry]:
+    """Input, weight, bias and geometry of a case."""
+    x, weight, geometry = tensors(case)
+    bias = torch.randn(convolve(x, weight, geometry).shape[1], generator=torch.Generator().manual_seed(2))
+    return x.detach().to(dtype), weight.detach().to(dtype), bias.to(dtype), geometry
+
+
+@every_geometry
+def test_a_leaky_relu_follows_and_is_differentiated(case: str) -> None:
+    x, weight, bias, geometry = small_map(case, torch.float64)
+    given = tuple(tensor.requires_grad_() for tensor in (x, weight, bias))
+
+    def activated(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return convolve(x, weight, geometry, bias, 0.2)
+
+    torch.testing.assert_close(activated(*given), F.leaky_relu(convolve(x, weight, geometry, bias), 0.2))
+    assert gradcheck(activated, given)
+    assert gradgradcheck(lambda *given: activated(*given).pow(3), given)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@every_geometry
+def test_one_pass_computes_what_two_passes_do(case: str, dtype: torch.dtype) -> None:
+    x, weight, bias, geometry = small_map(case, dtype)
+    results = []
+    for one_pass in (True, False):
+        with mock.patch.object(activated, "in_one_pass", lambda *call, one=one_pass: one and in_one_pass(*call)):
+            y = convolve(x.requires_grad_(), weight.requires_grad_(), geometry, bias.requires_grad_(), 0.2)
+            seen = torch.randn(y.shape, generator=torch.Generator().manual_seed(3))
+            results.append([y, *grad((y.float() * seen).sum(), (x, weight, bias))])
+    torch.testing.assert_close(*results)
+
+
+def test_a_convolution_is_activated_in_one_pass() -> None:
+    x, weight, _, geometry = small_map("3x3", torch.float32)
+    with OperatorNames() as operators:
+        y = convolve(x, weight, geometry, None, 0.2)
+    assert torch.equal(y, F.leaky_relu(convolve(x, weight, geometry), 0.2))
+    assert operators.names == ["mkldnn._convolution_pointwise.default"]
+
+
+class OperatorNames(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """The kernels that run inside it."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
 def test_a_pointwise_convolution_is_one_with_a_1x1_kernel() -> None:
     x = torch.randn(2, 8, 4, 6, dtype=torch.float64).contiguous(memory_format=torch.channels_last).requires_grad_()
     weight = torch.randn(3, 8, 1, 1, dtype=torch.float64, requires_grad=True)
@@ -110,26 +166,14 @@ def test_a_constant_weight_or_input_gets_no_gradient_and_stops_none(case: str) -
         torch.testing.assert_close(ours, theirs)
 
 
-class ConvolutionCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the convolution kernels that run inside it."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.calls: int = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.calls += int("convolution" in str(func))
-        return func(*args, **(kwargs or {}))
-
-
 def kernels_of_a_penalty(
     operator: Callable[[Tensor, Tensor, Geometry], Tensor], geometry: Geometry, weight: Tensor
 ) -> int:
     x = torch.randn(1, 16, 6, 6, requires_grad=True)
-    with ConvolutionCounter() as counter:
+    with OperatorNames() as operators:
         (g,) = grad(operator(x, weight, geometry).square().sum(), x, create_graph=True)
         grad(g.square().sum(), weight)
-    return int(counter.calls)
+    return sum("convolution" in name for name in operators.names)
 
 
 def test_a_penalty_costs_as_many_kernels_with_groups_as_without() -> None:

@@ -14,6 +14,7 @@ from dualgan.networks.layers import (
     MinibatchStd,
     ModulatedConv2d,
     ToRGB,
+    demodulation,
     fir_kernel,
     normalize_second_moment,
 )
@@ -108,6 +109,17 @@ def test_linear_equals_its_textbook_form(activate: bool, lr_multiplier: float) -
     if activate:
         expected = SQRT2 * F.leaky_relu(expected, 0.2)
     torch.testing.assert_close(layer(x), expected)
+
+
+def test_styles_stay_float32_under_autocast() -> None:
+    layer, modulated, x, w = EqualizedLinear(6, 4), ModulatedConv2d(3, 5, 6), torch.randn(2, 3, 4, 4), torch.randn(2, 6)
+    randomize(layer)
+    expected, style = layer(w), modulated.affine(w)
+    factors = demodulation(modulated.weight, style)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(layer(w), expected)
+        assert torch.equal(demodulation(modulated.weight, style), factors)
+        assert layer(w.bfloat16()).dtype == modulated(x, w).dtype == torch.bfloat16
 
 
 def test_lr_multiplier_changes_the_speed_of_learning_and_not_the_start() -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dualgan.networks.cpu import columns, depthwise, grouped, winograd
 from dualgan.networks.geometry import SAME, Geometry
+from dualgan.runtime.precision import without_autocast
 
 # Below these sizes no CPU that was looked at gains anything.
 MIN_CHANNELS = 32
@@ -57,20 +58,23 @@ def direct(call: Call) -> Tensor:
     return result
 
 
+# Products of matrices, unlike the operators of convolutions, would follow autocast: hence the two without it.
 def by_winograd(call: Call) -> Tensor:
     """Winograd's algorithm."""
-    if call.dy is None:
-        return winograd.convolution(call.x, call.weight)
-    if call.direction == "input":
-        return winograd.input_adjoint(call.dy, call.weight)
-    return winograd.weight_adjoint(call.x, call.dy)
+    with without_autocast("cpu"):
+        if call.dy is None:
+            return winograd.convolution(call.x, call.weight)
+        if call.direction == "input":
+            return winograd.input_adjoint(call.dy, call.weight)
+        return winograd.weight_adjoint(call.x, call.dy)
 
 
 def by_columns(call: Call) -> Tensor:
     """A product with the windows of the larger map: a transposed convolution's input is the smaller one."""
     assert call.dy is not None
     large, small = (call.dy, call.x) if call.geometry.transposed else (call.x, call.dy)
-    return columns.weight_adjoint(large, small, call.geometry.stride, call.geometry.padding)
+    with without_autocast("cpu"):
+        return columns.weight_adjoint(large, small, call.geometry.stride, call.geometry.padding)
 
 
 def by_groups(call: Call) -> Tensor:

@@ -68,7 +68,7 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[N, channels, H, W] -> the same shape."""
         y = leaky_relu(pointwise(x, self.expand, self.expand_bias))
-        y = leaky_relu(convolve(y, self.grouped, self.geometry, self.grouped_bias))
+        y = convolve(y, self.grouped, self.geometry, self.grouped_bias, LEAKY_SLOPE)
         return x + pointwise(y, self.project)
 
 

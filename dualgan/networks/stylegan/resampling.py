@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dualgan.networks.convolution import Geometry, convolve
-from dualgan.networks.layers import FIR, LEAKY_GAIN, EqualizedConv2d, leaky_relu
+from dualgan.networks.layers import FIR, LEAKY_GAIN, LEAKY_SLOPE, EqualizedConv2d
 
 BLUR = (1.0, 2.0, 1.0)
 
@@ -51,4 +51,4 @@ class DownConv(EqualizedConv2d):
         """[N, in_channels, H, W] -> [N, out_channels, H / 2, W / 2]."""
         assert self.bias is not None
         weight = with_box(self.weight * self.weight_gain)
-        return leaky_relu(convolve(self.blur(x), weight, Geometry(stride=2, padding=1), self.bias * self.gain))
+        return convolve(self.blur(x), weight, Geometry(stride=2, padding=1), self.bias * self.gain, LEAKY_SLOPE)
