@@ -8,6 +8,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from dualgan.networks.cpu import activated
+
 aten = torch.ops.aten
 
 
@@ -28,7 +30,7 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         output = operator(*args, **(kwargs or {}))
         packet = operator.overloadpacket
-        if packet is aten.convolution:
+        if packet in (aten.convolution, activated.OPERATOR):
             self.total += convolution_flops(args[0].shape, args[1].shape, output.shape)
         elif packet is aten.convolution_backward:
             derivatives = sum(bool(wanted) for wanted in args[10][:2])

@@ -201,11 +201,13 @@ class Live:
     Attributes:
         values: Of `Controls.inputs`.
         walk: That which is played, until Stop is pressed or Play once more.
+        asked: How many walks were asked for since and have not begun.
         played: A picture of the walk has been shown, after which other events may have drawn an earlier one.
     """
 
     values: Sequence[Any] = ()
     walk: object | None = None
+    asked: int = 0
     played: bool = False
 
 
@@ -259,9 +261,16 @@ class Answers:
 
         return choose
 
+    def ask_to_play(self, live: Live) -> None:
+        """End the walk that is played, for another one."""
+        live.walk, live.asked = None, live.asked + 1
+
     def play(self, *heard: Any) -> Iterator[list[Any]]:
-        """The pictures of a walk, as the form is meanwhile."""
+        """The pictures of a walk, as the form is meanwhile; none if it was stopped, or another asked for, already."""
         *values, live = heard
+        alone, live.asked = live.asked == 1, max(live.asked - 1, 0)
+        if not alone:
+            return
         live.values, live.walk, live.played = values, (this := object()), False
         try:
             for position in positions_of(self.controls.read(live.values)[0]):
@@ -279,7 +288,7 @@ class Answers:
 
     def stop_playing(self, live: Live) -> None:
         """End the walk with its next picture."""
-        live.walk = None
+        live.walk, live.asked = None, 0
 
     def draw_where_it_ended(self, *heard: Any) -> list[Any]:
         """The picture of the form after a walk that no other took the place of, instead of one that came late."""
@@ -322,12 +331,13 @@ def _connect(page: gr.Blocks, studio: Studio, controls: Controls, pictures: Pict
     cleared.then(answers.update, heard, pictures.outputs, **usual)
     controls.back.click(lambda: dict.fromkeys(controls.sliders, 0), None, controls.sliders, **usual)
     played = [controls.parts["position"], *pictures.outputs]
-    # while another is played, too: to wait for that, or to be dropped as Gradio's clicks are, would leave Play dead
-    anew: dict[str, Any] = {"concurrency_id": "walk", "concurrency_limit": None, "trigger_mode": "multiple"}
-    playing = controls.play.click(answers.play, heard, played, **{**usual, **anew})
+    # Gradio would drop a click as long as another walk is played, or let it wait for that one's end
+    at_once: dict[str, Any] = {**usual, "concurrency_id": "stop", "trigger_mode": "multiple"}
+    asked = controls.play.click(answers.ask_to_play, heard[-1], None, **at_once)
+    playing = asked.then(answers.play, heard, played, **{**at_once, "concurrency_id": "walk"})
     playing.then(answers.draw_where_it_ended, heard, pictures.outputs, **usual)
     # no cancelling, which leaves Gradio's "Error" in the page
-    controls.stop.click(answers.stop_playing, heard[-1], None, **{**usual, "concurrency_id": "stop"})
+    controls.stop.click(answers.stop_playing, heard[-1], None, **at_once)
     # all of them: Gradio takes what is returned for one alone as its value, a list and not what is in it
     controls.save.click(answers.save_files, controls.inputs, pictures.outputs, **usual)
 

@@ -517,6 +517,13 @@ def joined(address: str, event: int, values: Sequence[Any], session: str) -> int
         return error.code
 
 
+def answered(address: str, session: str) -> bool:
+    """Wait for the end of the only event that was asked for; whether it went well."""
+    with urlopen(f"{address}gradio_api/queue/data?session_hash={session}") as stream:
+        told = (json.loads(line.removeprefix(b"data:")) for line in stream if line.startswith(b"data:"))
+        return next(bool(one["success"]) for one in told if one["msg"] == "process_completed")
+
+
 def test_it_speaks_with_this_machine_alone_and_lets_few_wait(tmp_path: Path) -> None:
     train(tiny_gan(16), steps=1).save_checkpoint(tmp_path / "plain.ckpt")
     # GRADIO_SHARE and the like are in tests/explore/test_serving.py
@@ -525,10 +532,13 @@ def test_it_speaks_with_this_machine_alone_and_lets_few_wait(tmp_path: Path) -> 
         with urlopen(f"{alone.address}config") as answer:
             config = json.load(answer)
         parts = {part["id"]: part["props"] for part in config["components"]}
-        (play,) = (one for one in config["dependencies"] if one["id"] == _of_button(config, "Play"))
+        asked = _of_button(config, "Play")
+        (play,) = (one for one in config["dependencies"] if one["trigger_after"] == asked)
         values = [parts[part].get("value") for part in play["inputs"]]
         keyframes = [parts[part].get("elem_id") for part in play["inputs"]].index("keyframes")
         values[keyframes] = ",".join(map(str, range(32)))  # a film that is longer than this test
+        assert joined(alone.address, asked, [None], "visitor0") == 200
+        assert answered(alone.address, "visitor0")
         codes = [joined(alone.address, play["id"], values, f"visitor{k}") for k in range(QUEUED + 4)]
         assert set(codes[:QUEUED]) == {200}
         assert codes[-1] == 503
