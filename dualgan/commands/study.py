@@ -24,6 +24,7 @@ from dualgan.comparison.study.runs import StudyRun, check_unchanged, runs_of
 from dualgan.comparison.texts import listed
 from dualgan.files.atomic import write_whole
 from dualgan.files.targets import folder_to_write
+from dualgan.metrics.table import check_least, kinds_of, spec_of
 from dualgan.runs.reading import setting
 from dualgan.terminal.options import parse_seeds
 from dualgan.terminal.tables import aligned
@@ -94,7 +95,9 @@ def _check_score(study: Study) -> None:
     """Refuse words for `dualgan evaluate` that it would refuse after the first training."""
     score: Score = study.score
     try:
-        evaluate.options(["--metrics", *(score.metrics or ["fid"]), *option_words(score.options)])
+        given = evaluate.options(["--metrics", *(score.metrics or ["fid"]), *option_words(score.options)])
+        shown = {kind: spec_of(kind).name for kind in kinds_of(given["metrics"])}
+        check_least(shown, score.num_fake, given["num_real"])
     except ValueError as error:
         raise ValueError(f"{study.path}: score: {error}") from error
 

@@ -22,6 +22,9 @@ MAX_SEEDS = 2**32  # those of `fit`
 OF_THE_STUDY = ("config", "run_dir", "ckpt_path", "seed_everything")
 """Options of `fit` that no file may give: they are what tells the runs of a study apart."""
 
+OF_THE_SCORE = ("ckpt", "fake", "metrics", "num_fake", "out")
+"""Options of `evaluate` that have another place, or that would measure something else than the run."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -155,13 +158,17 @@ class _MistakeError(ValueError):
 def _study(path: Path, content: Any) -> Study:
     given = _section(content, Study, "", leave_out=("path",))
     rows = {_name_of_row(name): _row(name, row) for name, row in _mapping(given.get("rows", {}), "rows").items()}
+    lower = [name.lower() for name in rows]
+    if alike := [name for name in rows if lower.count(name.lower()) > 1]:
+        raise _MistakeError(f"rows: {alike[0]} and {alike[1]} would share a folder on some disks: rename one")
     if not rows:
         raise _MistakeError("rows: there is none: name one with its settings, such as 'ada: {configs: [ada.yaml]}'")
     seeds = _list(given.get("seeds", [0]), "seeds", int, "numbers such as [0, 1]")
     if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < MAX_SEEDS for seed in seeds):
         raise _MistakeError(f"seeds {seeds}: expected at least one, each once, from 0 to {MAX_SEEDS - 1}")
     score = _score(given.get("score", {}))
-    return Study(path, rows, _configs(given, "configs"), _options(given, "options"), tuple(seeds), score)
+    options = _options(given, "options", OF_THE_STUDY)
+    return Study(path, rows, _configs(given, "configs"), options, tuple(seeds), score)
 
 
 def _name_of_row(name: Any) -> str:
@@ -175,7 +182,7 @@ def _name_of_row(name: Any) -> str:
 def _row(name: str, content: Any) -> Row:
     where = f"rows.{name}"
     given = _section({} if content is None else content, Row, where)
-    return Row(_configs(given, f"{where}.configs"), _options(given, f"{where}.options"))
+    return Row(_configs(given, f"{where}.configs"), _options(given, f"{where}.options", OF_THE_STUDY))
 
 
 def _score(content: Any) -> Score:
@@ -187,18 +194,26 @@ def _score(content: Any) -> Score:
             raise _MistakeError(f"score.{name} {value!r} is no number of images")
     if numbers.get("neighbors", 0) > MAX_ROWS:
         raise _MistakeError(f"score.neighbors {numbers['neighbors']} are more than a figure has room for: {MAX_ROWS}")
-    return Score(tuple(metrics), options=_options(given, "score.options"), **numbers)
+    return Score(tuple(metrics), options=_options(given, "score.options", OF_THE_SCORE), **numbers)
 
 
 def _configs(given: Mapping[str, Any], where: str) -> tuple[str, ...]:
     return tuple(_list(given.get("configs", []), where, str, "names such as [lfw100.yaml]"))
 
 
-def _options(given: Mapping[str, Any], where: str) -> Options:
-    found = _mapping(given.get("options", {}), where)
-    for name in (name for name, _ in _leaves(found)):
-        if name in OF_THE_STUDY:
+def _options(given: Mapping[str, Any], where: str, taken: Sequence[str]) -> Options:
+    """Options with values that a command line can give, each once, and none of those that are `taken`."""
+    found, seen = _mapping(given.get("options", {}), where), set()
+    for name, value in _leaves(found):
+        if name in taken:
             raise _MistakeError(f"{where}: {name} is what the study itself gives to every run: leave it out")
+        if name in seen:
+            raise _MistakeError(f"{where}: {name} stands there twice, with dots and as a section: keep one of them")
+        seen.add(name)
+        try:
+            _as_word(value)
+        except TypeError as error:
+            raise _MistakeError(f"{where}.{name} {value} is no number, text or list: put it in quotes") from error
     return found
 
 
