@@ -66,6 +66,14 @@ class TestPages:
         known = [row["fid50k"] for table in document()["tables"] for row in table["rows"] if "fid50k" in row]
         assert all(figures in known for figures in section["figures"].values())
 
+    def test_numbers_in_sentences_are_recorded_ones(self) -> None:
+        found = {"losses": {"hinge": [{"fid": 1234.5}, {"fid": 2.0}]}}
+        card = evidence.pretrained_networks()["clevr32"].card()
+        assert evidence.filled("at {losses/hinge/fid}.\n", found) == "at 2 and 1234."
+        assert evidence.filled("{pretrained/clevr32/fddf}", found) == f"{card['scores']['fddf']:.3g}"
+        with pytest.raises(KeyError, match="saturating"):
+            evidence.filled("{losses/saturating/fid}", found)
+
 
 class TestVerdict:
     def test_agrees_and_disagrees_where_all_seeds_are_apart(self) -> None:

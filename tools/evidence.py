@@ -8,6 +8,7 @@ Takes the numbers of the studies that are finished, where --studies has them, an
 
 import argparse
 import json
+import re
 import shutil
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +19,9 @@ import yaml
 
 from dualgan.comparison.study.outputs import CURVES, NUMBERS
 from dualgan.comparison.study.results import Results, markdown, with_spread
+from dualgan.comparison.texts import listed
 from dualgan.metrics.names import better
+from dualgan.weights.pretrained import pretrained_networks
 
 ROOT = Path(__file__).parents[1]
 CLAIMS = ROOT / "docs" / "experiments" / "claims.yaml"
@@ -125,14 +128,36 @@ def comparison(
     return f"| {' | '.join(cells)} |"
 
 
-def section(entry: Mapping[str, Any], results: Results) -> Iterator[str]:
+def short(value: float) -> str:
+    """Three digits, or all of those before the point."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def filled(text: str, found: Mapping[str, Results]) -> str:
+    """Put numbers in the place of {STUDY/ROW/SCORE}, one for each seed, and of {pretrained/NAME/SCORE}.
+
+    Raises:
+        KeyError: There is no such number.
+    """
+
+    def number(place: re.Match[str]) -> str:
+        source, name, score = place.groups()
+        if source == "pretrained":
+            return short(pretrained_networks()[name].card()["scores"][score])
+        return listed([short(value) for value in sorted(of_seeds(found[source][name], score))])
+
+    return re.sub(r"\{(\w+)/([\w.-]+)/(\w+)\}", number, text.strip())
+
+
+def section(entry: Mapping[str, Any], found: Mapping[str, Results]) -> Iterator[str]:
     """A claim's section of docs/evidence.md."""
-    yield f"## {entry['title']}\n\n{entry['about'].strip()} `dualgan study {entry['study']}.yaml`\n"
+    results = found[entry["study"]]
+    yield f"## {entry['title']}\n\n{filled(entry['about'], found)} `dualgan study {entry['study']}.yaml`\n"
     yield f"| {entry['score']} of | Published | Ours | Seeds | Verdict |\n|:--|:--|:--|--:|:--|"
     figures = entry.get("figures", {})
     yield "\n".join(comparison(line, entry["score"], figures, results) for line in entry["comparisons"])
     where = f"Published: {entry['published']}. " if "published" in entry else ""
-    yield f"\n{where}What would decide it: {entry['deciding'].strip()}\n"
+    yield f"\n{where}What would decide it: {filled(entry['deciding'], found)}\n"
 
 
 def evidence(found: Mapping[str, Results], intro: str) -> str:
@@ -140,7 +165,7 @@ def evidence(found: Mapping[str, Results], intro: str) -> str:
     parts = [intro.strip() + "\n"]
     for entry in claims():
         if entry["study"] in found:
-            parts += section(entry, found[entry["study"]])
+            parts += section(entry, found)
     return "\n".join(parts)
 
 

@@ -117,6 +117,6 @@ def known_names(place: str | os.PathLike[str]) -> str:
     """The end of a message about a file that is not there: which names there are, and the closest one."""
     if not (names := list(pretrained_networks())):
         return ""
-    close = get_close_matches(Path(place).name, names, n=1, cutoff=0.6)
+    close = get_close_matches(Path(place).name.lower(), names, n=1, cutoff=0.6)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     return f", or the name of a pretrained network: {', '.join(names)}{hint}"

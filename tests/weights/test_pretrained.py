@@ -131,7 +131,12 @@ def test_folders_of_images_of_that_name_do_not(pretrained: Path, in_empty_folder
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("tiny-cont", "did you mean 'tiny-contr'?"), ("runs/x/last.ckpt", f"network: {ENTRY}")]
+    ("name", "hint"),
+    [
+        ("tiny-cont", "did you mean 'tiny-contr'?"),
+        ("TINY-CONTR", "did you mean 'tiny-contr'?"),
+        ("runs/x/last.ckpt", f"network: {ENTRY}"),
+    ],
 )
 def test_unknown_names_and_mistyped_files_show_the_names(name: str, hint: str, pretrained: Path) -> None:
     with pytest.raises(ValueError, match=r"no file at .* or the name of a pretrained network: tiny-contr") as error:
