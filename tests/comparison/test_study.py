@@ -43,6 +43,7 @@ MISTAKES = {
     "rows: {a: {}}\nscore: {metrics: [fid], num_fake: 0}": "num_fake 0 is too small",
     "rows: {a: {}}\nscore: {metrics: [fid], options: {num_real: 0}}": "num_real 0 is too small",
     "rows: {a: {}}\nscore: {metrics: [fid], options: {ckpt: a}}": "score.options: ckpt is what the study itself gives",
+    "rows: {a: {}}\nscore: {metrics: [fid], options: {num_fake: 9}}": "its own: write score.num_fake",
     "rows: {a: {}, A: {}}": "rows: a and A would share a folder",
     "rows: {a: {options: {model.total_kimg: 2026-01-01}}}": "rows.a.options.model.total_kimg 2026-01-01 is no number",
     "rows: {a: {options: {model: {total_kimg: 1}, model.total_kimg: 2}}}": "model.total_kimg stands there twice",

@@ -328,17 +328,15 @@ def test_what_is_moved_while_a_walk_is_played_counts(page: Any) -> None:
     assert refused(page) == ["", ""]
 
 
-def stopped(page: Any) -> None:
-    """Stop the walk, and see that it ends: before its last frame, and with nothing that comes late."""
+def stopped_at(page: Any) -> float:
+    """Stop the walk, and wait until nothing moves any more; where it is then, 1 at its end."""
     page.get_by_role("button", name="Stop").click()
     shown, quiet = "", 0
     while quiet < 4:
         before, shown = shown, page.locator(POSITION).input_value() + source(page, "picture0")
         quiet = quiet + 1 if shown == before else 0
         page.wait_for_timeout(500)
-    assert 0 <= float(page.locator(POSITION).input_value()) < 1
-    assert page.get_by_text("Error", exact=True).count() == 0
-    assert refused(page) == ["", ""]
+    return float(page.locator(POSITION).input_value())
 
 
 def test_a_walk_is_stopped(page: Any) -> None:
@@ -346,7 +344,9 @@ def test_a_walk_is_stopped(page: Any) -> None:
     page.locator("#keyframes textarea, #keyframes input").fill("0-31")
     for _ in range(2):
         changed(page, "picture0", lambda: page.get_by_role("button", name="Play").click())
-        stopped(page)
+        assert 0 <= stopped_at(page) < 1
+    assert page.get_by_text("Error", exact=True).count() == 0
+    assert refused(page) == ["", ""]
 
 
 def test_play_begins_anew_what_is_played_or_has_just_been_stopped(page: Any) -> None:
@@ -359,7 +359,8 @@ def test_play_begins_anew_what_is_played_or_has_just_been_stopped(page: Any) -> 
         for button in (*earlier, play):
             button.click()
         page.wait_for_function(f"() => document.querySelector('{POSITION}').value < 0.02")
-    stopped(page)
+    assert 0 <= stopped_at(page) < 1
+    assert refused(page) == ["", ""]
 
 
 def test_a_slider_moves_along_a_direction_of_its_network(page: Any) -> None:

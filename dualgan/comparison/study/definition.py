@@ -19,11 +19,19 @@ Options = Mapping[str, Any]
 
 MAX_SEEDS = 2**32  # those of `fit`
 
-OF_THE_STUDY = ("config", "run_dir", "ckpt_path", "seed_everything")
-"""Options of `fit` that no file may give: they are what tells the runs of a study apart."""
+_GIVEN = "is what the study itself gives to every run: leave it out"
 
-OF_THE_SCORE = ("ckpt", "fake", "metrics", "num_fake", "out")
-"""Options of `evaluate` that have another place, or that would measure something else than the run."""
+OF_THE_STUDY = dict.fromkeys(("config", "run_dir", "ckpt_path", "seed_everything"), _GIVEN)
+"""Options of `fit` that no file may give, and why: they are what tells the runs of a study apart."""
+
+OF_THE_SCORE = {
+    "ckpt": _GIVEN,
+    "out": _GIVEN,
+    "fake": "would measure other images than the run's: leave it out",
+    "metrics": "has a place of its own: write score.metrics",
+    "num_fake": "has a place of its own: write score.num_fake",
+}
+"""Options of `evaluate` that are not among the score's others, and why."""
 
 
 @dataclass(frozen=True)
@@ -201,12 +209,12 @@ def _configs(given: Mapping[str, Any], where: str) -> tuple[str, ...]:
     return tuple(_list(given.get("configs", []), where, str, "names such as [lfw100.yaml]"))
 
 
-def _options(given: Mapping[str, Any], where: str, taken: Sequence[str]) -> Options:
+def _options(given: Mapping[str, Any], where: str, taken: Mapping[str, str]) -> Options:
     """Options with values that a command line can give, each once, and none of those that are `taken`."""
     found, seen = _mapping(given.get("options", {}), where), set()
     for name, value in _leaves(found):
         if name in taken:
-            raise _MistakeError(f"{where}: {name} is what the study itself gives to every run: leave it out")
+            raise _MistakeError(f"{where}: {name} {taken[name]}")
         if name in seen:
             raise _MistakeError(f"{where}: {name} stands there twice, with dots and as a section: keep one of them")
         seen.add(name)
