@@ -8,7 +8,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from dualgan.networks.cpu import activated
+from dualgan.networks.cpu import fused
 
 aten = torch.ops.aten
 
@@ -30,8 +30,10 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         output = operator(*args, **(kwargs or {}))
         packet = operator.overloadpacket
-        if packet in (aten.convolution, activated.OPERATOR):
+        if packet in (aten.convolution, fused.OPERATOR):
             self.total += convolution_flops(args[0].shape, args[1].shape, output.shape)
+        elif packet is fused.IN_PLACE:
+            self.total += convolution_flops(args[1].shape, args[2].shape, output.shape)
         elif packet is aten.convolution_backward:
             derivatives = sum(bool(wanted) for wanted in args[10][:2])
             self.total += derivatives * convolution_flops(args[1].shape, args[2].shape, args[0].shape)

@@ -15,7 +15,7 @@ from dualgan.files.atomic import write_json
 from dualgan.files.targets import file_to_write
 from dualgan.networks import Discriminator, Generator
 from dualgan.networks.base import Network, build_network
-from dualgan.networks.cpu import activated
+from dualgan.networks.cpu import fused
 from dualgan.terminal.tables import aligned
 
 EXPLANATION = """\
@@ -49,8 +49,8 @@ def _convolved(x: torch.Size, weight: torch.Size, *settings: Any, out_shape: Any
 
 # Only the weighted sum over a footprint (attention/aggregation.py) accumulates products in place.
 EXTRA: dict[Any, Callable[..., int]] = {torch.ops.aten.addcmul_: _accumulated}
-if activated.OPERATOR is not None:
-    EXTRA[activated.OPERATOR] = _convolved
+if fused.OPERATOR is not None:
+    EXTRA[fused.OPERATOR] = _convolved
 
 
 def complexity(network: Network) -> dict[str, Cost]:

@@ -20,8 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
-from dualgan.networks.cpu import activated
-from dualgan.networks.cpu.algorithms import Call
+from dualgan.networks.cpu import fused
+from dualgan.networks.cpu.algorithms import Call, direct
 from dualgan.networks.cpu.plan import hand_made
 from dualgan.networks.geometry import SAME, Geometry
 from dualgan.runtime.precision import autocast_enabled
@@ -49,6 +49,18 @@ def convolve(
     return result
 
 
+def convolve_beside(x: Tensor, weight: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:
+    """x [N, C, H, W] for its other uses, and its convolution: for filters of maps that have a second use.
+
+    In bfloat16 CPUs compute the convolution's part of the gradient onto the rest of it, in one pass. It is added as
+    everywhere otherwise, so that the bits in float32 do not depend on how a network is written.
+    """
+    if x.device.type != "cpu" or x.dtype != torch.bfloat16 or torch.compiler.is_compiling():
+        return x, convolve(x, weight, geometry)
+    beside: tuple[Tensor, Tensor] = _Beside.apply(x, weight.to(x.dtype), geometry)
+    return beside
+
+
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """1x1 convolution of x [N, C, H, W] with weight [D, C, 1, 1]: a matrix product, cheaper to call than `convolve`."""
     return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
@@ -57,8 +69,8 @@ def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 def _run(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, slope: float | None) -> Tensor:
     """y = conv(x, w) + b, activated."""
     y = hand_made(Call("forward", x, weight, None, geometry))
-    if y is None and slope is not None and activated.in_one_pass(x, weight, geometry):
-        return activated.convolution(x, weight, bias, geometry, slope)
+    if y is None and slope is not None and fused.in_one_pass(x, weight, geometry):
+        return fused.activated(x, weight, bias, geometry, slope)
     if y is None:
         y = torch.ops.aten.convolution(x, weight, bias, *geometry.arguments())
     elif bias is not None:
@@ -107,6 +119,26 @@ class _Convolution(Function):
         dw = _WeightAdjoint.apply(x, dy, weight, ctx.geometry) if ctx.needs_input_grad[1] else None
         db = dy.sum(dim=(0, 2, 3)) if ctx.needs_input_grad[2] else None
         return dx, dw, db, None, None
+
+
+class _Beside(Function):
+    """x and y = conv(x, w)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(x, weight)
+        ctx.geometry = geometry
+        return x.view_as(x), _run(x, weight, None, geometry, None)
+
+    @staticmethod
+    def backward(ctx: Any, dx: Tensor, dy: Tensor) -> Any:
+        x, weight = ctx.saved_tensors
+        assert not ctx.needs_input_grad[1], "filters do not learn"
+        if torch.is_grad_enabled():
+            return dx + _InputAdjoint.apply(dy, weight, x, ctx.geometry), None, None
+        call = Call("input", x, weight, dy, ctx.geometry, onto=dx)
+        total = hand_made(call)
+        return direct(call) if total is None else total, None, None
 
 
 class _InputAdjoint(Function):

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dualgan.networks.convolution import Geometry, convolve, pointwise
+from dualgan.networks.convolution import Geometry, convolve, convolve_beside, pointwise
 from dualgan.networks.scale_shift import scale_shift
 from dualgan.runtime.precision import without_autocast
 
@@ -107,9 +107,16 @@ class FIR(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, H, W] -> [N, C, (H + 2 padding - T + 1) / down, ...], the size rounded up."""
+        return convolve(x, *self._convolution(x))
+
+    def beside(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The input for its other uses, and what a call gives: see `convolve_beside`."""
+        return convolve_beside(x, *self._convolution(x))
+
+    def _convolution(self, x: Tensor) -> tuple[Tensor, Geometry]:
         channels = x.shape[1]
         weight = self.kernel.to(x.dtype).expand(channels, 1, *self.kernel.shape)
-        return convolve(x, weight, Geometry(stride=self.down, padding=self.padding, groups=channels))
+        return weight, Geometry(stride=self.down, padding=self.padding, groups=channels)
 
 
 class FIRUpsample(nn.Module):
@@ -201,8 +208,15 @@ class EqualizedConv2d(Clamped):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, in_channels, H, W] -> [N, out_channels, H / down, W / down]."""
-        if self.fir is not None:
-            x = self.fir(x)
+        return self._convolved(x if self.fir is None else self.fir(x))
+
+    def beside(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The input for its other uses, and what a call gives, of a convolution behind a low-pass: see `FIR.beside`."""
+        assert self.fir is not None
+        x, filtered = self.fir.beside(x)
+        return x, self._convolved(filtered)
+
+    def _convolved(self, x: Tensor) -> Tensor:
         weight = self.weight * self.weight_gain
         bias = None if self.bias is None else self.bias * self.gain
         # With few channels in, the product of `pointwise` is thin and slow.

@@ -29,6 +29,7 @@ ELSEWHERE = {
     "torch._foreach_copy_": "one kernel for many tensors, as torch's optimizers do it; read in torch 2.14",
     "torch._foreach_lerp_": "the same for moving averages",
     "mkldnn._convolution_pointwise": "convolution and activation in one pass, as torch.compile's; read in torch 2.14",
+    "mkldnn._convolution_pointwise_": "the same, added to what there is already",
     "efficientnet._blocks": "batch norms are folded into convolutions; read in efficientnet-lite-pytorch 0.1.0",
     "efficientnet._fc": "logits from features",
 }

@@ -9,9 +9,12 @@ from torch import Tensor
 from torch.autograd import grad, gradcheck, gradgradcheck
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dualgan.networks.convolution import Geometry, convolve, pointwise
-from dualgan.networks.cpu import activated
-from dualgan.networks.cpu.activated import in_one_pass
+from dualgan.networks.convolution import Geometry, convolve, convolve_beside, pointwise
+from dualgan.networks.cpu import fused, plan
+from dualgan.networks.cpu.fused import in_one_pass
+from dualgan.networks.cpu.plan import Plan, computed_by
+
+Beside = Callable[[Tensor, Tensor, Geometry], tuple[Tensor, Tensor]]
 
 # name -> geometry, shape of x, shape of the weight
 CASES = {
@@ -98,7 +101,7 @@ def test_one_pass_computes_what_two_passes_do(case: str, dtype: torch.dtype) -> 
     x, weight, bias, geometry = small_map(case, dtype)
     results = []
     for one_pass in (True, False):
-        with mock.patch.object(activated, "in_one_pass", lambda *call, one=one_pass: one and in_one_pass(*call)):
+        with mock.patch.object(fused, "in_one_pass", lambda *call, one=one_pass: one and in_one_pass(*call)):
             y = convolve(x.requires_grad_(), weight.requires_grad_(), geometry, bias.requires_grad_(), 0.2)
             seen = torch.randn(y.shape, generator=torch.Generator().manual_seed(3))
             results.append([y, *grad((y.float() * seen).sum(), (x, weight, bias))])
@@ -111,6 +114,46 @@ def test_a_convolution_is_activated_in_one_pass() -> None:
         y = convolve(x, weight, geometry, None, 0.2)
     assert torch.equal(y, F.leaky_relu(convolve(x, weight, geometry), 0.2))
     assert operators.names == ["mkldnn._convolution_pointwise.default"]
+
+
+FILTER = Geometry(stride=2, padding=1, groups=48)
+
+
+def gradients_beside(beside: Beside, x: Tensor, kernel: Tensor) -> list[Tensor]:
+    """First derivatives of a map with two uses, and derivatives of their norm."""
+    x = x.detach().requires_grad_()
+    own, filtered = beside(x, kernel.expand(48, 1, 4, 4), FILTER)
+    value = (own.float().tanh().square().sum() + filtered.float().square().sum()).sqrt()
+    (first,) = grad(value, x, create_graph=True)
+    (second,) = grad(first.float().square().sum(), x, retain_graph=True)
+    return [filtered, first, second, *grad(value, x)]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_map_and_its_filtered_form_have_the_gradients_of_two_uses(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    x, kernel = torch.randn(4, 48, 16, 16).to(dtype).contiguous(memory_format=torch.channels_last), torch.rand(4, 4)
+    exact = gradients_beside(lambda x, w, g: (x, convolve(x, w, g)), x.double(), kernel.double())
+    with computed_by(Plan()):
+        found = gradients_beside(convolve_beside, x, kernel.to(dtype))
+        plain = gradients_beside(lambda x, w, g: (x, convolve(x, w, g)), x, kernel.to(dtype))
+    for ours, exactly, plainly in zip(found, exact, plain, strict=True):
+        torch.testing.assert_close(ours.double(), exactly, rtol=0.02, atol=0.02 * float(exactly.detach().abs().max()))
+        assert dtype == torch.bfloat16 or torch.equal(ours, plainly)
+
+
+def test_a_filters_gradient_is_added_in_one_pass_to_a_copy() -> None:
+    x = torch.randn(4, 48, 16, 16).bfloat16().contiguous(memory_format=torch.channels_last).requires_grad_()
+    spread = mock.patch.object(plan, "fastest", side_effect=lambda runs: list(runs)[-1])
+    with spread, computed_by(Plan()), mock.patch.object(fused, "fuses", return_value=True):
+        own, filtered = convolve_beside(x, torch.ones(48, 1, 4, 4).bfloat16(), FILTER)
+        seen = [torch.ones_like(own), torch.ones_like(filtered)]
+        with OperatorNames() as operators:
+            (total,) = grad([own, filtered], x, seen)
+    assert "mkldnn._convolution_pointwise_.binary" in operators.names
+    assert not {"aten.add.Tensor", "aten.add_.Tensor"} & set(operators.names)
+    assert torch.equal(seen[0], torch.ones_like(own))
+    assert total[0, 0, 8, 8] == 1 + 4
 
 
 class OperatorNames(TorchDispatchMode):  # type: ignore[no-untyped-call]

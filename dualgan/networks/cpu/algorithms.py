@@ -6,6 +6,7 @@ they win by 1.2 to 2 on both. So nothing here decides: `plan` measures.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
 import torch
@@ -36,6 +37,7 @@ class Call(NamedTuple):
         weight: [D, C / groups, k, k], or [C, D / groups, k, k] of a transposed convolution.
         dy: Gradient of the output; None where that is computed.
         geometry: Stride, padding, groups.
+        onto: Added to the gradient of a filter's input; only `direct` and `by_spreading` are asked to.
     """
 
     direction: Direction
@@ -43,6 +45,7 @@ class Call(NamedTuple):
     weight: Tensor
     dy: Tensor | None
     geometry: Geometry
+    onto: Tensor | None = None
 
 
 def direct(call: Call) -> Tensor:
@@ -55,7 +58,7 @@ def direct(call: Call) -> Tensor:
     outputs = torch.ops.aten.convolution_backward(dy, x, weight, [dy.shape[1]], *geometry.arguments(), wanted)
     result = outputs[wanted.index(True)]
     assert isinstance(result, Tensor)
-    return result
+    return result if call.onto is None else result.add_(call.onto)
 
 
 # Products of matrices, unlike the operators of convolutions, would follow autocast: hence the two without it.
@@ -86,12 +89,25 @@ def by_groups(call: Call) -> Tensor:
 
 def by_spreading(call: Call) -> Tensor:
     """A depthwise convolution of the map's pixels among zeros."""
-    k, geometry = call.weight.shape[-1], call.geometry
+    geometry = call.geometry
     if call.dy is not None:
         size = call.x.shape[2], call.x.shape[3]
-        return depthwise.adjoint(call.dy, call.weight, size, geometry.stride, geometry.padding)
-    high, wide = ((length - 1) * geometry.stride - 2 * geometry.padding + k for length in call.x.shape[2:])
-    return depthwise.adjoint(call.x, call.weight, (high, wide), geometry.stride, geometry.padding)
+        return depthwise.adjoint(call.dy, call.weight, size, geometry.stride, geometry.padding, call.onto)
+    return depthwise.adjoint(call.x, call.weight, _size_above(call), geometry.stride, geometry.padding)
+
+
+def by_swapping(call: Call) -> Tensor:
+    """The transposed convolution as the input's gradient of the convolution whose gradient it is."""
+    x, weight, geometry = call.x, call.weight, call.geometry
+    above = x.new_empty(len(x), *_size_above(call), weight.shape[1]).permute(0, 3, 1, 2)
+    return direct(Call("input", above, weight, x, replace(geometry, transposed=False)))
+
+
+def _size_above(call: Call) -> tuple[int, int]:
+    """Of a transposed convolution's output."""
+    k, stride, padding = call.weight.shape[-1], call.geometry.stride, call.geometry.padding
+    high, wide = ((length - 1) * stride - 2 * padding + k for length in call.x.shape[2:])
+    return high, wide
 
 
 ALGORITHMS: dict[str, Callable[[Call], Tensor]] = {
@@ -100,6 +116,7 @@ ALGORITHMS: dict[str, Callable[[Call], Tensor]] = {
     "columns": by_columns,
     "groups": by_groups,
     "spreading": by_spreading,
+    "swapping": by_swapping,
 }
 
 
@@ -108,7 +125,8 @@ def alternatives(call: Call) -> list[str]:
     if call.x.device.type != "cpu" or torch.compiler.is_compiling():
         return []
     if call.x.dtype == call.weight.dtype == torch.bfloat16:
-        return ["groups"] * _many_groups(call) + ["spreading"] * _adjoint_of_filters(call)
+        names = {"groups": _many_groups(call), "spreading": _adjoint_of_filters(call), "swapping": _upwards(call)}
+        return [name for name, possible in names.items() if possible]
     if call.x.dtype == call.weight.dtype == torch.float32 and _wide(call):
         return ["winograd"] * _tiled(call) + ["columns"] * (call.direction == "weight")
     return []
@@ -127,6 +145,11 @@ def _adjoint_of_filters(call: Call) -> bool:
     large = call.x.numel() * (geometry.stride**2 if geometry.transposed else 1) >= MIN_NUMBERS_OF_FILTERS
     depthwise = geometry.groups == len(weight) and weight.shape[1] == 1
     return backwards and large and depthwise and geometry.padding < min(weight.shape[2:])
+
+
+def _upwards(call: Call) -> bool:
+    large = call.weight.numel() * call.x.shape[-2:].numel() * len(call.x) >= MIN_PRODUCTS
+    return call.direction == "forward" and call.geometry.transposed and call.geometry.groups == 1 and large
 
 
 def _wide(call: Call) -> bool:

@@ -99,10 +99,13 @@ class DiscriminatorBlock(nn.Module):
         Returns:
             [N, out_channels, H / 2, W / 2] for the primary input.
         """
-        features = inputs if self.fromrgb is None else tuple(self.fromrgb(x) for x in inputs)
-        skip = None if self.skip is None else self.skip(features[0])
-        y: Tensor = self.conv1(self.conv0(*features))
-        return y if skip is None else y + skip
+        x, *others = inputs if self.fromrgb is None else (self.fromrgb(image) for image in inputs)
+        if self.skip is None:
+            plain: Tensor = self.conv1(self.conv0(x, *others))
+            return plain
+        x, skip = self.skip.beside(x)
+        residual: Tensor = self.conv1(self.conv0(x, *others))
+        return residual + skip
 
 
 class StyleGAN2Discriminator(EpilogueDiscriminator):

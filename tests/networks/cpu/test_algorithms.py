@@ -237,5 +237,25 @@ def test_adjoints_of_filters_in_bfloat16_are_filters_of_spread_pixels(case: str)
     found = ALGORITHMS["spreading"](own)
     assert found.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(found, exact.bfloat16(), rtol=0.02, atol=0.02)
+    both = ALGORITHMS["spreading"](own._replace(onto=exact.bfloat16()))
+    if own.dy is not None:
+        torch.testing.assert_close(both, 2 * exact.bfloat16(), rtol=0.02, atol=0.04)
     dense = Call(own.direction, x, torch.ones(48, 48, 4, 4).bfloat16(), own.dy, geometry)
     assert alternatives(dense) == []
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+def test_a_transposed_convolution_in_bfloat16_is_the_gradient_of_a_convolution(padding: int) -> None:
+    torch.manual_seed(0)
+    geometry = Geometry(stride=2, padding=padding, transposed=True)
+    x, weight = torch.randn(8, 48, 16, 17), torch.randn(48, 32, 3, 3) / 20
+    call = Call(
+        "forward", x.bfloat16().contiguous(memory_format=torch.channels_last), weight.bfloat16(), None, geometry
+    )
+    assert alternatives(call) == ["swapping"]
+    found = ALGORITHMS["swapping"](call)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    exact = direct(Call("forward", call.x.float(), call.weight.float(), None, geometry))
+    torch.testing.assert_close(found, exact.bfloat16(), rtol=0.02, atol=0.02)
+    assert alternatives(call._replace(x=call.x[:1, :, :2, :2])) == []
+    assert alternatives(Call("forward", exact.bfloat16(), weight.bfloat16().mT, None, Geometry(stride=2))) == []
