@@ -4,7 +4,6 @@ import gc
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -25,6 +24,7 @@ from dualgan.explore.serving import (
     wait,
 )
 from dualgan.explore.studio import MOST_NETWORKS, Studio
+from dualgan.files.targets import folder_to_write
 from dualgan.networks import Discriminator, Generator
 from dualgan.runtime.garbage import not_collected
 from dualgan.runtime.private_parts import no_stubs_of_gradio
@@ -62,7 +62,7 @@ def run(
         browser: Open the page in the browser.
     """
     check_gradio()
-    free, folder = check_port(port), _folder(out)
+    free, folder = check_port(port), folder_to_write(out)
     files = ckpt or [_showpiece()]
     if len(files) > MOST_NETWORKS:
         raise ValueError(f"{len(files)} checkpoints: the page has room for 1 or {MOST_NETWORKS} side by side")
@@ -88,13 +88,6 @@ def run(
             studio.closed.set()
             time.sleep(GRACE)
             page.close(verbose=False)
-
-
-def _folder(out: str) -> Path:
-    path = Path(out)
-    if path.exists() and not path.is_dir():
-        raise ValueError(f"out '{out}' is a file: name a folder for pictures and latents")
-    return path
 
 
 def _showpiece() -> str:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dualgan.explore.directions import NONE, FoundDirections
 from dualgan.explore.latents import LatentSpace, Styled
-from dualgan.explore.limits import Abilities
+from dualgan.explore.limits import Abilities, sentence
 from dualgan.explore.memory import Memory
 from dualgan.explore.settings import Settings
 from dualgan.networks import Discriminator, Generator
@@ -180,7 +180,7 @@ class Explorer:
             reference = None if self.lacks.reference else self.reference(settings.reference)
             logit = self._logit(images, made_of.label, reference)
         except NoReferencesError as error:
-            notes = (*notes, f"No logit: {error}.")
+            notes = (*notes, f"No logit: {sentence(str(error))}")
         real = None if reference is None else reference.numpy()
         return Shown(to_uint8(images)[0].cpu().numpy(), made_of, logit, real, notes)
 

@@ -46,6 +46,11 @@ def short(reason: str) -> str:
     return reason.partition(": ")[0]
 
 
+def sentence(said: str) -> str:
+    """What was said, with one full stop at its end."""
+    return said.rstrip(".") + "."
+
+
 def limits(lacks: Mapping[str, Abilities]) -> list[str]:
     """A sentence for every reason why one network or two, by their names, cannot do something; of two it says which."""
     whose = defaultdict(list)

@@ -17,6 +17,7 @@ import numpy as np
 from dualgan.explore.directions import SLIDERS
 from dualgan.explore.drawing import as_fraction, as_url
 from dualgan.explore.forms import DRAWN, read_settings
+from dualgan.explore.limits import sentence
 from dualgan.explore.settings import MOST_STRENGTH, MOST_TRUNCATION
 from dualgan.explore.studio import Panel, Studio, positions_of
 from dualgan.files.trouble import in_words
@@ -222,7 +223,7 @@ class Answers:
         try:
             return self.pictures.filled(self.studio.show(*self.controls.read(values)))
         except Exception as error:
-            return self.pictures.refusing(f"Not drawn: {_said(error)}. {otherwise}")
+            return self.pictures.refusing(f"Not drawn: {_said(error)} {otherwise}")
 
     def begin(self, *values: Any) -> list[Any]:
         """The first picture."""
@@ -244,7 +245,7 @@ class Answers:
         try:
             gr.Info(html.escape(_saved(self.studio.save(self.controls.read(values)[0]), self.studio)))
         except Exception as error:
-            return self.pictures.refusing(f"Not saved: {_said(error)}.")
+            return self.pictures.refusing(f"Not saved: {_said(error)}")
         return self.pictures.refusing("")
 
     def clicked(self, side: int) -> Callable[..., list[Any]]:
@@ -257,7 +258,7 @@ class Answers:
                 live.values = [*values[:-1], point]
                 return [point, *self.pictures.filled(self.studio.show(self.controls.read(values)[0], point))]
             except Exception as error:
-                return [gr.skip(), *self.pictures.refusing(f"Not drawn: {_said(error)}. {BEFORE}")]
+                return [gr.skip(), *self.pictures.refusing(f"Not drawn: {_said(error)} {BEFORE}")]
 
         return choose
 
@@ -281,7 +282,7 @@ class Answers:
                 live.played = True
                 yield [position, *self.pictures.filled(shown)]
         except Exception as error:
-            yield [gr.skip(), *self.pictures.refusing(f"Not played: {_said(error)}.")]
+            yield [gr.skip(), *self.pictures.refusing(f"Not played: {_said(error)}")]
         finally:
             if live.walk is this:
                 live.walk = None
@@ -369,11 +370,11 @@ def _saved(files: Sequence[Path], studio: Studio) -> str:
 
 
 def _said(error: Exception) -> str:
-    """What went wrong, without a full stop; what is no mistake of the user's is also told on the terminal."""
+    """What went wrong, as a sentence; what is no mistake of the user's is also told on the terminal."""
     if isinstance(error, ValueError):
-        return str(error)
+        return sentence(str(error))
     if isinstance(error, OSError):
-        return in_words(error)
+        return sentence(in_words(error))
     traceback.print_exception(error, file=sys.stderr)
     said = (str(error).splitlines() or [""])[0]
-    return f"{type(error).__name__}: {said}. The terminal says more"
+    return f"{type(error).__name__}: {sentence(said)} The terminal says more."

@@ -16,7 +16,7 @@ from dualgan.explore.limits import lacking, limits, short
 from dualgan.explore.saving import save_shown
 from dualgan.explore.settings import Settings
 from dualgan.networks.classes import class_names
-from dualgan.studies.attention import Fraction
+from dualgan.studies.attention import AttentionMaps, Fraction
 
 MOST_NETWORKS = 2
 FRAMES = 24  # of a walk, from one keyframe to the next
@@ -131,11 +131,11 @@ class Studio:
         else:
             maps = explorer.attention(settings, point)
             picture = overlaid(maps)
-            text.append(f"{maps.attention} at {maps.resolution} x {maps.resolution} {_range(maps.maps)}.")
+            text.append(f"{maps.attention} at {maps.resolution} x {maps.resolution} {_range(maps)}.")
         if reference is not None:
             maps = explorer.reference_attention(settings, point)
             reference = overlaid(maps)
-            text.append(f"D's attention to the reference image {_range(maps.maps)}.")
+            text.append(f"D's attention to the reference image {_range(maps)}.")
         return Panel(picture, reference, tuple(text))
 
 
@@ -161,5 +161,8 @@ def _of_walk(settings: Settings) -> list[str]:
     return ["On a walk: the seed has no effect, the position has."] if settings.keyframes else []
 
 
-def _range(maps: np.ndarray) -> str:
-    return f"from {maps.min():.3g} (dark) to {maps.max():.3g} (bright)"
+def _range(found: AttentionMaps) -> str:
+    low, high = f"{found.maps.min():.3g} (dark)", f"{found.maps.max():.3g} (bright)"
+    if found.footprint:
+        return f"from {low} to {high}: the norm over channels of its weights"
+    return f"from {low} to {high} of the attention, all together 1"

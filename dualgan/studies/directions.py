@@ -102,7 +102,8 @@ class Directions:
         """
         path = Path(path)
         if not path.is_file():
-            raise ValueError(f"no directions at {path}: expected a .safetensors file of 'dualgan directions'")
+            found = f"{path} is a folder" if path.is_dir() else f"no directions at {path}"
+            raise ValueError(f"{found}: expected a .safetensors file of 'dualgan directions'")
         tensors, texts = read_tensors_and_texts(path, _ADVICE)
         if _KEY not in texts:
             raise ValueError(f"{path} holds no directions: expected a .safetensors file of 'dualgan directions'")

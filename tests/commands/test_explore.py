@@ -52,12 +52,16 @@ class TestRefused:
     def test_data_that_is_not_there(self, run_cli: RunCLI, checkpoint: Callable[..., Path]) -> None:
         error = run_cli.fails("explore", "--port", 0, "--ckpt", checkpoint(references=True), "--data", "none.yaml")
         assert "none.yaml" in error
+        error = run_cli.fails("explore", "--port", 0, "--ckpt", checkpoint(references=True), "--data", "nowhere")
+        assert "There is no folder or zip of images at 'nowhere'. Check the path" in error
 
     def test_directions_of_another_network(self, run_cli: RunCLI, checkpoint: Callable[..., Path]) -> None:
         find_directions(tiny.generator(resolution=16), "pca", 2).save(Path("ways.safetensors"))
         given = ("explore", "--port", 0, "--ckpt", checkpoint(), "--directions")
         assert "the directions in ways.safetensors belong to" in run_cli.fails(*given, "ways.safetensors")
         assert "no directions at none.safetensors" in run_cli.fails(*given, "none.safetensors")
+        Path("folder").mkdir()
+        assert "folder is a folder: expected a .safetensors file" in run_cli.fails(*given, "folder")
 
     def test_a_file_for_what_is_saved(self, run_cli: RunCLI, checkpoint: Callable[..., Path]) -> None:
         Path("file").touch()

@@ -36,6 +36,7 @@ FOLDERS = {
     "attention": f"{NOWHERE} --out",
     "inspect": "nowhere --out",
     "prepare": "nowhere",
+    "explore": f"--port 0 {NOWHERE} --out",
 }
 
 
@@ -65,6 +66,7 @@ def test_a_folder_that_cannot_be_made_is_told_before_anything_else(verb: str, ru
     assert "'file' is a file: name a folder" in run_cli.fails(verb, *words(FOLDERS[verb]), "file")
     error = run_cli.fails(verb, *words(FOLDERS[verb]), "file/below")
     assert "'file/below' cannot be written: 'file' is no folder" in error
+    assert "'/proc/out' cannot be written: '/proc' takes no" in run_cli.fails(verb, *words(FOLDERS[verb]), "/proc/out")
 
 
 @pytest.mark.parametrize(("verb", "beside"), [("tsne", "out.json"), ("interpolate", "out.gif")])

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from dualgan.explore.engine import Explorer
-from dualgan.explore.limits import limits
+from dualgan.explore.limits import limits, sentence
 from dualgan.explore.studio import Studio
 from tests import tiny
 from tests.backbones import BACKBONES
@@ -49,3 +49,8 @@ def test_of_two_networks_it_is_said_which(make_explorer: MakeExplorer) -> None:
     assert "Classes (both): it was trained without labels." in lines
     assert "Reference image (two): the discriminator has no reference attention." in lines
     assert "Attention maps (two): this generator has no attention, so there is no map to draw." in lines
+
+
+@pytest.mark.parametrize("said", ["Check the path", "Check the path."])
+def test_a_sentence_ends_once(said: str) -> None:
+    assert sentence(said) == "Check the path."

@@ -16,12 +16,14 @@ from dualgan.explore.drawing import enlarged
 from dualgan.explore.engine import Explorer
 from dualgan.explore.settings import Settings
 from dualgan.explore.studio import FRAMES, Studio, positions_of
+from dualgan.networks.attention import SAGAN, VT, SelfAttention
 from dualgan.pictures.pixels import to_uint8
 from dualgan.studies.films import network_of_latents, read_latents
 from tests import tiny
 from tests.backbones import BACKBONES
 
 MakeExplorer = Callable[..., Explorer]
+Attention = Callable[[int], SelfAttention]
 
 
 @pytest.fixture
@@ -58,9 +60,18 @@ def test_a_point_gives_maps(pair: Studio) -> None:
     assert plain[0].reference is not None
     assert chosen[0].reference is not None
     assert (plain[0].reference != chosen[0].reference).any()
-    assert any(line.startswith("SAN at 8 x 8 from ") for line in chosen[0].text)
+    (line,) = (line for line in chosen[0].text if line.startswith("SAN at 8 x 8 from "))
+    assert line.endswith(" (bright): the norm over channels of its weights.")
     np.testing.assert_array_equal(plain[1].picture, chosen[1].picture)
     assert any(line.startswith("No attention map: ") for line in chosen[1].text)
+
+
+@pytest.mark.parametrize("attention", [SAGAN, VT])
+def test_maps_over_the_whole_image_add_up_to_1(attention: Attention, make_explorer: MakeExplorer) -> None:
+    explorer = make_explorer(partial(tiny.generator, attention=attention, attention_resolution=8))
+    assert explorer.attention(Settings(), (0.5, 0.5)).maps.sum() == pytest.approx(1, abs=1e-4)
+    (panel,) = Studio([explorer], None).show(Settings(), (0.5, 0.5))
+    assert any(line.endswith(" of the attention, all together 1.") for line in panel.text)
 
 
 def test_what_is_saved_gives_the_picture_again(pair: Studio) -> None:

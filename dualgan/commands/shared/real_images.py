@@ -8,6 +8,7 @@ from typing import Any
 from pytorch_lightning.cli import instantiate_class
 
 from dualgan.data import ImageDataModule
+from dualgan.data.files.opening import nothing_at
 from dualgan.data.packed import is_packed, open_packed
 from dualgan.terminal.configs import find_config, read_config
 from dualgan.terminal.messages import ParagraphParser
@@ -41,6 +42,8 @@ def real_section(data: str | None, ckpt: str | None, resolution: int, options: S
         return _parsed({"class_path": data, "init_args": {"resolution": resolution}}, options)
     if data is None or Path(data).suffix in (".yaml", ".yml"):
         return _of_config(_config_of_run(ckpt) if data is None else Path(find_config(data)), options)
+    if not Path(data).exists():
+        raise nothing_at(data)
     reading = {"resolution": resolution} | reading_of_run(ckpt) | packed_as(data)
     return _parsed({"class_path": "ImageFolder", "init_args": {"root": data, **reading}}, options)
 

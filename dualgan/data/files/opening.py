@@ -32,5 +32,10 @@ def open_files(root: Path, hint: str, cache: Path | None = None) -> Files:
             f"'{root}' is neither a folder nor a zip file (or it is a zip that is cut off, or must not be read). "
             f"Pass a folder or a whole zip of images."
         )
+    raise nothing_at(root, hint)
+
+
+def nothing_at(place: str | Path, hint: str = "") -> ValueError:
+    """The error about a place where there is nothing, which ends in `hint` or in what helps everywhere."""
     advice = hint or "Check the path: relative ones start at the current folder."
-    raise ValueError(f"There is no folder or zip of images at '{root}'. {advice}")
+    return ValueError(f"There is no folder or zip of images at '{place}'. {advice}")
