@@ -42,10 +42,11 @@ def real_section(data: str | None, ckpt: str | None, resolution: int, options: S
         return _parsed({"class_path": data, "init_args": {"resolution": resolution}}, options)
     if data is None or Path(data).suffix in (".yaml", ".yml"):
         return _of_config(_config_of_run(ckpt) if data is None else Path(find_config(data)), options)
+    reading = {"resolution": resolution} | reading_of_run(ckpt) | packed_as(data)
+    section = _parsed({"class_path": "ImageFolder", "init_args": {"root": data, **reading}}, options)
     if not Path(data).exists():
         raise nothing_at(data)
-    reading = {"resolution": resolution} | reading_of_run(ckpt) | packed_as(data)
-    return _parsed({"class_path": "ImageFolder", "init_args": {"root": data, **reading}}, options)
+    return section
 
 
 def open_section(section: DataSection) -> ImageDataModule:
