@@ -62,7 +62,7 @@ def run(
         browser: Open the page in the browser.
     """
     check_gradio()
-    free, folder = check_port(port), folder_to_write(out)
+    free, folder = check_port(port), None if share else folder_to_write(out)
     files = ckpt or [_showpiece()]
     if len(files) > MOST_NETWORKS:
         raise ValueError(f"{len(files)} checkpoints: the page has room for 1 or {MOST_NETWORKS} side by side")
@@ -70,7 +70,7 @@ def run(
     explorers = _explorers(dict(zip(names, files, strict=True)), place, directions or (), data, data_options)
     if (data is not None or data_options) and not any(one.references for one in explorers):
         raise ValueError("data was given, and no discriminator here looks at real images: leave it out")
-    studio = Studio(explorers, None if share else folder)
+    studio = Studio(explorers, folder)
     Thread(target=studio.warm_up, daemon=True).start()  # Gradio takes a second or two to come
     with terminated_in_order(), surroundings():
         with not_collected(), no_stubs_of_gradio():

@@ -44,8 +44,9 @@ def real_section(data: str | None, ckpt: str | None, resolution: int, options: S
         return _of_config(_config_of_run(ckpt) if data is None else Path(find_config(data)), options)
     reading = {"resolution": resolution} | reading_of_run(ckpt) | packed_as(data)
     section = _parsed({"class_path": "ImageFolder", "init_args": {"root": data, **reading}}, options)
-    if not Path(data).exists():
-        raise nothing_at(data)
+    root = section["init_args"]["root"]
+    if not Path(root).exists():
+        raise nothing_at(root)
     return section
 
 
