@@ -76,7 +76,7 @@ def run(
         with not_collected(), no_stubs_of_gradio():
             from dualgan.explore.page import LOOKS, build
 
-        page = build(studio)
+        page = build(studio, share)
         address = launch(page, LOOKS, free, share)
         gc.freeze()  # all that is here stays: no picture is to wait until the collector has looked through it
         try:

@@ -18,6 +18,7 @@ from dualgan.explore.directions import SLIDERS
 from dualgan.explore.drawing import as_fraction, as_url
 from dualgan.explore.forms import DRAWN, read_settings
 from dualgan.explore.limits import sentence
+from dualgan.explore.presence import NEWEST, VISITORS, Presence
 from dualgan.explore.settings import MOST_STRENGTH, MOST_TRUNCATION
 from dualgan.explore.studio import Panel, Studio, positions_of
 from dualgan.files.trouble import in_words
@@ -298,8 +299,8 @@ class Answers:
         return self.draw(values, BEFORE) if ended else [gr.skip()] * len(self.pictures.outputs)
 
 
-def build(studio: Studio) -> Any:
-    """The page of some networks."""
+def build(studio: Studio, share: bool = False) -> Any:
+    """The page of some networks, for one user or for all who `share` its address."""
     with gr.Blocks(title="dualgan explore", analytics_enabled=False) as page:
         with gr.Row():
             with gr.Column(scale=1, min_width=320):
@@ -308,6 +309,7 @@ def build(studio: Studio) -> Any:
             with gr.Column(scale=2, elem_classes="shown" if studio.lacks("reference") else None):
                 pictures = Pictures(studio)
         _connect(page, studio, controls, pictures)
+        _keep(page, Presence(VISITORS if share else NEWEST, studio.closed))
     return page
 
 
@@ -341,6 +343,14 @@ def _connect(page: gr.Blocks, studio: Studio, controls: Controls, pictures: Pict
     controls.stop.click(answers.stop_playing, heard[-1], None, **at_once)
     # all of them: Gradio takes what is returned for one alone as its value, a list and not what is in it
     controls.save.click(answers.save_files, controls.inputs, pictures.outputs, **usual)
+
+
+def _keep(page: gr.Blocks, presence: Presence) -> None:
+    """Let the stream of answers to a page last as long as the page."""
+    page.load(
+        presence.stay, preprocess=False, postprocess=False, show_progress="hidden", api_visibility="private",
+        concurrency_id="presence", concurrency_limit=None,
+    )  # fmt: skip
 
 
 def _direction(name: str) -> gr.Slider:

@@ -138,6 +138,17 @@ def changed(page: Any, name: str, act: Callable[[], Any]) -> None:
     page.wait_for_function(other, arg=[name, before])
 
 
+def open_part(page: Any, name: str) -> None:
+    """Open a part of the form and wait until what is entered there stays: Gradio writes its values once more."""
+    page.get_by_text(name, exact=True).click()
+    page.evaluate(
+        """() => new Promise(done => {
+            const frames = left => left ? requestAnimationFrame(() => frames(left - 1)) : done();
+            setTimeout(() => frames(3), 500);
+        })"""
+    )
+
+
 def test_real_images_come_to_a_page_that_did_not_wait_for_them(page: Any) -> None:
     """The first page of its server, before anything is touched."""
     page.wait_for_selector("#reference0 img")
@@ -215,7 +226,7 @@ def test_a_wrong_value_is_said_below_the_pictures_until_a_right_one_comes(
 ) -> None:
     page.wait_for_selector("#reference0 img")
     for closed in ("Style mixing", "Walk"):
-        page.get_by_text(closed, exact=True).click()
+        open_part(page, closed)
     page.wait_for_function("() => document.querySelector('#said0').innerText.startsWith(\"D's logit\")")
     before, said = source(page, "picture0"), page.locator("#said0").inner_text()
     field = page.locator(f"#{name} input[type=number]")
@@ -251,7 +262,7 @@ def test_many_wrong_values_are_one_message(page: Any) -> None:
     ],
 )
 def test_a_walk_that_is_none_is_said_however_it_is_entered(value: str, says: str, page: Any) -> None:
-    page.get_by_text("Walk", exact=True).click()
+    open_part(page, "Walk")
     keyframes = page.locator("#keyframes textarea, #keyframes input")
     keyframes.fill(value)  # at once, as from the clipboard
     wait_for_refusal(page, says)
@@ -269,7 +280,7 @@ def test_a_walk_that_is_none_is_said_however_it_is_entered(value: str, says: str
 
 
 def test_no_walk_is_not_played(page: Any) -> None:
-    page.get_by_text("Walk", exact=True).click()
+    open_part(page, "Walk")
     page.get_by_role("button", name="Play").click()
     wait_for_refusal(page, "Not played: there is no walk to play: give two or more keyframe seeds")
     assert page.locator(POSITION).input_value() == "0"
@@ -294,27 +305,24 @@ def test_a_move_is_one_request(page: Any) -> None:
     page.on("request", lambda request: asked.append(request.url))
     changed(page, "picture0", lambda: page.locator("#psi input[type=range]").fill("0.4"))
     page.wait_for_timeout(500)
-    assert len([url for url in asked if "queue/join" in url]) == 1
-    assert len([url for url in asked if not url.startswith(("data:", "blob:"))]) == 2  # and its answer
+    (url,) = (url for url in asked if not url.startswith(("data:", "blob:")))
+    assert "queue/join" in url
 
 
 def test_a_walk_is_played(page: Any) -> None:
-    page.get_by_text("Walk", exact=True).click()
-    page.locator("#keyframes textarea, #keyframes input").fill("0,3")
-    changed(page, "picture0", lambda: page.get_by_role("button", name="Play").click())
-    page.wait_for_function(f"() => document.querySelector('{POSITION}').value === '1'")
+    changed(page, "picture0", lambda: page.locator("#seed input").fill("3"))
     end = source(page, "picture0")
-    page.locator("#keyframes textarea, #keyframes input").fill("")
-    page.locator("#seed input").fill("4")
-    page.wait_for_function("end => document.querySelector('#picture0 img').src !== end", arg=end)
-    page.locator("#seed input").fill("3")
+    open_part(page, "Walk")
+    changed(page, "picture0", lambda: page.locator("#keyframes textarea, #keyframes input").fill("0,3"))
+    page.get_by_role("button", name="Play").click()
+    page.wait_for_function(f"() => document.querySelector('{POSITION}').value === '1'")
     # a walk ends at its last keyframe
     page.wait_for_function("end => document.querySelector('#picture0 img').src === end", arg=end)
-    assert refused(page) == ["", ""]
+    wait_for_none(page)
 
 
 def test_what_is_moved_while_a_walk_is_played_counts(page: Any) -> None:
-    page.get_by_text("Walk", exact=True).click()
+    open_part(page, "Walk")
     page.locator("#keyframes textarea, #keyframes input").fill("0-9")
     changed(page, "picture0", lambda: page.get_by_role("button", name="Play").click())
     psi = page.locator("#psi input[type=range]")
@@ -325,7 +333,7 @@ def test_what_is_moved_while_a_walk_is_played_counts(page: Any) -> None:
     changed(page, "picture0", lambda: psi.fill("0.8"))
     changed(page, "picture0", lambda: psi.fill("0.3"))
     assert source(page, "picture0") == end
-    assert refused(page) == ["", ""]
+    wait_for_none(page)
 
 
 def stopped_at(page: Any) -> float:
@@ -340,31 +348,31 @@ def stopped_at(page: Any) -> float:
 
 
 def test_a_walk_is_stopped(page: Any) -> None:
-    page.get_by_text("Walk", exact=True).click()
+    open_part(page, "Walk")
     page.locator("#keyframes textarea, #keyframes input").fill("0-31")
     for _ in range(2):
         changed(page, "picture0", lambda: page.get_by_role("button", name="Play").click())
         assert 0 <= stopped_at(page) < 1
     assert page.get_by_text("Error", exact=True).count() == 0
-    assert refused(page) == ["", ""]
+    wait_for_none(page)
 
 
 def test_play_begins_anew_what_is_played_or_has_just_been_stopped(page: Any) -> None:
-    page.get_by_text("Walk", exact=True).click()
+    open_part(page, "Walk")
     page.locator("#keyframes textarea, #keyframes input").fill("0-31")
     play, stop = (page.get_by_role("button", name=name) for name in ("Play", "Stop"))
     play.click()
     for earlier in ([], [stop]):
-        page.wait_for_function(f"() => document.querySelector('{POSITION}').value >= 0.02")
+        page.wait_for_function(f"() => document.querySelector('{POSITION}').value >= 0.1")
         for button in (*earlier, play):
             button.click()
-        page.wait_for_function(f"() => document.querySelector('{POSITION}').value < 0.02")
+        page.wait_for_function(f"() => document.querySelector('{POSITION}').value < 0.1")
     assert 0 <= stopped_at(page) < 1
-    assert refused(page) == ["", ""]
+    wait_for_none(page)
 
 
 def test_a_slider_moves_along_a_direction_of_its_network(page: Any) -> None:
-    page.get_by_text("Directions", exact=True).click()
+    open_part(page, "Directions")
     page.wait_for_selector("text=The first 8 of 10 have sliders.")
     sliders = page.locator(".block.direction")
     assert sliders.count() == 8
@@ -427,7 +435,7 @@ def test_of_one_network_saving_works_and_fails_in_words(chromium: Any, tmp_path:
         alone.out.touch()
         page.locator("#save").click()
         page.wait_for_selector("#refused0 >> text=Not saved: out cannot be")
-        page.get_by_text("Directions", exact=True).click()
+        open_part(page, "Directions")
         changed(page, "picture0", lambda: page.locator(".direction input[type=range]").first.fill("4"))
         changed(page, "picture0", lambda: page.locator("#back").click())
         assert errors == []
@@ -447,8 +455,45 @@ def test_it_opens_on_a_network_that_comes_with_the_package(
         page.goto(alone.address)
         page.wait_for_selector("#picture0 img")
         assert ENTRY in page.content()
-        page.get_by_text("Directions", exact=True).click()
+        open_part(page, "Directions")
         changed(page, "picture0", lambda: page.locator(".direction input[type=range]").first.fill("4"))
+        page.close()
+
+
+# Gradio's word that a stream of answers is over comes late, as it does on slow lines and busy machines
+LATE = """
+import asyncio, sys
+from starlette.responses import StreamingResponse
+
+begin = StreamingResponse.__init__
+
+async def late(parts):
+    async for part in parts:
+        if "close_stream" in str(part):
+            await asyncio.sleep(0.3)
+        yield part
+
+def begin_late(self, content, *args, **kwargs):
+    begin(self, late(content) if hasattr(content, "__aiter__") else content, *args, **kwargs)
+
+StreamingResponse.__init__ = begin_late
+from dualgan.cli.main import main
+sys.exit(main())
+"""
+
+
+def test_no_answer_is_lost_on_a_slow_line(chromium: Any, tmp_path: Path) -> None:
+    train(attending_gan(16), steps=1).save_checkpoint(tmp_path / "slow.ckpt")
+    with serving(tmp_path, "slow", "--ckpt", "slow.ckpt", start=("-c", LATE)) as slow:
+        page = new_page(chromium)
+        page.goto(slow.address)
+        page.wait_for_selector("#picture0 img")
+        for k in range(10):
+            changed(page, "picture0", partial(page.locator("#psi input[type=range]").fill, f"0.{k}"))
+        open_part(page, "Walk")
+        page.locator("#keyframes textarea, #keyframes input").fill("0,3")
+        page.get_by_role("button", name="Play").click()
+        page.wait_for_function(f"() => document.querySelector('{POSITION}').value === '1'")
         page.close()
 
 
