@@ -141,7 +141,8 @@ def test_a_loader_process_outlives_signals_to_the_job_but_not_its_parents() -> N
     worker = multiprocessing.get_context("fork").Process(target=work, daemon=True)
     worker.start()
     deadline = time.monotonic() + 30
-    while "SIGTERM" not in blocked(worker.pid) and time.monotonic() < deadline:
+    while "SIGTERM" not in blocked(worker.pid):
+        assert time.monotonic() < deadline
         time.sleep(0.01)
     for number in WEIGHT:
         os.system(f"kill -{number.name.removeprefix('SIG')} {worker.pid}")  # from a process of its own

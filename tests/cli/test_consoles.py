@@ -172,7 +172,7 @@ def test_a_training_whose_reader_is_gone_succeeds(in_empty_folder: Path, caches:
     reader, writer = os.pipe()
     os.close(reader)
     environment = process_environment(PYTHONIOENCODING="cp1252")
-    done = subprocess.run(train, stdout=writer, stderr=subprocess.PIPE, env=environment, timeout=100)
+    done = subprocess.run(train, stdout=writer, stderr=subprocess.PIPE, env=environment, timeout=300)
     os.close(writer)
     assert done.returncode == 0, done.stderr
     assert b"Traceback" not in done.stderr

@@ -74,7 +74,7 @@ def test_saves_says_how_to_go_on_and_exits_with_130(tmp_path: Path) -> None:
     with start(tmp_path) as process:
         wait_for(process, "Training:")
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "dualgan fit --config run/config.yaml --ckpt_path last" in out
     assert "Traceback" not in err
@@ -87,7 +87,7 @@ def test_twice_stops_at_once(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         time.sleep(0.002)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "Traceback" not in err
     assert "dualgan fit --config run/config.yaml --ckpt_path last" in out + err
@@ -98,7 +98,7 @@ def test_before_the_first_step(tmp_path: Path) -> None:
     with start(tmp_path) as process:
         wait_for(process, "0 kimg:")  # the untrained generator's score
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=120)
+        _, err = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "Traceback" not in err
     assert "dualgan fit --config run/config.yaml --ckpt_path last" in err
@@ -109,7 +109,7 @@ def test_sigterm_to_all_processes_saves_and_exits_with_143(tmp_path: Path) -> No
     with start(tmp_path, "--data.num_workers", "1") as process:
         wait_for(process, "Training:")
         os.killpg(process.pid, signal.SIGTERM)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=300)
     assert process.returncode == 143
     assert "Traceback" not in err
     assert "SIGTERM" in out
@@ -128,7 +128,7 @@ def test_sigusr1_to_one_of_two_tasks_saves_and_requeues_the_job_once(tmp_path: P
     with first, second:
         wait_for(first, "Training:")
         second.send_signal(signal.SIGUSR1)
-        (out, err), (_, other_err) = (process.communicate(timeout=120) for process in (first, second))
+        (out, err), (_, other_err) = (process.communicate(timeout=300) for process in (first, second))
     assert (first.returncode, second.returncode) == (138, 138), err + other_err
     assert "Traceback" not in err + other_err
     assert "Job 4711 is requeued." in out

@@ -73,7 +73,7 @@ def test_creates_the_workspace_or_says_why_not(server: WandbServer, tmp_path: Pa
     made = dashboard(server, tmp_path, "--project", "faces")
     refused = dashboard(server, tmp_path, "--entity", "team", "--project", "absent")
 
-    out, err = made.communicate(timeout=120)
+    out, err = made.communicate(timeout=300)
     assert made.returncode == 0, err
     assert f"Made http://127.0.0.1:{server.server_port}/someone/faces?nw=abc" in out
     (saved,) = server.saved
@@ -82,7 +82,7 @@ def test_creates_the_workspace_or_says_why_not(server: WandbServer, tmp_path: Pa
     assert [section["name"] for section in sections] == ["samples", "quality", "losses", "contrast", "speed"]
     assert all(section["panels"] for section in sections)
 
-    _, err = refused.communicate(timeout=120)
+    _, err = refused.communicate(timeout=300)
     assert refused.returncode == 2
     (error,) = [line for line in err.splitlines() if line.startswith("error: ")]
     assert "project not found" in error

@@ -194,5 +194,7 @@ def test_batch_must_split_over_the_ranks(cache: str, monkeypatch: pytest.MonkeyP
 
 
 def test_subset_larger_than_the_set_is_refused(cache: str) -> None:
+    data = make(cache, subset=13)
+    data.prepare_data()
     with pytest.raises(ValueError, match="subset 13 is larger than the data set of 12 images"):
-        make(cache, subset=13).setup()
+        data.setup()

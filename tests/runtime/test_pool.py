@@ -90,7 +90,7 @@ def test_a_killed_rendering_process_is_said(tmp_path: Path) -> None:
     process = start(tmp_path, 3_000)
     children = rendering(process, tmp_path)
     os.kill(next(child for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()), 9)
-    _, complaints = process.communicate(timeout=60)
+    _, complaints = process.communicate(timeout=300)
     assert "RuntimeError: A rendering process ended at once" in complaints
     assert not left_over(tmp_path / "cache")
 
@@ -101,7 +101,7 @@ def test_ctrl_c_leaves_no_set_and_no_process(tmp_path: Path) -> None:
     children = rendering(process, tmp_path)
     for stopped in [process.pid, *children]:  # a terminal tells the whole group
         os.kill(stopped, signal.SIGINT)
-    _, complaints = process.communicate(timeout=60)
+    _, complaints = process.communicate(timeout=300)
     assert "KeyboardInterrupt" in complaints
     assert "BrokenProcessPool" not in complaints
     assert not left_over(tmp_path / "cache")
