@@ -1,5 +1,8 @@
 """Networks of shapes alone are those with numbers, without them."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -34,3 +37,18 @@ def test_whole_numbers_that_are_divided_are_whole_no_more() -> None:
     with shapes_only():
         assert (torch.ones(2, dtype=torch.int64) / 2).dtype == torch.float32
         assert (torch.ones(2, 1) * torch.ones(3)).shape == (2, 3)
+
+
+def test_no_network_brings_the_compiler() -> None:
+    """Torch imports it for some functions of shapes, and who reads a file would wait for it."""
+    made = (make(resolution=resolution, num_channels=3, num_classes=0) for make, resolution in PLAYERS.values())
+    descriptions = [network.describe() for network in made]
+    code = (
+        "import json, sys; from dualgan.weights.building import skeleton\n"
+        "for one in json.loads(sys.argv[1]):\n"
+        "    skeleton(one, 'the file')\n"
+        "    for name in {'torch._dynamo', 'sympy'} & set(sys.modules):\n"
+        "        sys.exit(f'{one[\"class_name\"]} imports {name}')"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, json.dumps(descriptions)], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
