@@ -27,6 +27,7 @@ _OF_THE_DATA = ("num_classes", "num_channels", "resolution")  # arguments of net
 _NETWORKS = ("model.generator", "model.discriminator")
 _MOST_HINTS = 4
 _NO_NUMBER = re.compile(r"(element \d+: )?Expected a float\. (Got|Given) value: (?P<value>.*)")
+_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}
 
 _IMPORTABLE = ["dualgan", "pytorch_lightning", "lightning_fabric", "torch.distributed.algorithms.ddp_comm_hooks"]
 
@@ -127,7 +128,7 @@ class ParagraphParser(ArgumentParser):
             reason = cleaned(message.partition(f'"{key}"')[2].lstrip(": \n"))
             if number := _NO_NUMBER.fullmatch(reason):
                 return MistakeError(self._not_finite(key, number["value"]), key)
-            return MistakeError(f"{key}: {reason}. {_SEE}", key)
+            return MistakeError(f"{key}: {_in_words(reason)}. {_SEE}", key)
         start, _, end = cleaned(message).rpartition(": ")
         if isinstance(ex, TypeError) and set(end.split(", ")) <= set(options):  # a list of missing ones
             return MistakeError(f"{start}: --{end.replace(', ', ', --')}. {_SEE}")
@@ -262,6 +263,14 @@ def cleaned(message: str) -> str:
     reasons = [line.removeprefix("- ") for line in lines[:-1] if line.startswith("- ") and "NoneType" not in line]
     text = f"{' or '.join(reasons)}. {lines[-1]}" if reasons else " ".join(lines)
     return re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text).replace("typing.", "")
+
+
+def _in_words(reason: str) -> str:
+    """A reason without Python's names of types."""
+    expected, mark, value = reason.partition(" value: ")
+    expected = re.sub(r"\ba Literal\[(.*?)\]", lambda one: "one of " + one[1].replace("'", ""), expected)
+    expected = re.sub(rf"\ba ({'|'.join(_KINDS)})\b", lambda one: _KINDS[one[1]], expected)
+    return expected.replace(" or Expected ", " or ") + mark + value
 
 
 def name_the_file(mistake: MistakeError, words: Sequence[str]) -> str:

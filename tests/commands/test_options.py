@@ -181,6 +181,19 @@ def one_png() -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("explore --port abc", "port: Expected a whole number. Got value: abc."),
+        ("video --easing bouncy", "easing: Expected one of linear, smooth, smoother. Given value: bouncy."),
+        ("fit --data ImageFolder --data.root x --data.mirror 3", "mirror: Expected true or false. Got value: 3."),
+        ("fit --data ImageFolder --data.root x --data.subset half", "subset: Expected a whole number or a number."),
+    ],
+)
+def test_types_are_said_in_words(given: str, message: str, run_cli: RunCLI) -> None:
+    assert message in run_cli.fails(*words(given))
+
+
 def test_equal_texts_in_different_sections_are_no_repetition(run_cli: RunCLI) -> None:
     from dualgan.files.yaml_text import load_yaml
 
