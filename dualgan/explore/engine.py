@@ -153,22 +153,26 @@ class Explorer:
         found = 0 if self.space.directions is None else len(self.space.directions.names)
         if any(settings.strengths[found:]):
             notes.append(f"There are {found} directions here.")
-        return replace(settings, strengths=settings.strengths[:found]), notes
+        strengths = settings.strengths[:found]
+        return replace(settings, strengths=strengths if any(strengths) else ()), notes
 
     @torch.inference_mode()
     def warm_up(self) -> None:
-        """Compute what the page shows first, but for what takes real images; what comes first takes longest.
+        """Compute the picture that the page shows first; what comes first takes longest.
 
         Raises:
             ValueError: The generator has diverged.
         """
-        images, made_of = self._images(Settings())
-        if self.lacks.reference:
-            self._logit(images, made_of.label, None)
+        self._images(Settings())
 
     @torch.inference_mode()
-    def show(self, settings: Settings, fresh: bool = True) -> Shown:
-        """The picture of some settings. Where it has random noise, this draws it anew; not `fresh` it is the last one.
+    def show(self, settings: Settings, fresh: bool = True, scored: bool = True) -> Shown:
+        """The picture of some settings.
+
+        Args:
+            settings: Where to look.
+            fresh: Draw random noise anew; otherwise the picture is the last one.
+            scored: With D's logit, which takes longer than the picture where D needs companions for it.
 
         Raises:
             ValueError: A class, layer or reference image that does not exist.
@@ -178,7 +182,7 @@ class Explorer:
         logit = reference = None
         try:
             reference = None if self.lacks.reference else self.reference(settings.reference)
-            logit = self._logit(images, made_of.label, reference)
+            logit = self._logit(images, made_of.label, reference) if scored else None
         except NoReferencesError as error:
             notes = (*notes, f"No logit: {sentence(str(error))}")
         real = None if reference is None else reference.numpy()

@@ -219,16 +219,16 @@ class Answers:
     def __init__(self, studio: Studio, controls: Controls, pictures: Pictures) -> None:
         self.studio, self.controls, self.pictures = studio, controls, pictures
 
-    def draw(self, values: Sequence[Any], otherwise: str) -> list[Any]:
+    def draw(self, values: Sequence[Any], otherwise: str, scored: bool = True) -> list[Any]:
         """The picture of the form's values, or why there is none."""
         try:
-            return self.pictures.filled(self.studio.show(*self.controls.read(values)))
+            return self.pictures.filled(self.studio.show(*self.controls.read(values), scored))
         except Exception as error:
             return self.pictures.refusing(f"Not drawn: {_said(error)} {otherwise}")
 
     def begin(self, *values: Any) -> list[Any]:
-        """The first picture."""
-        return self.draw(values, "")
+        """The first picture, which does not wait for D."""
+        return self.draw(values, "", scored=False)
 
     def update(self, *heard: Any) -> list[Any]:
         """The picture after a move."""
@@ -236,10 +236,10 @@ class Answers:
         live.values = values
         return self.draw(values, BEFORE)
 
-    def wait_for_references(self) -> bool:
-        """True as soon as the real images are there."""
+    def wait_for_references(self, *refused: str) -> bool:
+        """True as soon as the real images are there, for what the first picture left out; False where none was drawn."""
         self.studio.wait_for_references()
-        return True
+        return not any(refused)
 
     def save_files(self, *values: Any) -> list[Any]:
         """Write picture and latents, and say where."""
@@ -321,13 +321,14 @@ def _connect(page: gr.Blocks, studio: Studio, controls: Controls, pictures: Pict
     last: dict[str, Any] = {**usual, "trigger_mode": "always_last"}
     answers = Answers(studio, controls, pictures)
 
-    # one event for moves and for real images that are there: what was asked for last is shown last
+    # one event for moves and for what the first picture left out: what was asked for last is shown last
     there = gr.State(False)
     heard = [*controls.inputs, gr.State(Live())]
     gr.on([*controls.triggers, there.change], answers.update, heard, pictures.outputs, **last)
     first = page.load(answers.begin, controls.inputs, pictures.outputs, **last)
-    if not studio.lacks("reference"):
-        first.then(answers.wait_for_references, None, there, **{**usual, "concurrency_id": "references"})
+    if not studio.lacks("logit"):
+        refused = pictures.refusals
+        first.then(answers.wait_for_references, refused, there, **{**usual, "concurrency_id": "references"})
     for image, side in zip(pictures.images, studio.sides(), strict=True):
         image.select(answers.clicked(side), heard, [controls.point, *pictures.outputs], **usual)
     cleared = controls.clear.click(lambda: None, None, controls.point, **usual)

@@ -99,14 +99,14 @@ class Studio:
             if explorer.references is not None:
                 explorer.references.wait()
 
-    def show(self, settings: Settings, point: Fraction | None = None) -> list[Panel]:
-        """A panel of each network, with the map of a point's attention where one was chosen.
+    def show(self, settings: Settings, point: Fraction | None = None, scored: bool = True) -> list[Panel]:
+        """A panel of each network, with the map of a point's attention where one was chosen; `scored` with D's logit.
 
         Raises:
             ValueError: A class, layer or real image that does not exist.
         """
         with self._lock:
-            return [self._panel(explorer, settings, point) for explorer in self.explorers.values()]
+            return [self._panel(explorer, settings, point, scored) for explorer in self.explorers.values()]
 
     def save(self, settings: Settings) -> list[Path]:
         """Write picture and latents of each network; see `save_shown`.
@@ -117,11 +117,11 @@ class Studio:
         if self.out is None:
             raise ValueError("nothing is saved while the page is shared: start it without --share")
         with self._lock:
-            shown = [(one, one.show(settings, fresh=False)) for one in self.explorers.values()]
+            shown = [(one, one.show(settings, fresh=False, scored=False)) for one in self.explorers.values()]
             return save_shown(self.out, settings, shown)
 
-    def _panel(self, explorer: Explorer, settings: Settings, point: Fraction | None) -> Panel:
-        shown = explorer.show(settings)
+    def _panel(self, explorer: Explorer, settings: Settings, point: Fraction | None, scored: bool) -> Panel:
+        shown = explorer.show(settings, scored=scored)
         picture, text = enlarged(shown.image), [*_of_logit(shown), *_of_walk(settings), *shown.notes]
         reference = None if shown.reference is None else enlarged(shown.reference)
         if point is None:

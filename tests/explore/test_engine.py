@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from dualgan.explore.engine import Explorer
+from dualgan.explore.memory import blocks_of
 from dualgan.explore.settings import Settings
 from dualgan.networks import Generator, Latents, StyleGAN2Generator
 from dualgan.networks.base import as_heads
@@ -55,18 +56,18 @@ def test_pictures_and_logits_of_every_backbone(name: str, num_classes: int, make
         assert np.isfinite(shown.logit)
 
 
-@pytest.mark.parametrize("references", [False, True])
-def test_a_warm_network_has_its_first_picture(references: bool, make_explorer: MakeExplorer) -> None:
-    cold, warm = (make_explorer(**({} if references else {"D": tiny.discriminator})) for _ in range(2))
-    warm.references = None  # they are opened when the page asks for one
+def test_a_warm_network_has_its_first_picture(make_explorer: MakeExplorer) -> None:
+    directions = along(make_explorer().generator)
+    cold, warm = (make_explorer(D=tiny.discriminator, directions=directions) for _ in range(2))
     warm.warm_up()
-    warm.references = cold.references
-    before = warm.memory.computed
-    shown, expected = (explorer.show(Settings()) for explorer in (warm, cold))
-    assert before > 0
-    assert references or warm.memory.computed == before
+    blocks = warm.memory.computed
+    first = Settings(strengths=(0.0, 0.0))  # as the page asks
+    shown = warm.show(first, scored=False)
+    assert warm.memory.computed == blocks == len(list(blocks_of(warm.generator.synthesis)))
+    expected, whole = cold.show(first), warm.show(first)
     np.testing.assert_array_equal(shown.image, expected.image)
-    assert shown.logit == expected.logit
+    assert shown.logit is None
+    assert whole.logit == expected.logit is not None
 
 
 @pytest.mark.parametrize("psi", [0.0, 0.6, 1.2])
