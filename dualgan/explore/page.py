@@ -34,6 +34,8 @@ LOOKS: dict[str, Any] = {
     ),
     "css": """
 .picture img { image-rendering: pixelated }
+.block.picture { padding-top: 28px !important }  /* for name and buttons, which lie on the picture otherwise */
+.picture .icon-button-wrapper { top: -26px }
 .said p { margin: 0.2em 0 }
 .limits p, .limits li { margin: 0.2em 0; font-size: 0.875rem; line-height: 1.35 }
 .block.refused { padding: 0.3em 0.8em !important; border-left: 4px solid #b91c1c; background: #fef2f2 }
@@ -227,8 +229,8 @@ class Answers:
             return self.pictures.refusing(f"Not drawn: {_said(error)} {otherwise}")
 
     def begin(self, *values: Any) -> list[Any]:
-        """The first picture, which does not wait for D."""
-        return self.draw(values, "", scored=False)
+        """The first picture, without D's logit, which comes with the next; where real images come then, with it."""
+        return self.draw(values, "", scored=not self.studio.lacks("reference"))
 
     def update(self, *heard: Any) -> list[Any]:
         """The picture after a move."""
@@ -237,7 +239,7 @@ class Answers:
         return self.draw(values, BEFORE)
 
     def wait_for_references(self, *refused: str) -> bool:
-        """True as soon as the real images are there, for what the first picture left out; False where none was drawn."""
+        """True as soon as there is all that the first picture left out; False where that was refused."""
         self.studio.wait_for_references()
         return not any(refused)
 
@@ -327,8 +329,8 @@ def _connect(page: gr.Blocks, studio: Studio, controls: Controls, pictures: Pict
     gr.on([*controls.triggers, there.change], answers.update, heard, pictures.outputs, **last)
     first = page.load(answers.begin, controls.inputs, pictures.outputs, **last)
     if not studio.lacks("logit"):
-        refused = pictures.refusals
-        first.then(answers.wait_for_references, refused, there, **{**usual, "concurrency_id": "references"})
+        waiting = {**usual, "concurrency_id": "references"}
+        first.then(answers.wait_for_references, pictures.refusals, there, **waiting)
     for image, side in zip(pictures.images, studio.sides(), strict=True):
         image.select(answers.clicked(side), heard, [controls.point, *pictures.outputs], **usual)
     cleared = controls.clear.click(lambda: None, None, controls.point, **usual)

@@ -157,6 +157,14 @@ def test_real_images_come_to_a_page_that_did_not_wait_for_them(page: Any) -> Non
     assert "No logit" not in page.locator("#said0").inner_text()
 
 
+def test_nothing_lies_on_a_picture(page: Any) -> None:
+    page.wait_for_selector("#reference0 img")
+    for name in ("picture0", "picture1", "reference0"):
+        top = page.locator(f"#{name} img").bounding_box()["y"]
+        parts = [page.locator(f"#{name} {part}").first.bounding_box() for part in ("label", ".icon-button-wrapper")]
+        assert all(part["y"] + part["height"] <= top for part in parts)
+
+
 def test_a_slider_changes_both_pictures(page: Any) -> None:
     before = [source(page, name) for name in ("picture0", "picture1")]
     changed(page, "picture0", lambda: page.locator("#psi input[type=range]").fill("0.3"))
@@ -429,6 +437,7 @@ def test_of_one_network_saving_works_and_fails_in_words(chromium: Any, tmp_path:
         page.on("pageerror", lambda error: errors.append(error))
         page.goto(alone.address)
         page.wait_for_selector("#picture0 img")
+        page.wait_for_selector("#said0 >> text=D's logit")  # which the first picture did not wait for
         page.locator("#save").click()
         page.wait_for_selector("text=Saved in")
         shutil.rmtree(alone.out)
