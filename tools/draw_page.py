@@ -1,7 +1,7 @@
 """Draw the picture of the page of `dualgan explore` in the documentation again, in the Chromium that is there.
 
-python tools/draw_page.py                                # the showpiece of the pretrained networks
-python tools/draw_page.py --ckpt NAME OTHER --click      # two side by side, with a map of attention
+python -m tools.draw_page                                # the showpiece of the pretrained networks
+python -m tools.draw_page --ckpt NAME OTHER --click      # two side by side, with a map of attention
 """
 
 import argparse
