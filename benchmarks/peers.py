@@ -19,7 +19,6 @@ turns with the steps. An algorithm that needs fewer operations counts as a faste
 
 import argparse
 import importlib
-import importlib.util
 import statistics
 import time
 from abc import ABC, abstractmethod
@@ -70,6 +69,15 @@ class Package(ABC):
             "D": self.discriminator_step,
             "D R1": self.discriminator_penalty,
         }
+
+    @classmethod
+    def load(cls) -> Any:
+        """Import the package; nothing for our own, which is here.
+
+        Raises:
+            ImportError: It is not installed, or what it needs is not.
+        """
+        return None
 
     @abstractmethod
     def build(self) -> None:
@@ -212,11 +220,15 @@ class StyleGAN2Torch(Package):
 
     channels = 1
 
-    def build(self) -> None:
+    @classmethod
+    def load(cls) -> Any:
         # On import it compiles CUDA extensions. On a CPU it uses one function of them only, which it gets from here.
         extension = mock.Mock(upfirdn2d=upfirdn2d)
         with mock.patch("torch.utils.cpp_extension.load", return_value=extension):
-            self.package = importlib.import_module("stylegan2_torch")
+            return importlib.import_module("stylegan2_torch")
+
+    def build(self) -> None:
+        self.package = self.load()
         base, widest, w_dim, layers, _ = self.setting
         widths = {r: num_features(r, base, widest) for r in block_resolutions(self.resolution)}
         self.generator = self.package.Generator(self.resolution, latent_dim=w_dim, n_mlp=layers, channels=widths)
@@ -249,10 +261,14 @@ class StyleGAN2Torch(Package):
 class StyleGAN2PyTorch(Package):
     """The package stylegan2-pytorch: grouped convolutions, bilinear upsampling, three convolutions per block of D."""
 
-    def build(self) -> None:
+    @classmethod
+    def load(cls) -> Any:
         # On import it insists on a GPU, which its networks do not need.
         with mock.patch("torch.cuda.is_available", return_value=True):
-            self.package = importlib.import_module("stylegan2_pytorch.stylegan2_pytorch")
+            return importlib.import_module("stylegan2_pytorch.stylegan2_pytorch")
+
+    def build(self) -> None:
+        self.package = self.load()
         base, widest, w_dim, layers, _ = self.setting
         self.mapping = self.package.StyleVectorizer(w_dim, layers)
         narrowest = num_features(self.resolution, base, widest)
@@ -305,8 +321,15 @@ PACKAGES: dict[str, type[Package]] = {
 
 
 def installed() -> list[str]:
-    """The packages that can be imported."""
-    return [name for name in PACKAGES if importlib.util.find_spec(name.replace("-", "_")) is not None]
+    """The packages that can be imported; says of the others why not."""
+    found = []
+    for name, package in PACKAGES.items():
+        try:
+            package.load()
+            found.append(name)
+        except ImportError as error:
+            print(f"{name} is left out: {error}. pip install {name}")
+    return found
 
 
 def matmul_rate(n: int = 1536) -> float:
@@ -395,9 +418,6 @@ def main() -> None:
         return
     print_machine()
     names = installed()
-    for name in PACKAGES:
-        if name not in names:
-            print(f"{name} is not installed and left out: pip install {name}")
     resolutions = [arguments.resolution] if arguments.resolution else sorted(SETTINGS["narrow"])
     flags = ["--width", arguments.width] + ["--bf16"] * arguments.bf16
     measured = names if arguments.memory else []

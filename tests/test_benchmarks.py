@@ -162,9 +162,26 @@ class TestPeers:
         said = run("peers", "--width toy --resolution 32 --repeats 1 --no-memory", tmp_path)
         for name in self.PEERS:
             missing = importlib.util.find_spec(name.replace("-", "_")) is None
-            assert (f"{name} is not installed and left out: pip install {name}" in said) == missing
+            assert bool(re.search(rf"^{name} is left out: .*\. pip install {name}$", said, re.MULTILINE)) == missing
             header = next(line for line in said.splitlines() if line.split()[:1] == ["dualgan"])
             assert (name in header) != missing
+
+    def test_a_package_without_what_it_needs_is_left_out(
+        self,
+        tmp_path: Path,
+        benchmarks_on_path: None,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        import peers
+
+        (tmp_path / "stylegan2_pytorch").mkdir()
+        (tmp_path / "stylegan2_pytorch" / "stylegan2_pytorch.py").write_text("import needed_and_not_there")
+        monkeypatch.syspath_prepend(tmp_path)
+        for name in ("stylegan2_pytorch", "stylegan2_pytorch.stylegan2_pytorch"):
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        assert "stylegan2-pytorch" not in peers.installed()
+        assert "stylegan2-pytorch is left out: No module named 'needed_and_not_there'." in capsys.readouterr().out
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
     @pytest.mark.parametrize(("up", "down"), [(1, 1), (2, 1), (1, 2)])
