@@ -17,6 +17,8 @@ import torch
 from torch.nn import functional
 
 from dualgan.gan import GAN
+from dualgan.networks.cpu.fused import activated, added, fuses
+from dualgan.networks.geometry import SAME
 from dualgan.runtime.devices import cpu_name
 from dualgan.weights.checkpoints import read_checkpoint
 
@@ -281,6 +283,16 @@ def test_operations_are_counted(benchmarks_on_path: None) -> None:
     once = 2 * (2 * 8 * 8) * (5 * 3 * 3 * 3)  # a multiplication and an addition per position and weight
     assert count_flops(lambda: functional.conv2d(x, weight, padding=1)) == once
     assert count_flops(lambda: torch.autograd.backward(functional.conv2d(x, weight, padding=1).sum())) == 2 * once
+
+
+@pytest.mark.skipif(not fuses(torch.float32), reason="this PyTorch has no oneDNN")
+def test_operations_of_one_pass_are_counted(benchmarks_on_path: None) -> None:
+    from flops import count_flops
+
+    x, weight = torch.ones(2, 3, 8, 8), torch.ones(5, 3, 3, 3)
+    once = 2 * (2 * 8 * 8) * (5 * 3 * 3 * 3)
+    assert count_flops(lambda: activated(x, weight, None, SAME, 0.2)) == once
+    assert count_flops(lambda: added(x, weight, SAME, torch.ones(2, 5, 8, 8))) == once
 
 
 class TestDeviceCheck:

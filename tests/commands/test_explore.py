@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dualgan.commands.shared.real_images import real_section
 from dualgan.studies.directions import find_directions
 from tests import tiny
 from tests.conftest import ENTRY, RunCLI
@@ -55,6 +56,12 @@ class TestRefused:
         error = run_cli.fails("explore", "--port", 0, "--ckpt", checkpoint(references=True), "--data", "nowhere")
         assert "There is no folder or zip of images at 'nowhere'. Check the path" in error
 
+    def test_data_is_looked_for_where_it_is_read(self, photographs: Path) -> None:
+        there = ("--data.root", str(photographs))
+        assert real_section("nowhere", None, 16, there)["init_args"]["root"] == str(photographs)
+        with pytest.raises(ValueError, match="no folder or zip of images at 'nowhere'"):
+            real_section(str(photographs), None, 16, ("--data.root", "nowhere"))
+
     def test_directions_of_another_network(self, run_cli: RunCLI, checkpoint: Callable[..., Path]) -> None:
         find_directions(tiny.generator(resolution=16), "pca", 2).save(Path("ways.safetensors"))
         given = ("explore", "--port", 0, "--ckpt", checkpoint(), "--directions")
@@ -67,3 +74,8 @@ class TestRefused:
         Path("file").touch()
         error = run_cli.fails("explore", "--port", 0, "--ckpt", checkpoint(), "--out", "file")
         assert "out 'file' is a file: name a folder" in error
+
+    def test_no_place_is_looked_at_where_nothing_is_saved(self, run_cli: RunCLI) -> None:
+        Path("file").touch()
+        error = run_cli.fails("explore", "--port", 0, "--ckpt", "nowhere.ckpt", "--share", "--out", "file")
+        assert "nowhere.ckpt" in error
