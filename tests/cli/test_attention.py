@@ -119,7 +119,7 @@ REFUSED_IN_D = {
     "--attention ReferenceAttention --attention_resolution 8 --attention.sources eq3": [
         "sources",
         "eq3",
-        "'eq8', 'eq1', 'eq2'",
+        "one of eq8, eq1, eq2.",
     ],
     "--attention ReferenceAttention --attention_resolution 16": ["attention_resolution 16", "resolution 8"],
     "--attention ReferenceAttention": ["attention_resolution None", "8"],

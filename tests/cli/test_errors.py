@@ -30,7 +30,7 @@ REFUSED = {
     "--model.ema_start_kimg 99": ["ema_start_kimg 99", "total_kimg"],
     "--model.auxiliary+ Nonsense": ["model.auxiliary", "Nonsense"],
     "--model.fake_labels uniform": ["fake_labels", "uniform", "dataset", "batch"],
-    "--data.num_images many": ["num_images", "many", "int"],
+    "--data.num_images many": ["num_images", "many", "a whole number"],
     "--wandb.mode sometimes": ["wandb.mode", "sometimes", "offline"],
     "--config nowhere.yaml": ["nowhere.yaml", "clevr_demo.yaml", "church_contr.yaml"],
     "--data.resolution 12": ["resolution 12", "power of two", "8, 16"],
@@ -112,7 +112,7 @@ def test_missing_options_of_a_command_are_named(run_cli: RunCLI) -> None:
     [
         ("VT --model.generator.attention.token 3", ["attention.token'", "--model.generator.attention.tokens"]),
         ("SANN", ["model.generator", "attention", "'SANN'", "SAGAN, SAN, VT"]),
-        ("VT --model.generator.attention.tokens few", ["model.generator", "tokens", "few", "int"]),
+        ("VT --model.generator.attention.tokens few", ["model.generator", "tokens", "few", "a whole number"]),
     ],
 )
 def test_mistakes_two_classes_deep(given: str, expected: list[str], run_cli: RunCLI) -> None:
