@@ -15,6 +15,7 @@ from dualgan.data.files.checking import reason
 from dualgan.data.files.decoding import decode, to_square
 from dualgan.data.files.values import ValueRange, checked_range
 from dualgan.files.atomic import write_whole
+from dualgan.files.trouble import absent
 from dualgan.metrics import find_distance, reference_indices
 from dualgan.metrics.weights import named_by
 from dualgan.networks import Generator
@@ -124,7 +125,7 @@ def _read(files: list[str], ckpt: str, generator: Generator) -> np.ndarray:
 
 def _read_one(file: Path, generator: Generator, reading: dict[str, Any], value_range: ValueRange | None) -> np.ndarray:
     if not file.is_file():
-        raise ValueError(f"no image at {file}: pass files of images")
+        raise ValueError(f"{absent(file, 'image')}: pass files of images")
     try:
         image = decode(file.read_bytes(), value_range).image
     except Exception as error:  # decoders raise many kinds for broken files

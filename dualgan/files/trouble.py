@@ -45,6 +45,11 @@ def in_words(error: OSError, place: Path | None = None) -> str:
     return f"{file} cannot be read or written ({said}): check the path."
 
 
+def absent(path: Path, kind: str) -> str:
+    """What is at a place where a file of some kind is not."""
+    return f"{path} is a folder" if path.is_dir() else f"no {kind} at {path}"
+
+
 def named_by(error: OSError) -> Path | None:
     """The file that an error names; of two, the one that was to be made."""
     name = error.filename2 or error.filename

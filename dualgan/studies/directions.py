@@ -14,6 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from dualgan.files.atomic import write_whole
+from dualgan.files.trouble import absent
 from dualgan.networks import Generator
 from dualgan.networks.mapping import MappedGenerator, with_mapping
 from dualgan.runtime.devices import in_float64
@@ -102,8 +103,7 @@ class Directions:
         """
         path = Path(path)
         if not path.is_file():
-            found = f"{path} is a folder" if path.is_dir() else f"no directions at {path}"
-            raise ValueError(f"{found}: expected a .safetensors file of 'dualgan directions'")
+            raise ValueError(f"{absent(path, 'directions')}: expected a .safetensors file of 'dualgan directions'")
         tensors, texts = read_tensors_and_texts(path, _ADVICE)
         if _KEY not in texts:
             raise ValueError(f"{path} holds no directions: expected a .safetensors file of 'dualgan directions'")

@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from dualgan.files.trouble import absent
 from dualgan.networks import Generator, Latents
 from dualgan.networks.mapping import MappedGenerator, with_mapping
 from dualgan.networks.sampling import evaluating
@@ -190,7 +191,7 @@ def _shape_of_styles(generator: Generator) -> tuple[int, ...]:
 
 def _read_file(path: Path, shape: tuple[int, ...], buffers: dict[str, torch.Size], network: str) -> SavedLatents:
     if not path.is_file():
-        raise ValueError(f"no latents at {path}: {_EXPECTED}")
+        raise ValueError(f"{absent(path, 'latents')}: {_EXPECTED}")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118, it is no dictionary

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from dualgan.files.torch_files import UnreadableFileError, read_tensors
+from dualgan.files.trouble import absent
 from dualgan.networks import Discriminator, Generator, Network
 from dualgan.networks.classes import ImageClass, classes_of, plain_classes
 from dualgan.networks.mapping import W_DECAY, with_means_of_w
@@ -237,8 +238,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
-        found = f"{path} is a folder" if path.is_dir() else f"no checkpoint at {path}"
-        raise ValueError(f"{found}: expected a .ckpt file, for instance RUN/checkpoints/last.ckpt")
+        raise ValueError(f"{absent(path, 'checkpoint')}: expected a .ckpt file, for instance RUN/checkpoints/last.ckpt")
     _refuse_graph(path)
     if path.suffix in _NETWORKS_ONLY:
         raise ValueError(
@@ -291,9 +291,8 @@ def read_networks(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     path = Path(networks_file(path))
     if not path.is_file():
-        found = f"{path} is a folder" if path.is_dir() else f"no file at {path}"
         example = f"a {NETWORK_FILES} with networks, such as RUN/checkpoints/last.ckpt"
-        raise ValueError(f"{found}: expected {example}{known_names(path)}")
+        raise ValueError(f"{absent(path, 'file')}: expected {example}{known_names(path)}")
     if path.suffix not in _NETWORKS_ONLY:
         checkpoint = read_checkpoint(path)
         _warn_of_uncounted_means(checkpoint, path)

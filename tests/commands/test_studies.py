@@ -305,6 +305,7 @@ def test_mistakes_that_all_refuse_before_any_file(study: str, ckpt: Path, run_cl
         ("interpolate --frames 1", "frames 1"),
         ("project --num 17", "draw 1 to 16"),
         ("project --images no.png", "no.png"),
+        ("project --images .", ". is a folder: pass files of images"),
         ("project --images no.png --num 2", "no effect"),
         ("project --steps 0", "steps 0"),
         ("project --seed=-1", "seed -1"),

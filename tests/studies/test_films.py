@@ -133,6 +133,7 @@ def test_files_that_are_no_latents_of_this_generator(make_generator: Make, tmp_p
     (tmp_path / "text").write_text("no latents")
     refused = {
         str(tmp_path / "nowhere"): "no latents at .*nowhere",
+        str(tmp_path): "is a folder: give",
         str(tmp_path / "text"): "cannot read .*text as safetensors",
         saved(tmp_path / "a", weight=ws): "holds no latents",
         saved(tmp_path / "b", ws=ws[..., :-1]): r"this generator takes \[N, ",
