@@ -1,4 +1,4 @@
-"""What keeps the answers to a page that is open on their way, which Gradio would lose some of."""
+"""What keeps a page's stream of answers open, so that no answer is lost."""
 
 import asyncio
 from collections import deque
@@ -12,9 +12,9 @@ PAUSE = 0.25  # seconds
 class Presence:
     """A request of each page that is answered when the page is left.
 
-    Gradio ends its stream of answers with the last one, and opens another for the next request. A request that meets
-    the end on its way is never answered, and no later move of its kind is sent: the page stands still. As long as a
-    request waits, the stream does not end.
+    Gradio ends its stream of answers with the last one, and opens another for the next request. What is asked for
+    after that end and before the browser has heard of it is never answered, and no later move is sent: the page stands
+    still. As long as one request waits, the stream does not end.
 
     Args:
         most: Pages whose requests wait, the newest ones; the older ones have to do with Gradio's streams.

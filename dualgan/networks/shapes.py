@@ -8,12 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-_CHANGES = (
-    Tensor.div,
-    Tensor.mul,
-    Tensor.normal_,
-    Tensor.uniform_,
-)  # of numbers alone, where given numbers or tensors of one
+_CHANGES = (Tensor.div, Tensor.mul, Tensor.normal_, Tensor.uniform_)
+"""What changes numbers alone, given numbers or tensors of one."""
 _SHAPES: dict[Any, Callable[..., Tensor]] = {
     torch.randn: torch.empty,
     nn.init.normal_: lambda tensor, **_: tensor,
