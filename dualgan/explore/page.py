@@ -238,7 +238,7 @@ class Answers:
         live.values = values
         return self.draw(values, BEFORE)
 
-    def wait_for_references(self, *refused: str) -> bool:
+    def wait_for_the_rest(self, *refused: str) -> bool:
         """True as soon as there is all that the first picture left out; False where that was refused."""
         self.studio.wait_for_references()
         return not any(refused)
@@ -329,8 +329,8 @@ def _connect(page: gr.Blocks, studio: Studio, controls: Controls, pictures: Pict
     gr.on([*controls.triggers, there.change], answers.update, heard, pictures.outputs, **last)
     first = page.load(answers.begin, controls.inputs, pictures.outputs, **last)
     if not studio.lacks("logit"):
-        waiting = {**usual, "concurrency_id": "references"}
-        first.then(answers.wait_for_references, pictures.refusals, there, **waiting)
+        waiting = {**usual, "concurrency_id": "rest"}
+        first.then(answers.wait_for_the_rest, pictures.refusals, there, **waiting)
     for image, side in zip(pictures.images, studio.sides(), strict=True):
         image.select(answers.clicked(side), heard, [controls.point, *pictures.outputs], **usual)
     cleared = controls.clear.click(lambda: None, None, controls.point, **usual)

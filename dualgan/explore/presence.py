@@ -10,7 +10,7 @@ PAUSE = 0.25  # seconds
 
 
 class Presence:
-    """A request of each page that is answered when the page is left.
+    """A request of each page that waits until newer pages are opened or the server ends.
 
     Gradio ends its stream of answers with the last one, and opens another for the next request. What is asked for
     after that end and before the browser has heard of it is never answered, and no later move is sent: the page stands
