@@ -36,6 +36,7 @@ from step_settings import SETTINGS, SHARES, Setting
 from torch import Tensor
 
 import dualgan.networks.layers as layers
+import dualgan.networks.stylegan2.generator as stylegan2
 from dualgan.losses import R1, NonSaturating, PathLength
 from dualgan.networks import StyleGAN2Discriminator, StyleGAN2Generator
 from dualgan.networks.base import as_heads
@@ -103,7 +104,7 @@ def per_sample_convolution(self: ModulatedConv2d, x: Tensor, w: Tensor) -> Tenso
     return y + (self.bias * self.gain)[:, None, None].to(y.dtype)
 
 
-def per_sample_colours(self: ToRGB, x: Tensor, w: Tensor) -> Tensor:
+def per_sample_colours(self: ToRGB, x: Tensor, w: Tensor, scale: None = None) -> Tensor:
     """Stand-in for `ToRGB.forward`."""
     weight = self.weight * (self.affine(w) * self.weight_gain)[:, None, :, None, None]
     return grouped_convolution(x, weight) + self.bias[:, None, None].to(x.dtype)
@@ -120,6 +121,7 @@ def form(name: str) -> Iterator[None]:
         mock.patch.object(layers, "pointwise", pytorch_pointwise),
         mock.patch.object(ModulatedConv2d, "forward", per_sample_convolution),
         mock.patch.object(ToRGB, "forward", per_sample_colours),
+        mock.patch.object(stylegan2, "leaves_scaled", return_value=False),
         mock.patch.object(StyleGAN2Discriminator, "pair", two_passes),
     ):
         yield

@@ -284,9 +284,10 @@ class ToRGB(Clamped):
         self.affine = EqualizedLinear(w_dim, in_channels, bias_init=1.0)
         self.weight_gain = 1 / math.sqrt(in_channels)
 
-    def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        """[N, in_channels, H, W], latents [N, w_dim] -> [N, num_channels, H, W]."""
+    def forward(self, x: Tensor, w: Tensor, scale: Tensor | None = None) -> Tensor:
+        """[N, in_channels, H, W], latents [N, w_dim], a factor [N, in_channels] on x -> [N, num_channels, H, W]."""
         style = self.affine(w) * self.weight_gain
+        style = style if scale is None else style * scale
         weights = style[:, :, None].to(x.dtype) * self.weight.flatten(1).t().to(x.dtype)
         pixels = x.permute(0, 2, 3, 1).flatten(1, 2)
         colours = torch.baddbmm(self.bias.to(x.dtype), pixels, weights)

@@ -35,15 +35,17 @@ class Noise(Clamped):
         """Do without noise from now on."""
         self.noise_strength = self.noise_const = None
 
+    def sample(self, x: Tensor, mode: NoiseMode) -> Tensor:
+        """Noise of variance 1 [N or 1, 1, H, W] for the feature map `x`."""
+        assert self.noise_const is not None
+        if mode == "random":
+            return torch.randn(x.shape[0], 1, *x.shape[2:], device=x.device)
+        return self.noise_const.view(-1, 1, *x.shape[2:])  # one map for all samples, or one for each
+
     def noise(self, x: Tensor, mode: NoiseMode) -> Tensor:
         """Noise [N or 1, 1 or C, H, W] for the feature map `x`, with its learned strength and the gain."""
-        assert self.noise_const is not None
         assert self.noise_strength is not None
-        if mode == "random":
-            sample = torch.randn(x.shape[0], 1, *x.shape[2:], device=x.device)
-        else:
-            sample = self.noise_const.view(-1, 1, *x.shape[2:])  # one map for all samples, or one for each
-        return (sample * (self.noise_strength * self.gain)).to(x.dtype)
+        return (self.sample(x, mode) * (self.noise_strength * self.gain)).to(x.dtype)
 
     def finish(self, y: Tensor, noise_mode: NoiseMode) -> Tensor:
         """Add noise to `y` and activate it, both in place."""

@@ -164,6 +164,11 @@ def computed_by(plan: Plan | None) -> Iterator[None]:
         _current = before
 
 
+def is_planned() -> bool:
+    """Whether a plan says how to compute here: steps then round as the machine has it, not as PyTorch does."""
+    return _current is not None
+
+
 def hand_made(call: Call) -> Tensor | None:
     """The result of a call by the algorithm that the current plan has for it; None where that is PyTorch's."""
     if _current is None:

@@ -19,12 +19,15 @@ from dualgan.networks.layers import (
     FIRUpsample,
     ModulatedConv2d,
     ToRGB,
+    demodulation,
+    leaky_relu,
     set_clamp,
     widened,
 )
 from dualgan.networks.mapping import MappedGenerator, MappingNetwork
 from dualgan.networks.noise import Noise, check_noise_mode, remove_noise
 from dualgan.networks.pyramid import block_resolutions, num_features
+from dualgan.networks.stylegan2.scaled import Scaled, add_outer, leaves_scaled
 
 ATTENTION_RESOLUTIONS = (8, 16, 32, 64, 128)
 
@@ -44,9 +47,22 @@ class StyledConv(ModulatedConv2d, Noise):
         super().__init__(in_channels, out_channels, w_dim, up=up, gain=LEAKY_GAIN)
         self.add_noise_parameters(resolution)
 
-    def forward(self, x: Tensor, w: Tensor, noise_mode: NoiseMode = "random") -> Tensor:
+    def forward(self, x: Scaled, w: Tensor, noise_mode: NoiseMode = "random") -> Scaled:  # type: ignore[override]
         """[N, in_channels, H, W], w [N, w_dim] -> [N, out_channels, up H, up W]."""
-        return self.finish(super().forward(x, w), noise_mode)
+        if self.clamp is None and leaves_scaled(x.features.device.type):
+            return self._left_scaled(x, w, noise_mode)
+        return Scaled(self.finish(super().forward(x.map(), w), noise_mode))
+
+    def _left_scaled(self, x: Scaled, w: Tensor, noise_mode: NoiseMode) -> Scaled:
+        style = self.affine(w)
+        y = self.convolve(x.times(style))
+        factor = self.gain * demodulation(self.weight, style)
+        # (b + n) / d of `scaled`
+        maps, shifts = [y.new_ones(1, 1, 1, 1)], [self.bias * self.gain / factor]
+        if noise_mode != "none" and self.noise_strength is not None:
+            maps.append(self.sample(y, noise_mode))
+            shifts.append(self.noise_strength * self.gain / factor)
+        return Scaled(leaky_relu(add_outer(y, maps, shifts)), factor)
 
 
 class StyledAttention(Noise):
@@ -77,15 +93,15 @@ class StyledAttention(Noise):
         self.gain = LEAKY_GAIN
         self.add_noise_parameters(resolution)
 
-    def forward(self, x: Tensor, w: Tensor, noise_mode: NoiseMode = "random") -> Tensor:
+    def forward(self, x: Scaled, w: Tensor, noise_mode: NoiseMode = "random") -> Scaled:
         """[N, channels, H, W], w [N, w_dim] -> [N, channels, H, W]."""
-        y = self.attention(x, self.affine(w))
+        y = self.attention(x.map(), self.affine(w))
         bias = (self.bias * self.gain)[None, :, None, None].to(y.dtype)
-        return self.finish(torch.add(bias, y, alpha=self.gain), noise_mode)
+        return Scaled(self.finish(torch.add(bias, y, alpha=self.gain), noise_mode))
 
-    def attention_map(self, x: Tensor, w: Tensor, positions: Sequence[Position]) -> Tensor:
+    def attention_map(self, x: Scaled, w: Tensor, positions: Sequence[Position]) -> Tensor:
         """Where each position (row, column) looks -> [N, P, ...]; see the attention module."""
-        return self.attention.attention_map(x, positions, self.affine(w))
+        return self.attention.attention_map(x.map(), positions, self.affine(w))
 
 
 class SynthesisBlock(nn.Module):
@@ -130,20 +146,20 @@ class SynthesisBlock(nn.Module):
         later = [self.conv1.affine, self.torgb.affine]
         return later if self.is_first else [self.conv0.affine, *later]
 
-    def enter(self, x: Tensor | None, ws: Tensor, noise_mode: NoiseMode) -> Tensor:
+    def enter(self, x: Scaled | None, ws: Tensor, noise_mode: NoiseMode) -> Scaled:
         """Input of this block's last layer: the constant, or the features of the block below, upsampled."""
         if x is None:
-            return self.const.expand(ws.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
-        y: Tensor = self.conv0(x, ws[:, 0], noise_mode)
+            return Scaled(self.const.expand(ws.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last))
+        y: Scaled = self.conv0(x, ws[:, 0], noise_mode)
         return y
 
     def forward(
-        self, x: Tensor | None, image: Tensor | None, ws: Tensor, noise_mode: NoiseMode
-    ) -> tuple[Tensor, Tensor]:
+        self, x: Scaled | None, image: Tensor | None, ws: Tensor, noise_mode: NoiseMode
+    ) -> tuple[Scaled, Tensor]:
         """Features and image of the block below, ws [N, num_convs + 1, w_dim] -> features and image of this one."""
-        x = self.conv1(self.enter(x, ws, noise_mode), ws[:, -2], noise_mode)
-        increment = widened(self.torgb(x, ws[:, -1]))
-        return x, increment if image is None else self.upsample(image) + increment
+        features: Scaled = self.conv1(self.enter(x, ws, noise_mode), ws[:, -2], noise_mode)
+        increment = widened(self.torgb(features.features, ws[:, -1], features.scale))
+        return features, increment if image is None else self.upsample(image) + increment
 
 
 class SynthesisNetwork(nn.Module):
@@ -187,7 +203,7 @@ class SynthesisNetwork(nn.Module):
             ValueError: Unknown noise mode, or ws of another shape.
         """
         check_noise_mode(noise_mode)
-        x: Tensor | None = None
+        x: Scaled | None = None
         image: Tensor | None = None
         for block, block_ws in self.blocks_and_ws(ws):
             x, image = block(x, image, block_ws, noise_mode)
@@ -211,7 +227,7 @@ class SynthesisNetwork(nn.Module):
 
     def attention_maps(self, ws: Tensor, positions: Sequence[Position]) -> Tensor:
         """See `StyleGAN2Generator.attention_maps`."""
-        x: Tensor | None = None
+        x: Scaled | None = None
         image: Tensor | None = None
         for block, block_ws in self.blocks_and_ws(ws):
             if isinstance(block.conv1, StyledAttention):
