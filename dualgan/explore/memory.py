@@ -74,4 +74,6 @@ def _same(one: Any, other: Any) -> bool:
         return True
     if isinstance(one, Tensor) and isinstance(other, Tensor):
         return one.shape == other.shape and one.numel() <= _COMPARED and bool((one == other).all())
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
     return not isinstance(one, Tensor) and not isinstance(other, Tensor) and bool(one == other)
