@@ -25,7 +25,7 @@ class ConvolutionPlan(Callback):
     """
 
     def __init__(self) -> None:
-        self._written = 0
+        self._written: int | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Add what the folder of a run that goes on has, and give all ranks the plan of rank zero."""
@@ -47,11 +47,13 @@ class ConvolutionPlan(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Write the plan down when it has grown."""
+        """Write the plan down after the first step, and when it has grown; it may have nothing to choose."""
         assert isinstance(pl_module, GAN)
         convolutions = pl_module.convolutions
         plan = convolutions.plan
-        if plan is None or not trainer.is_global_zero or len(plan.chosen) == self._written:
+        if plan is None or pl_module.device.type != "cpu" or not trainer.is_global_zero:
+            return
+        if len(plan.chosen) == self._written:
             return
         if not self._written and len(plan.chosen) > convolutions.adopted:
             say(in_words(plan, convolutions.adopted))

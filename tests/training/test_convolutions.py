@@ -109,6 +109,15 @@ def test_what_is_newer_than_the_checkpoint_is_in_the_folder(
     assert "convolutions.yaml is damaged and left aside" in capsys.readouterr().out
 
 
+def test_a_plan_without_a_choice_is_written_too(tmp_path: Path) -> None:
+    gan = tiny_gan(convolutions="measured")
+    train(gan, 2, tmp_path / "one")
+    assert read_plan((tmp_path / "one" / "convolutions.yaml").read_text()).chosen == {}
+    same = tiny_gan(convolutions=str(tmp_path / "one" / "convolutions.yaml"))
+    train(same, 2, tmp_path / "other")
+    assert torch.equal(weights(same), weights(gan))
+
+
 def test_another_run_can_do_the_same(timed: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gan = wide_gan(convolutions="measured")
     train(gan, 2, tmp_path / "one")

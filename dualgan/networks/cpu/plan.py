@@ -58,11 +58,17 @@ class Plan:
         self._words: dict[tuple[object, ...], str | None] = {}  # a small network's step has hundreds of calls
 
     def algorithm(self, call: Call) -> str:
-        """The name of a call's algorithm, the same on all ranks, which ask for the same calls in the same order."""
+        """The name of a call's algorithm, the same on all ranks, which ask for the same calls in the same order.
+
+        Raises:
+            ValueError: The plan has one for it that cannot compute it.
+        """
         x, weight = call.x, call.weight
         kind = (call.direction, x.device.type, x.dtype, weight.dtype, x.shape, weight.shape, call.geometry)
         if kind not in self._words:
-            self._words[kind] = in_words(call) if alternatives(call) else None
+            names = alternatives(call)
+            self._words[kind] = words = in_words(call) if names else None
+            _check_suits(words, self.chosen.get(words or "", DIRECT), names)
         words = self._words[kind]
         if words is None:
             return DIRECT
@@ -81,6 +87,14 @@ class Plan:
     def text(self) -> str:
         """The plan as YAML."""
         return yaml.safe_dump(self.plain(), sort_keys=False, allow_unicode=True, width=1000)
+
+
+def _check_suits(words: str | None, name: str, names: list[str]) -> None:
+    if name not in (DIRECT, *names):
+        raise ValueError(
+            f"the plan of convolutions has {name!r} for {words!r}, which it cannot compute: expected one of "
+            f"{', '.join((DIRECT, *names))}; without the line it is timed anew"
+        )
 
 
 def _run_of(call: Call, name: str) -> Callable[[], object]:
@@ -105,10 +119,10 @@ def plan_of(data: Any) -> Plan:
     """
     parts = dict(data) if isinstance(data, Mapping) else {}
     cpu, threads, chosen = parts.get("cpu"), parts.get("threads"), parts.get("convolutions")
-    if not isinstance(cpu, str) or not isinstance(threads, int) or not isinstance(chosen, Mapping):
+    if not isinstance(cpu, str) or type(threads) is not int or not isinstance(chosen, Mapping):
         raise ValueError("expected cpu, threads and convolutions, as in the convolutions.yaml of a run")
     for words, name in chosen.items():
-        if name not in ALGORITHMS:
+        if not isinstance(name, str) or name not in ALGORITHMS:
             raise ValueError(f"{words!r} has the algorithm {name!r}: expected one of {', '.join(ALGORITHMS)}")
     return Plan(Machine(cpu, threads), {str(words): name for words, name in chosen.items()})
 

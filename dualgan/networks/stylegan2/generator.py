@@ -48,7 +48,7 @@ class StyledConv(ModulatedConv2d, Noise):
         self.add_noise_parameters(resolution)
 
     def forward(self, x: Scaled, w: Tensor, noise_mode: NoiseMode = "random") -> Scaled:  # type: ignore[override]
-        """[N, in_channels, H, W], w [N, w_dim] -> [N, out_channels, up H, up W]."""
+        """Map [N, in_channels, H, W], w [N, w_dim] -> map [N, out_channels, up H, up W], whose factor may wait."""
         if self.clamp is None and leaves_scaled(x.features.device.type):
             return self._left_scaled(x, w, noise_mode)
         return Scaled(self.finish(super().forward(x.map(), w), noise_mode))
@@ -94,7 +94,7 @@ class StyledAttention(Noise):
         self.add_noise_parameters(resolution)
 
     def forward(self, x: Scaled, w: Tensor, noise_mode: NoiseMode = "random") -> Scaled:
-        """[N, channels, H, W], w [N, w_dim] -> [N, channels, H, W]."""
+        """Map [N, channels, H, W], w [N, w_dim] -> map [N, channels, H, W]."""
         y = self.attention(x.map(), self.affine(w))
         bias = (self.bias * self.gain)[None, :, None, None].to(y.dtype)
         return Scaled(self.finish(torch.add(bias, y, alpha=self.gain), noise_mode))

@@ -6,7 +6,7 @@ In the skip generator a demodulation factor d > 0 of every sample and channel fo
     s lrelu(d y + b) = (s d) lrelu(y + b / d)
 
 On the left two passes over the map multiply and two add, on the right it is one of each, and the backward pass has
-fewer sums over maps: a CPU's step of G takes 4 to 10 % less time.
+fewer sums over maps: a CPU's step of G takes 4 to 11 % less time.
 """
 
 from collections.abc import Sequence

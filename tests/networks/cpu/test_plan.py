@@ -88,12 +88,24 @@ def test_a_machine_is_said_in_words() -> None:
         ("3", "expected cpu, threads and convolutions"),
         ("{cpu: A, convolutions: {}}", "expected cpu, threads and convolutions"),
         ("{cpu: A, threads: 1, convolutions: [x]}", "expected cpu, threads and convolutions"),
+        ("{cpu: A, threads: true, convolutions: {}}", "expected cpu, threads and convolutions"),
+        ("{cpu: A, threads: 1, convolutions: {a: [1]}}", "'a' has the algorithm [1]: expected one of direct, winograd"),
         ("{cpu: A, threads: 1, convolutions: {a: fft}}", "'a' has the algorithm 'fft': expected one of direct, winogr"),
     ],
 )
 def test_what_is_no_plan_is_refused(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=re.escape(said)):
         read_plan(text)
+
+
+def test_an_algorithm_that_cannot_compute_its_convolution_is_refused() -> None:
+    x, weight = torch.randn(4, 64, 15, 15), torch.randn(64, 64, 3, 3)
+    words = "weight float32 4x64x15x15 by 64x64x3x3 padding 1"
+    plan = Plan(chosen={words: "winograd"})
+    with pytest.raises(ValueError, match=f"'winograd' for '{words}', .* expected one of direct, columns; without the"):
+        plan.algorithm(Call("weight", x, weight, x, SAME))
+    plan.chosen[words] = "columns"
+    assert Plan(chosen=plan.chosen).algorithm(Call("weight", x, weight, x, SAME)) == "columns"
 
 
 def test_without_a_plan_and_after_it_pytorch_computes(monkeypatch: pytest.MonkeyPatch) -> None:
