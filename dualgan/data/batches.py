@@ -4,7 +4,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -156,6 +157,14 @@ class ReferenceImages:
         return image_loader(Subset(self.images, wanted.tolist()), self.num_workers, **order_of)
 
 
+class _Loader(DataLoader[Batch]):
+    """Starts its workers such that no signal of the job reaches them."""
+
+    def __iter__(self) -> Any:
+        with signals_held():
+            return super().__iter__()
+
+
 def image_loader(images: Dataset[Batch], num_workers: int, **order: Any) -> DataLoader[Batch]:
     """Return a loader of batches in an order that DataLoader's other arguments say."""
     settings: dict[str, Any] = {
@@ -164,7 +173,7 @@ def image_loader(images: Dataset[Batch], num_workers: int, **order: Any) -> Data
         "pin_memory": torch.cuda.is_available(),
         "generator": torch.Generator(),  # the loader draws a number per pass: not from the training's generator
     }
-    return DataLoader(images, num_workers=num_workers, **settings | order)
+    return _Loader(images, num_workers=num_workers, **settings | order)
 
 
 def with_reference(batch: Batch) -> Batch:
@@ -182,6 +191,23 @@ def _start_worker(worker: int) -> None:
     torch.set_num_threads(1)
     flush_denormals()
     obey_the_parent_only()
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Hold back SIGINT, SIGTERM and SIGUSR1 in this thread, and for good in processes that it starts inside.
+
+    Threads that a library starts in every new process at once, as W&B's telemetry does, would not block them otherwise:
+    `obey_the_parent_only` comes too late for those.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _OF_THE_JOB)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def obey_the_parent_only() -> None:

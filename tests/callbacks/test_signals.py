@@ -2,19 +2,23 @@
 
 import os
 import signal
+import sys
+import threading
 import time
 from contextlib import suppress
 from multiprocessing.synchronize import Event
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
 import torch
 from pytorch_lightning import Callback
 from torch import multiprocessing
+from torch.utils.data import Dataset
 
 from dualgan.callbacks.signals import STEPS_TO_AGREE, WEIGHT, Signals, Stopped
-from dualgan.data.batches import obey_the_parent_only
+from dualgan.data.batches import image_loader, obey_the_parent_only, signals_held
 from tests.tiny import tiny_gan, train
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
@@ -143,12 +147,48 @@ def test_a_loader_process_outlives_signals_to_the_job_but_not_its_parents() -> N
     forking = multiprocessing.get_context("fork")
     begun = forking.Event()  # what a process blocks does not tell: it blocks all signals while it forks
     worker = forking.Process(target=work, args=(begun,), daemon=True)
-    worker.start()
+    with signals_held():  # telemetry that other tests have begun starts threads in it
+        worker.start()
     assert begun.wait(30)
-    for number in WEIGHT:
-        os.system(f"kill -{number.name.removeprefix('SIG')} {worker.pid}")  # from a process of its own
+    kill_from_outside(worker.pid)
     worker.join(0.3)
     assert worker.is_alive()
     worker.terminate()
     worker.join(30)
     assert worker.exitcode == 143
+
+
+def kill_from_outside(pid: int | None) -> None:
+    for number in WEIGHT:
+        os.system(f"kill -{number.name.removeprefix('SIG')} {pid}")  # from a process of its own
+
+
+threads_at_forks = False
+
+
+def start_thread() -> None:
+    if threads_at_forks:
+        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=start_thread)
+
+
+class ProcessNumbers(Dataset[Any]):
+    def __len__(self) -> int:
+        return 20
+
+    def __getitems__(self, indices: list[int]) -> int:
+        return os.getpid()
+
+
+def test_threads_that_libraries_start_in_a_loader_process_leave_it_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    monkeypatch.setattr(sys.modules[__name__], "threads_at_forks", True)
+    batches = iter(image_loader(ProcessNumbers(), 1, batch_size=1, multiprocessing_context="fork"))
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+    worker: Any = next(batches)
+    kill_from_outside(worker)
+    time.sleep(0.1)
+    assert list(batches) == [worker] * 19
