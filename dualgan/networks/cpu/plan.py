@@ -68,7 +68,8 @@ class Plan:
         if kind not in self._words:
             names = alternatives(call)
             self._words[kind] = words = in_words(call) if names else None
-            _check_suits(words, self.chosen.get(words or "", DIRECT), names)
+            if words in self.chosen:
+                _check_suits(words, self.chosen[words], names)
         words = self._words[kind]
         if words is None:
             return DIRECT
@@ -89,7 +90,7 @@ class Plan:
         return yaml.safe_dump(self.plain(), sort_keys=False, allow_unicode=True, width=1000)
 
 
-def _check_suits(words: str | None, name: str, names: list[str]) -> None:
+def _check_suits(words: str, name: str, names: list[str]) -> None:
     if name not in (DIRECT, *names):
         raise ValueError(
             f"the plan of convolutions has {name!r} for {words!r}, which it cannot compute: expected one of "
