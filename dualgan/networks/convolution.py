@@ -20,7 +20,6 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
-from dualgan.networks.cpu import fused
 from dualgan.networks.cpu.algorithms import Call, direct
 from dualgan.networks.cpu.plan import hand_made
 from dualgan.networks.geometry import SAME, Geometry
@@ -68,15 +67,9 @@ def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 def _run(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, slope: float | None) -> Tensor:
     """y = conv(x, w) + b, activated."""
-    y = hand_made(Call("forward", x, weight, None, geometry))
-    if y is None and slope is not None and fused.in_one_pass(x, weight, geometry):
-        return fused.activated(x, weight, bias, geometry, slope)
-    if y is None:
-        y = torch.ops.aten.convolution(x, weight, bias, *geometry.arguments())
-    elif bias is not None:
-        y.add_(bias[:, None, None])
-    assert isinstance(y, Tensor)
-    return y if slope is None else F.leaky_relu_(y, slope)
+    call = Call("forward", x, weight, None, geometry, bias=bias, slope=slope)
+    y = hand_made(call)
+    return direct(call) if y is None else y
 
 
 def _adjoints(

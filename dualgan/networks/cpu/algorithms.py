@@ -10,9 +10,10 @@ from dataclasses import replace
 from typing import Literal, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from dualgan.networks.cpu import columns, depthwise, grouped, winograd
+from dualgan.networks.cpu import columns, depthwise, fused, grouped, winograd
 from dualgan.networks.geometry import SAME, Geometry
 from dualgan.runtime.precision import without_autocast
 
@@ -38,6 +39,8 @@ class Call(NamedTuple):
         dy: Gradient of the output; None where that is computed.
         geometry: Stride, padding, groups.
         onto: Added to the gradient of a filter's input; only `direct` and `by_spreading` are asked to.
+        bias: [D], added to y.
+        slope: Of the leaky ReLU that follows, if one does.
     """
 
     direction: Direction
@@ -46,14 +49,18 @@ class Call(NamedTuple):
     dy: Tensor | None
     geometry: Geometry
     onto: Tensor | None = None
+    bias: Tensor | None = None
+    slope: float | None = None
 
 
 def direct(call: Call) -> Tensor:
     """PyTorch's own operator."""
     x, weight, dy, geometry = call.x, call.weight, call.dy, call.geometry
     if dy is None:
-        y: Tensor = torch.ops.aten.convolution(x, weight, None, *geometry.arguments())
-        return y
+        if call.slope is not None and fused.in_one_pass(x, weight, geometry):
+            return fused.activated(x, weight, call.bias, geometry, call.slope)
+        y: Tensor = torch.ops.aten.convolution(x, weight, call.bias, *geometry.arguments())
+        return y if call.slope is None else F.leaky_relu_(y, call.slope)
     wanted = [call.direction == "input", call.direction == "weight", False]
     outputs = torch.ops.aten.convolution_backward(dy, x, weight, [dy.shape[1]], *geometry.arguments(), wanted)
     result = outputs[wanted.index(True)]
@@ -66,7 +73,7 @@ def by_winograd(call: Call) -> Tensor:
     """Winograd's algorithm."""
     with without_autocast("cpu"):
         if call.dy is None:
-            return winograd.convolution(call.x, call.weight)
+            return winograd.convolution(call.x, call.weight, call.bias, call.slope)
         if call.direction == "input":
             return winograd.input_adjoint(call.dy, call.weight)
         return winograd.weight_adjoint(call.x, call.dy)
@@ -93,14 +100,22 @@ def by_spreading(call: Call) -> Tensor:
     if call.dy is not None:
         size = call.x.shape[2], call.x.shape[3]
         return depthwise.adjoint(call.dy, call.weight, size, geometry.stride, geometry.padding, call.onto)
-    return depthwise.adjoint(call.x, call.weight, _size_above(call), geometry.stride, geometry.padding)
+    y = depthwise.adjoint(call.x, call.weight, _size_above(call), geometry.stride, geometry.padding)
+    return _finished(y, call)
 
 
 def by_swapping(call: Call) -> Tensor:
     """The transposed convolution as the input's gradient of the convolution whose gradient it is."""
     x, weight, geometry = call.x, call.weight, call.geometry
     above = x.new_empty(len(x), *_size_above(call), weight.shape[1]).permute(0, 3, 1, 2)
-    return direct(Call("input", above, weight, x, replace(geometry, transposed=False)))
+    return _finished(direct(Call("input", above, weight, x, replace(geometry, transposed=False))), call)
+
+
+def _finished(y: Tensor, call: Call) -> Tensor:
+    """y with the bias, activated."""
+    if call.bias is not None:
+        y.add_(call.bias[:, None, None])
+    return y if call.slope is None else F.leaky_relu_(y, call.slope)
 
 
 def _size_above(call: Call) -> tuple[int, int]:

@@ -164,17 +164,64 @@ def test_many_images_are_taken_in_portions(monkeypatch: pytest.MonkeyPatch) -> N
     assert difference(columns.weight_adjoint(x, dy, geometry.stride, geometry.padding), whole.double()) < 1e-6
 
 
-def test_tiles_are_taken_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
-    x, weight = (value.detach() for value in tensors("square")[:2])
-    calls = winograd.convolution, winograd.input_adjoint, winograd.weight_adjoint
-    assert winograd._parts(x) == [slice(0, 4)]
-    whole = [run(x, other) for run, other in zip(calls, (weight, weight, x), strict=True)]
-    monkeypatch.setattr(winograd, "CACHED", 1)
-    monkeypatch.setattr(winograd, "TILES_AT_A_TIME", 48)
-    assert winograd._parts(x) == [slice(0, 3), slice(3, 4)]
-    parts = [run(x, other) for run, other in zip(calls, (weight, weight, x), strict=True)]
-    for some, all_ in zip(parts, whole, strict=True):
-        assert difference(some, all_.double()) < 1e-5
+@pytest.mark.parametrize("height", [1, 2, 3, 5, 12])
+@pytest.mark.parametrize("shape", [(3, 16, 16), (4, 12, 4), (3, 4, 20), (1, 4, 8), (1, 8, 4)])
+def test_tiles_are_taken_in_bands_of_any_height(
+    monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int, int], height: int
+) -> None:
+    n, h, w = shape
+    generator = torch.Generator().manual_seed(0)
+    x, dy = (torch.randn(n, channels, h, w, generator=generator) for channels in (5, 3))
+    weight = torch.randn(3, 5, 3, 3, generator=generator)
+    rows = n * h // 4
+    bands = [range(first, min(first + height, rows)) for first in range(0, rows, height)]
+    monkeypatch.setattr(winograd, "_bands", lambda x, d: bands)
+    ours = winograd.convolution(x, weight), winograd.input_adjoint(dy, weight), winograd.weight_adjoint(x, dy)
+    exact = x.double(), weight.double(), dy.double()
+    expected = [
+        direct(Call("forward", exact[0], exact[1], None, SAME)),
+        direct(Call("input", *exact, SAME)),
+        direct(Call("weight", *exact, SAME)),
+    ]
+    for one, other in zip(ours, expected, strict=True):
+        assert difference(one, other) < 1e-5
+
+
+def test_an_image_with_numbers_that_are_none_leaves_the_others_alone() -> None:
+    x, weight = torch.randn(3, 4, 8, 8), torch.randn(4, 4, 3, 3)
+    alone = winograd.convolution(x, weight)
+    x[1] = torch.nan
+    beside = winograd.convolution(x, weight)
+    assert torch.equal(beside[::2], alone[::2])
+    assert beside[1].isnan().all()
+
+
+def test_bands_are_low_and_higher_on_several_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.empty(8, 64, 64, 64)
+    heights = []
+    for threads in (1, 2, 4):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        bands = winograd._bands(x, 64)
+        assert [row for band in bands for row in band] == list(range(128))
+        heights.append(len(bands[0]))
+    assert heights == [7, 43, 64]
+
+
+@pytest.mark.parametrize("slope", [None, 0.2])
+@pytest.mark.parametrize("case", ["square", "transposed"])
+def test_bias_and_activation_are_those_of_two_steps_more(case: str, slope: float | None) -> None:
+    x, weight, geometry = tensors(case)
+    x, weight = x.detach(), weight.detach()
+    if case == "transposed":  # `swapping` is for bfloat16
+        x, weight = x.bfloat16(), weight.bfloat16()
+    bias = torch.randn(weight.shape[geometry.transposed], dtype=x.dtype)
+    plain = Call("forward", x, weight, None, geometry)
+    names = alternatives(plain)
+    assert names
+    for name in names:
+        y = ALGORITHMS[name](plain._replace(bias=bias, slope=slope))
+        expected = ALGORITHMS[name](plain) + bias[:, None, None]
+        assert torch.equal(y, expected if slope is None else F.leaky_relu(expected, slope))
 
 
 def test_a_wide_discriminator_scores_and_learns_the_same() -> None:
