@@ -17,6 +17,8 @@ direct convolutions have 1e-6.
 """
 
 import math
+from collections.abc import Iterator
+from itertools import groupby
 
 import torch
 import torch.nn.functional as F
@@ -55,38 +57,39 @@ def input_adjoint(dy: Tensor, weight: Tensor) -> Tensor:
 def weight_adjoint(x: Tensor, dy: Tensor) -> Tensor:
     """x [N, C, H, W], dy [N, D, H, W] -> gradient of the weight [D, C, 3, 3]."""
     c, d = x.shape[1], dy.shape[1]
-    inputs, gradients = _rows(x), _rows(dy)
-    bands = _bands(x, d)
-    first, second, third = _memory(bands[0], x.shape[3], max(c, d), pieces=3)
+    pixels = _pixels_of_tiles(dy)
     d_weights = x.new_zeros(36, d, c)
-    for band in bands:
-        d_products = _tiles_of_gradients(gradients, band, first, second)
-        tiles = _tiles_of_inputs(inputs, x.shape[2] // 4, band, third, second)
-        d_weights.baddbmm_(d_products.transpose(1, 2), tiles)
+    for bands, (first, second, third) in _bands_with_memory(x, d, pieces=3):
+        inputs, some = _Inputs(x, len(bands[0]), first, second), _of_band(pixels, bands[0])
+        d_tiles = _view(second, *some.shape)
+        d_products = _view(third, 36, some[0, 0].numel())
+        for band in bands:
+            d_tiles.copy_(_of_band(pixels, band))
+            torch.mm(_A2.t(), d_tiles.view(16, -1), out=d_products)
+            d_weights.baddbmm_(d_products.view(36, -1, d).transpose(1, 2), inputs.tiles(band))
     dw = torch.mm(_G2.t(), d_weights.view(36, -1)).view(3, 3, d, c)
     return dw.permute(2, 3, 1, 0).contiguous(memory_format=torch.channels_last)
 
 
 # x [N, C, H, W], transformed weights [36, C, D] -> [N, D, H, W] in channels_last
 def _convolve(x: Tensor, weights: Tensor, bias: Tensor | None = None, slope: float | None = None) -> Tensor:
-    n, c, h, w = x.shape
+    n, _, h, w = x.shape
     d = weights.shape[2]
     y = torch.empty(n, d, h, w, memory_format=torch.channels_last)
-    inputs, outputs = _rows(x), _rows(y)
-    bands = _bands(x, d)
-    first, second = _memory(bands[0], w, max(c, d), pieces=2)
-    for band in bands:
-        tiles = _tiles_of_inputs(inputs, h // 4, band, first, second)
-        products = torch.bmm(tiles, weights, out=_view(second, 36, tiles.shape[1], d))
-        tiles = _tiles_of_outputs(products, bias, slope, first)
-        pixels = _pixels_of_tiles(outputs, band)
-        pixels[:] = tiles.view(pixels.shape)
+    pixels = _pixels_of_tiles(y)
+    for bands, (first, second) in _bands_with_memory(x, d, pieces=2):
+        inputs, some = _Inputs(x, len(bands[0]), first, second), _of_band(pixels, bands[0])
+        products = _view(second, 36, some[0, 0].numel())
+        tiles = _view(first, *some.shape)
+        for band in bands:
+            torch.bmm(inputs.tiles(band), weights, out=products.view(36, -1, d))
+            torch.mm(_A2, products, out=tiles.view(16, -1))
+            if bias is not None:
+                tiles.add_(bias)
+            if slope is not None:
+                F.leaky_relu_(tiles, slope)
+            _of_band(pixels, band).copy_(tiles)
     return y
-
-
-# The rows of pixels of all images, one image below the other, as [N H, W, C]
-def _rows(x: Tensor) -> Tensor:
-    return x.permute(0, 2, 3, 1).contiguous().flatten(0, 1)
 
 
 # Rows of tiles of a batch x [N, C, H, W]: few, so that their tiles stay in the processors' caches, but enough for the
@@ -101,9 +104,13 @@ def _bands(x: Tensor, d: int) -> list[range]:
     return [range(first, min(first + height, rows)) for first in range(0, rows, height)]
 
 
-# Pieces of memory for the steps of a band; each step reads one and writes another
-def _memory(band: range, w: int, channels: int, pieces: int) -> list[Tensor]:
-    return [torch.empty(36 * len(band) * (w // 4) * channels) for _ in range(pieces)]
+# Bands of one height each, and pieces of memory for their steps, each of which reads one and writes another
+def _bands_with_memory(x: Tensor, d: int, pieces: int) -> Iterator[tuple[list[range], list[Tensor]]]:
+    bands = _bands(x, d)
+    size = 36 * len(bands[0]) * (x.shape[3] // 4) * max(x.shape[1], d)
+    memory = [torch.empty(size) for _ in range(pieces)]
+    for _, some in groupby(bands, key=len):
+        yield list(some), memory
 
 
 def _view(piece: Tensor, *shape: int) -> Tensor:
@@ -116,51 +123,54 @@ def _weights(weight: Tensor, transform: Tensor) -> Tensor:
     return torch.mm(transform, weight.permute(3, 2, 0, 1).reshape(9, -1)).view(36, d, c)
 
 
-# B^T x B of the tiles in some rows of them, as [36, T, C] in `memory`; writes to `other`, too
-def _tiles_of_inputs(rows: Tensor, tiles_per_column: int, band: range, memory: Tensor, other: Tensor) -> Tensor:
-    _, w, c = rows.shape
-    m = len(band)
-    halves = _view(memory, 6 * m * w + 2, c)  # with a pixel before and behind
-    _transform_rows(rows.flatten(1), tiles_per_column, band, halves[1:-1].view(m, 6, w * c))
-    columns = _view(other, 6, 6, m, w // 4, c)
-    columns[:] = halves.unfold(0, 6, 4).view(m, 6, w // 4, c, 6).permute(4, 1, 0, 2, 3)
-    columns[0, :, :, 0] = columns[5, :, :, -1] = 0  # beyond the image, not the next row's
-    return torch.mm(_BT, columns.view(6, -1), out=_view(memory, 6, columns[0].numel())).view(36, -1, c)
+# The rows of pixels of all images, one image below the other, as [N H, W C]
+def _rows(x: Tensor) -> Tensor:
+    return x.permute(0, 2, 3, 1).contiguous().view(-1, x.shape[3] * x.shape[1])
 
 
-# B^T x of rows [N H, W C] in [M, 6, W C]. A tile's 6 rows begin above its 4 and end below them: at first as if other
-# images went on there, and for tiles at an image's top or bottom again with the rows that exist
-def _transform_rows(rows: Tensor, tiles_per_column: int, band: range, halves: Tensor) -> None:
-    inside = range(max(band.start, 1), min(band.stop, len(rows) // 4 - 1))
-    tops = band[-band.start % tiles_per_column :: tiles_per_column]
-    bottoms = band[(-1 - band.start) % tiles_per_column :: tiles_per_column]
-    height = min(4 * tiles_per_column, 5)
-    for tiles, first, count in ((inside, 0, 6), (tops, 1, height), (bottoms, 5 - height, height)):
-        if tiles:
-            start, stop = 4 * tiles[0] - 1 + first, 4 * tiles[-1] - 1 + first + count
-            windows = rows[start:stop].unfold(0, count, 4 * tiles.step).transpose(1, 2)
-            transform = _BT[:, first : first + count].expand(len(tiles), 6, count)
-            torch.bmm(transform, windows, out=halves[tiles[0] - band.start :: tiles.step][: len(tiles)])
+# The 4x4 pixels of tiles without overlap: [N, C, H, W] as [4, 4, N H / 4, W / 4, C]
+def _pixels_of_tiles(x: Tensor) -> Tensor:
+    _, c, _, w = x.shape
+    return _rows(x).view(-1, 4, w // 4, 4, c).permute(3, 1, 0, 2, 4)
 
 
-# A dy A^T of the tiles in some rows of them, as [36, T, D] in `memory`; writes to `other`, too
-def _tiles_of_gradients(rows: Tensor, band: range, memory: Tensor, other: Tensor) -> Tensor:
-    pixels = _pixels_of_tiles(rows, band)
-    tiles = _view(other, *pixels.shape)
-    tiles[:] = pixels
-    return torch.mm(_A2.t(), tiles.view(16, -1), out=_view(memory, 36, tiles[0, 0].numel())).view(36, -1, rows.shape[2])
+def _of_band(pixels: Tensor, band: range) -> Tensor:
+    return pixels.narrow(2, band.start, len(band))
 
 
-# A^T [...] A of products [36, T, D] and what follows, as [16, T, D] in `memory`
-def _tiles_of_outputs(products: Tensor, bias: Tensor | None, slope: float | None, memory: Tensor) -> Tensor:
-    _, t, d = products.shape
-    tiles = torch.mm(_A2, products.view(36, -1), out=_view(memory, 16, t * d)).view(16, t, d)
-    if bias is not None:
-        tiles += bias
-    return tiles if slope is None else F.leaky_relu_(tiles, slope)
+class _Inputs:
+    """B^T x B of inputs x [N, C, H, W], by bands of `m` rows of tiles; overwrites two pieces of memory."""
 
+    def __init__(self, x: Tensor, m: int, memory: Tensor, other: Tensor) -> None:
+        _, c, h, w = x.shape
+        rows, height = _rows(x), min(h, 5)
+        # A tile's 6 rows begin above its 4 and end below them: at first as if other images went on there, and for tiles
+        # at an image's top or bottom again with the rows that exist. For each: what of B^T, windows, the first row of
+        # tiles and their distance.
+        self._steps = [
+            (_BT[:, 1 : 1 + height], rows.unfold(0, height, h).transpose(1, 2), 0, h // 4),
+            (_BT[:, 5 - height : 5], rows[h - height :].unfold(0, height, h).transpose(1, 2), h // 4 - 1, h // 4),
+        ]
+        if len(rows) > 8:
+            self._steps.insert(0, (_BT, rows[3:].unfold(0, 6, 4).transpose(1, 2), 1, 1))
+        halves = _view(memory, 6 * m * w + 2, c)  # with a pixel before and behind
+        self._halves = halves[1:-1].view(m, 6, w * c)
+        self._windows = halves.unfold(0, 6, 4).view(m, 6, w // 4, c, 6).permute(4, 1, 0, 2, 3)
+        self._columns = _view(other, 6, 6, m, w // 4, c)
+        self._beyond = self._columns[0, :, :, 0], self._columns[5, :, :, -1]
+        self._tiles = _view(memory, 6, self._columns[0].numel())
 
-# The 4x4 pixels of the tiles in some rows of them: [N H, W, C] as [4, 4, M, W / 4, C]
-def _pixels_of_tiles(rows: Tensor, band: range) -> Tensor:
-    _, w, c = rows.shape
-    return rows[4 * band.start : 4 * band.stop].view(len(band), 4, w // 4, 4, c).permute(3, 1, 0, 2, 4)
+    def tiles(self, band: range) -> Tensor:
+        """[36, T, C], in the first piece of memory."""
+        for transform, windows, first, step in self._steps:
+            start, stop = (max(-((first - row) // step), 0) for row in (band.start, band.stop))
+            count = min(stop, len(windows)) - start
+            if count > 0:
+                above = first + start * step - band.start
+                out = self._halves[above : above + count * step : step]
+                torch.bmm(transform.expand(count, -1, -1), windows.narrow(0, start, count), out=out)
+        self._columns.copy_(self._windows)
+        for pixels in self._beyond:  # the image, not those of the next row
+            pixels.zero_()
+        torch.mm(_BT, self._columns.view(6, -1), out=self._tiles)
+        return self._tiles.view(36, -1, self._columns.shape[4])
