@@ -30,7 +30,7 @@ Direction = Literal["forward", "input", "weight"]
 
 
 class Call(NamedTuple):
-    """One direction of one convolution y = conv(x, w). What it computes lends its shape only.
+    """One direction of one convolution y = conv(x, w). Of x, weight and dy, what it computes lends its shape only.
 
     Attributes:
         direction: "forward" computes y, "input" the gradient of x, "weight" that of w.
@@ -39,8 +39,8 @@ class Call(NamedTuple):
         dy: Gradient of the output; None where that is computed.
         geometry: Stride, padding, groups.
         onto: Added to the gradient of a filter's input; only `direct` and `by_spreading` are asked to.
-        bias: [D], added to y.
-        slope: Of the leaky ReLU that follows, if one does.
+        bias: [D], added to y; None of a direction backwards.
+        slope: Of the leaky ReLU that follows the forward direction, if one does.
     """
 
     direction: Direction

@@ -60,6 +60,8 @@ class Plan:
     def algorithm(self, call: Call) -> str:
         """The name of a call's algorithm, the same on all ranks, which ask for the same calls in the same order.
 
+        Bias and activation do not tell calls apart: they are timed with those of the first one.
+
         Raises:
             ValueError: The plan has one for it that cannot compute it.
         """

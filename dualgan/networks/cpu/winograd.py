@@ -19,12 +19,13 @@ direct convolutions have 1e-6.
 import math
 from collections.abc import Iterator
 from itertools import groupby
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# N batch, C channels in, D channels out, H W spatial, T tiles of 4x4 outputs, M rows of tiles
+# N batch, C channels in, D channels out, H W spatial, T tiles of 4x4 outputs
 
 # Lavin & Gray, section 4.3
 _G = torch.tensor(
@@ -34,13 +35,17 @@ _G = torch.tensor(
 _G2 = torch.kron(_G, _G).float()  # [36, 9], from both sides
 _BT = torch.tensor(
     [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0],
-     [0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0], [0, 4, 0, -5, 0, 1.0]],
+     [0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0], [0, 4, 0, -5, 0, 1]], dtype=torch.float32,
 )  # fmt: skip
-_AT = torch.tensor([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1.0]])
+_AT = torch.tensor(
+    [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]], dtype=torch.float32
+)
 _A2 = torch.kron(_AT, _AT)  # [16, 36]
 
-NUMBERS_AT_A_TIME, TILES_AT_A_TIME = 2**18, 96  # 1 MB
-TIMES_PER_THREAD = 4  # as many where there are several: after each step all wait for the last one
+# Of a band's transformed inputs: 1 MB stays in a second-level cache. Several threads wait for the last one after each
+# step, so that larger steps are faster there.
+NUMBERS, NUMBERS_PER_THREAD, MAX_NUMBERS = 2**18, 2**20, 2**22
+MIN_TILES = 96
 
 
 def convolution(x: Tensor, weight: Tensor, bias: Tensor | None = None, slope: float | None = None) -> Tensor:
@@ -57,6 +62,7 @@ def input_adjoint(dy: Tensor, weight: Tensor) -> Tensor:
 def weight_adjoint(x: Tensor, dy: Tensor) -> Tensor:
     """x [N, C, H, W], dy [N, D, H, W] -> gradient of the weight [D, C, 3, 3]."""
     c, d = x.shape[1], dy.shape[1]
+    x = x.contiguous(memory_format=torch.channels_last)
     pixels = _pixels_of_tiles(dy)
     d_weights = x.new_zeros(36, d, c)
     for bands, (first, second, third) in _bands_with_memory(x, d, pieces=3):
@@ -75,7 +81,8 @@ def weight_adjoint(x: Tensor, dy: Tensor) -> Tensor:
 def _convolve(x: Tensor, weights: Tensor, bias: Tensor | None = None, slope: float | None = None) -> Tensor:
     n, _, h, w = x.shape
     d = weights.shape[2]
-    y = torch.empty(n, d, h, w, memory_format=torch.channels_last)
+    x = x.contiguous(memory_format=torch.channels_last)  # once, not for each height of bands
+    y = torch.empty(n, d, h, w, dtype=x.dtype, memory_format=torch.channels_last)
     pixels = _pixels_of_tiles(y)
     for bands, (first, second) in _bands_with_memory(x, d, pieces=2):
         inputs, some = _Inputs(x, len(bands[0]), first, second), _of_band(pixels, bands[0])
@@ -92,14 +99,13 @@ def _convolve(x: Tensor, weights: Tensor, bias: Tensor | None = None, slope: flo
     return y
 
 
-# Rows of tiles of a batch x [N, C, H, W]: few, so that their tiles stay in the processors' caches, but enough for the
-# products, which read all weights each time
+# Rows of tiles of a batch x [N, C, H, W] for each band. Its products read all weights: hence no fewer tiles than a
+# quarter of the channels. The weight's gradient is summed by bands, and so depends on the threads, as a plan does.
 def _bands(x: Tensor, d: int) -> list[range]:
     n, c, h, w = x.shape
-    rows = n * h // 4
-    tiles = max(NUMBERS_AT_A_TIME // (36 * max(c, d)), max(c, d) // 4, TILES_AT_A_TIME)
-    if (threads := torch.get_num_threads()) > 1:
-        tiles *= TIMES_PER_THREAD * threads
+    rows, wider, threads = n * h // 4, max(c, d), torch.get_num_threads()
+    numbers = NUMBERS if threads == 1 else min(NUMBERS_PER_THREAD * threads, MAX_NUMBERS)
+    tiles = max(numbers // (36 * wider), wider // 4, MIN_TILES)
     height = math.ceil(rows / math.ceil(rows * (w // 4) / tiles))
     return [range(first, min(first + height, rows)) for first in range(0, rows, height)]
 
@@ -108,7 +114,7 @@ def _bands(x: Tensor, d: int) -> list[range]:
 def _bands_with_memory(x: Tensor, d: int, pieces: int) -> Iterator[tuple[list[range], list[Tensor]]]:
     bands = _bands(x, d)
     size = 36 * len(bands[0]) * (x.shape[3] // 4) * max(x.shape[1], d)
-    memory = [torch.empty(size) for _ in range(pieces)]
+    memory = [x.new_empty(size) for _ in range(pieces)]
     for _, some in groupby(bands, key=len):
         yield list(some), memory
 
@@ -138,22 +144,32 @@ def _of_band(pixels: Tensor, band: range) -> Tensor:
     return pixels.narrow(2, band.start, len(band))
 
 
+# Tiles that have the same rows inside of their image: what of B^T meets these, the rows as [count, rows, W C], and the
+# first tile and the distance to the next one among all rows of tiles
+class _Alike(NamedTuple):
+    transform: Tensor
+    windows: Tensor
+    first: int
+    step: int
+
+
 class _Inputs:
-    """B^T x B of inputs x [N, C, H, W], by bands of `m` rows of tiles; overwrites two pieces of memory."""
+    """B^T x B of inputs x [N, C, H, W] in channels_last, by bands of `m` rows of tiles, in two pieces of memory."""
 
     def __init__(self, x: Tensor, m: int, memory: Tensor, other: Tensor) -> None:
         _, c, h, w = x.shape
         rows, height = _rows(x), min(h, 5)
-        # A tile's 6 rows begin above its 4 and end below them: at first as if other images went on there, and for tiles
-        # at an image's top or bottom again with the rows that exist. For each: what of B^T, windows, the first row of
-        # tiles and their distance.
-        self._steps = [
-            (_BT[:, 1 : 1 + height], rows.unfold(0, height, h).transpose(1, 2), 0, h // 4),
-            (_BT[:, 5 - height : 5], rows[h - height :].unfold(0, height, h).transpose(1, 2), h // 4 - 1, h // 4),
+        top, bottom = rows.unfold(0, height, h).transpose(1, 2), rows[h - height :].unfold(0, height, h).transpose(1, 2)
+        # A tile's 6 rows begin above its 4 and end below them. All are taken as if images went on in each other, and
+        # those at an image's top or bottom once more, with the rows that exist.
+        self._alike = [
+            _Alike(_BT[:, 1 : 1 + height], top, 0, h // 4),
+            _Alike(_BT[:, 5 - height : 5], bottom, h // 4 - 1, h // 4),
         ]
         if len(rows) > 8:
-            self._steps.insert(0, (_BT, rows[3:].unfold(0, 6, 4).transpose(1, 2), 1, 1))
-        halves = _view(memory, 6 * m * w + 2, c)  # with a pixel before and behind
+            self._alike.insert(0, _Alike(_BT, rows[3:].unfold(0, 6, 4).transpose(1, 2), 1, 1))
+        # B^T x, and a pixel of anything before and behind, which the first and the last window have beyond the image
+        halves = _view(memory, 6 * m * w + 2, c)
         self._halves = halves[1:-1].view(m, 6, w * c)
         self._windows = halves.unfold(0, 6, 4).view(m, 6, w // 4, c, 6).permute(4, 1, 0, 2, 3)
         self._columns = _view(other, 6, 6, m, w // 4, c)
@@ -162,15 +178,15 @@ class _Inputs:
 
     def tiles(self, band: range) -> Tensor:
         """[36, T, C], in the first piece of memory."""
-        for transform, windows, first, step in self._steps:
+        for transform, windows, first, step in self._alike:
             start, stop = (max(-((first - row) // step), 0) for row in (band.start, band.stop))
             count = min(stop, len(windows)) - start
             if count > 0:
-                above = first + start * step - band.start
-                out = self._halves[above : above + count * step : step]
+                row = first + start * step - band.start
+                out = self._halves[row : row + count * step : step]
                 torch.bmm(transform.expand(count, -1, -1), windows.narrow(0, start, count), out=out)
         self._columns.copy_(self._windows)
-        for pixels in self._beyond:  # the image, not those of the next row
+        for pixels in self._beyond:  # until here those of other rows
             pixels.zero_()
         torch.mm(_BT, self._columns.view(6, -1), out=self._tiles)
         return self._tiles.view(36, -1, self._columns.shape[4])

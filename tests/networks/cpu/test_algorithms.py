@@ -161,11 +161,14 @@ def test_many_images_are_taken_in_portions(monkeypatch: pytest.MonkeyPatch) -> N
     dy = torch.randn_like(pytorch_convolve(x, weight, geometry))
     whole = columns.weight_adjoint(x, dy, geometry.stride, geometry.padding)
     monkeypatch.setattr(columns, "MAX_ENTRIES", 1)
-    assert difference(columns.weight_adjoint(x, dy, geometry.stride, geometry.padding), whole.double()) < 1e-6
+    with mock.patch.object(torch, "split", side_effect=torch.split) as split:
+        parts = columns.weight_adjoint(x, dy, geometry.stride, geometry.padding)
+    assert [call.args[1] for call in split.call_args_list] == [2, 2]  # images of 8x8 pixels, 128 at least
+    assert difference(parts, whole.double()) < 1e-6
 
 
 @pytest.mark.parametrize("height", [1, 2, 3, 5, 12])
-@pytest.mark.parametrize("shape", [(3, 16, 16), (4, 12, 4), (3, 4, 20), (1, 4, 8), (1, 8, 4)])
+@pytest.mark.parametrize("shape", [(3, 16, 16), (4, 12, 4), (3, 4, 20), (1, 4, 8), (1, 8, 4), (1, 12, 8)])
 def test_tiles_are_taken_in_bands_of_any_height(
     monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int, int], height: int
 ) -> None:
@@ -187,7 +190,8 @@ def test_tiles_are_taken_in_bands_of_any_height(
         assert difference(one, other) < 1e-5
 
 
-def test_an_image_with_numbers_that_are_none_leaves_the_others_alone() -> None:
+def test_an_image_with_numbers_that_are_none_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(winograd, "_bands", lambda x, d: [range(0, 3), range(3, 6)])
     x, weight = torch.randn(3, 4, 8, 8), torch.randn(4, 4, 3, 3)
     alone = winograd.convolution(x, weight)
     x[1] = torch.nan
@@ -198,30 +202,33 @@ def test_an_image_with_numbers_that_are_none_leaves_the_others_alone() -> None:
 
 def test_bands_are_low_and_higher_on_several_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.empty(8, 64, 64, 64)
+    wide = torch.empty(32, 512, 4, 64)
     heights = []
-    for threads in (1, 2, 4):
+    for threads in (1, 2, 4, 64):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
         bands = winograd._bands(x, 64)
         assert [row for band in bands for row in band] == list(range(128))
-        heights.append(len(bands[0]))
-    assert heights == [7, 43, 64]
+        heights.append((len(bands[0]), len(winograd._bands(wide, 512)[0])))
+    assert heights == [(7, 8), (43, 8), (64, 11), (64, 11)]
 
 
 @pytest.mark.parametrize("slope", [None, 0.2])
-@pytest.mark.parametrize("case", ["square", "transposed"])
-def test_bias_and_activation_are_those_of_two_steps_more(case: str, slope: float | None) -> None:
-    x, weight, geometry = tensors(case)
+@pytest.mark.parametrize("name", ["winograd", "swapping", "spreading"])
+def test_bias_and_activation_are_those_of_two_steps_more(name: str, slope: float | None) -> None:
+    x, weight, geometry = tensors("square" if name == "winograd" else "transposed")
     x, weight = x.detach(), weight.detach()
-    if case == "transposed":  # `swapping` is for bfloat16
+    if name == "spreading":
+        x, weight = torch.randn(2, 64, 16, 16), torch.randn(64, 1, 3, 3)
+        geometry = Geometry(stride=2, transposed=True, groups=64)
+    if name != "winograd":
         x, weight = x.bfloat16(), weight.bfloat16()
-    bias = torch.randn(weight.shape[geometry.transposed], dtype=x.dtype)
     plain = Call("forward", x, weight, None, geometry)
-    names = alternatives(plain)
-    assert names
-    for name in names:
-        y = ALGORITHMS[name](plain._replace(bias=bias, slope=slope))
-        expected = ALGORITHMS[name](plain) + bias[:, None, None]
-        assert torch.equal(y, expected if slope is None else F.leaky_relu(expected, slope))
+    assert name in alternatives(plain)
+    y = ALGORITHMS[name](plain)
+    bias = torch.randn(y.shape[1], dtype=y.dtype)
+    expected = y + bias[:, None, None]
+    finished = ALGORITHMS[name](plain._replace(bias=bias, slope=slope))
+    assert torch.equal(finished, expected if slope is None else F.leaky_relu(expected, slope))
 
 
 def test_a_wide_discriminator_scores_and_learns_the_same() -> None:
