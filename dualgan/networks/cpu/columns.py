@@ -5,6 +5,8 @@ The gradient of a weight is the product of the output's gradient with the input'
     dw[d, (i, j, c)] = sum_p dy[p, d] x[s p + (i, j), c],   p a pixel of dy, s the stride
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -26,7 +28,7 @@ def weight_adjoint(large: Tensor, small: Tensor, stride: int, padding: int) -> T
     gradients = small.permute(0, 2, 3, 1)
     dw = torch.empty(d, c, 3, 3, memory_format=torch.channels_last).zero_()
     rows = dw.permute(0, 2, 3, 1).view(d, 9 * c)
-    images = max(MAX_ENTRIES // (h * w * 9 * c), MIN_PIXELS // (h * w), 1)
+    images = max(MAX_ENTRIES // (h * w * 9 * c), math.ceil(MIN_PIXELS / (h * w)))
     for some, theirs in zip(torch.split(windows, images), torch.split(gradients, images), strict=True):
         rows.addmm_(theirs.reshape(-1, d).t(), some.reshape(-1, 9 * c))
     return dw

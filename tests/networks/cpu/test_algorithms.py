@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
 
 from dualgan.losses import R1
 from dualgan.networks import StyleGAN2Discriminator
@@ -161,10 +162,12 @@ def test_many_images_are_taken_in_portions(monkeypatch: pytest.MonkeyPatch) -> N
     dy = torch.randn_like(pytorch_convolve(x, weight, geometry))
     whole = columns.weight_adjoint(x, dy, geometry.stride, geometry.padding)
     monkeypatch.setattr(columns, "MAX_ENTRIES", 1)
-    with mock.patch.object(torch, "split", side_effect=torch.split) as split:
-        parts = columns.weight_adjoint(x, dy, geometry.stride, geometry.padding)
-    assert [call.args[1] for call in split.call_args_list] == [2, 2]  # images of 8x8 pixels, 128 at least
-    assert difference(parts, whole.double()) < 1e-6
+    for least, images in ((1, 1), (64, 1), (65, 2), (128, 2), (129, 3)):  # of 8x8 pixels
+        monkeypatch.setattr(columns, "MIN_PIXELS", least)
+        with mock.patch.object(torch, "split", side_effect=torch.split) as split:
+            parts = columns.weight_adjoint(x, dy, geometry.stride, geometry.padding)
+        assert [call.args[1] for call in split.call_args_list] == [images, images]
+        assert difference(parts, whole.double()) < 1e-6
 
 
 @pytest.mark.parametrize("height", [1, 2, 3, 5, 12])
@@ -188,6 +191,18 @@ def test_tiles_are_taken_in_bands_of_any_height(
     ]
     for one, other in zip(ours, expected, strict=True):
         assert difference(one, other) < 1e-5
+
+
+def test_maps_in_pytorch_s_layout_are_copied_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(winograd, "_bands", lambda x, d: [range(0, 3), range(3, 4)])
+    x, weight = torch.randn(1, 8, 16, 16), torch.randn(8, 8, 3, 3)
+    with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiler:
+        winograd.convolution(x, weight)
+        winograd.weight_adjoint(x, x.contiguous(memory_format=torch.channels_last))
+    copies = [
+        event for event in profiler.events() if event.name == "aten::copy_" and event.input_shapes[0] == [*x.shape]
+    ]
+    assert len(copies) == 3  # of x in both, and the test's own
 
 
 def test_an_image_with_numbers_that_are_none_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
